@@ -1,0 +1,8 @@
+//! The configuration: read, checked, typed.
+
+mod types;
+
+pub use types::{
+    Backend, BackendKind, Config, Docker, Json, ListenAddress, Listener, Log, LogFormat, Process, Queue, Server,
+    Service, Sources, Store, Trust,
+};

@@ -1,0 +1,258 @@
+//! The checked configuration, as the rest of the program sees it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ports::{Mount, Network, Pull, Secret, User};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[log]`.
+    pub log: Log,
+    /// `[store]`.
+    pub store: Store,
+    /// `[queue]`.
+    pub queue: Queue,
+    /// `[json]`.
+    pub json: Json,
+    /// `[sources]`.
+    pub sources: Sources,
+    /// `[backend]`.
+    pub backend: Backend,
+    /// `[service.NAME]`, by name.
+    pub services: BTreeMap<String, Service>,
+}
+
+/// `[server]`: who answers, where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// The name shown on pages, in logs and metrics.
+    pub instance: String,
+    /// The path below which the APIs are; begins with `/`, does not end with it; may be empty.
+    pub base_path: String,
+    /// Replaces scheme, host and base path in every link.
+    pub public_url: Option<String>,
+    /// Where the state is kept.
+    pub state_dir: PathBuf,
+    /// Where the jobs' directories are.
+    pub jobs_dir: PathBuf,
+    /// `Host` names answered besides loopback names and the host of `public_url`, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins that may call the API.
+    pub allowed_origins: Vec<String>,
+    /// The largest request body, in bytes.
+    pub max_body: u64,
+    /// How many connections are served at a time.
+    pub max_connections: u32,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Duration,
+    /// How long requests in flight may take after a stop was asked for.
+    pub shutdown_grace: Duration,
+    /// `[[server.listener]]`.
+    pub listeners: Vec<Listener>,
+}
+
+/// `[[server.listener]]`: one address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// The address.
+    pub address: ListenAddress,
+    /// How callers are told apart.
+    pub trust: Trust,
+    /// Networks (as `ADDRESS/PREFIX`) whose forwarding headers count.
+    pub trusted_proxies: Vec<String>,
+    /// Whether anonymous callers from other hosts are accepted on purpose.
+    pub is_insecure: bool,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// How callers of a listener are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Not at all.
+    Anonymous,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// A level (`error` … `trace`) or a filter of `target=level` pairs.
+    pub level: String,
+    /// The form of the lines.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// journald where standard error is its stream, else text.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+    /// With the priority prefixes that journald reads.
+    Journald,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    /// The database file.
+    pub path: PathBuf,
+}
+
+/// `[queue]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    /// How many jobs run at a time; 0: none start.
+    pub max_running: u32,
+    /// CPUs given out to jobs in all; already the host's number where 0 was configured.
+    pub cpus: f64,
+    /// Memory given out to jobs in all, in bytes; already the host's where 0 was configured.
+    pub memory: u64,
+    /// How many jobs may wait.
+    pub max_queued: u64,
+}
+
+/// `[json]`: the OCPS JSON API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Json {
+    /// How long after its verified end a job that was deleted while active still reads `aborted`.
+    pub deletion_visible: Duration,
+}
+
+/// `[sources]`: how git sources are fetched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sources {
+    /// Protocols that a URL may use.
+    pub git_protocols: Vec<String>,
+    /// How long a checkout may take.
+    pub clone_timeout: Duration,
+    /// How large a checkout may be, in bytes.
+    pub max_size: u64,
+    /// Whether submodules are checked out too.
+    pub submodules: bool,
+    /// Whether LFS objects are fetched.
+    pub lfs: bool,
+    /// The private key for ssh.
+    pub ssh_key: Option<PathBuf>,
+    /// The known hosts for ssh.
+    pub known_hosts: Option<PathBuf>,
+    /// Certificate authorities for https, a PEM file.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy for http and https.
+    pub proxy: Option<String>,
+}
+
+/// `backend.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// A Docker engine, or one that speaks its API.
+    Docker,
+    /// Local processes inside bubblewrap.
+    Process,
+}
+
+/// `[backend]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// Which one runs the jobs.
+    pub kind: BackendKind,
+    /// `[backend.docker]`.
+    pub docker: Docker,
+    /// `[backend.process]`.
+    pub process: Process,
+}
+
+/// `[backend.docker]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Docker {
+    /// `unix:///path` or `tcp://host:port`.
+    pub host: String,
+    /// The engine's certificate authority, a PEM file; with it TLS is spoken.
+    pub tls_ca: Option<PathBuf>,
+    /// The client certificate, a PEM file.
+    pub tls_cert: Option<PathBuf>,
+    /// The client certificate's key, a PEM file.
+    pub tls_key: Option<PathBuf>,
+    /// Whether the engine sees the jobs directory under the same path; else files go through its archive API.
+    pub shared_state: bool,
+    /// How long an image may take to fetch.
+    pub pull_timeout: Duration,
+    /// How long the engine may take to answer a request.
+    pub request_timeout: Duration,
+    /// The engine's log driver for job containers (`local` keeps every byte).
+    pub log_driver: String,
+    /// How much of a container's log the engine keeps, in bytes, for the case that the daemon is down.
+    pub log_max_size: u64,
+}
+
+/// `[backend.process]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    /// The bubblewrap program, a path or a name in PATH.
+    pub bwrap: PathBuf,
+    /// Whether jobs share the host's network.
+    pub host_network: bool,
+}
+
+/// `[service.NAME]`: one UWS job list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// The image of its jobs.
+    pub image: String,
+    /// When the image is fetched.
+    pub pull: Pull,
+    /// The words before the command.
+    pub shell: Vec<String>,
+    /// Who its jobs run as; `None`: as the daemon.
+    pub user: Option<User>,
+    /// Further groups of its jobs.
+    pub extra_groups: Vec<u32>,
+    /// CPUs reserved for each replica.
+    pub cpus: f64,
+    /// The limit in CPUs.
+    pub max_cpus: f64,
+    /// Memory reserved for each replica, in bytes.
+    pub memory: u64,
+    /// The limit in bytes.
+    pub max_memory: u64,
+    /// How many processes and threads each replica may have.
+    pub pids: u32,
+    /// How many replicas a job may ask for.
+    pub max_replicas: u32,
+    /// The network of its jobs.
+    pub network: Network,
+    /// How long its jobs may execute if they do not say; `None`: without limit.
+    pub execution_duration: Option<Duration>,
+    /// How long they may ask for; `None`: without limit.
+    pub max_execution_duration: Option<Duration>,
+    /// How long after its creation a job is destroyed if it does not say; `None`: never.
+    pub destruction: Option<Duration>,
+    /// How long they may ask for; `None`: for ever.
+    pub max_destruction: Option<Duration>,
+    /// How long a job has between TERM and KILL.
+    pub kill_grace: Duration,
+    /// Whether output files whose names begin with a dot are results.
+    pub dotfiles: bool,
+    /// The site's variables: they win over the caller's.
+    pub env: Vec<(String, String)>,
+    /// What its jobs find mounted.
+    pub mounts: Vec<Mount>,
+    /// Its secrets.
+    pub secrets: Vec<Secret>,
+}

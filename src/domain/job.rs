@@ -1,0 +1,137 @@
+//! A job, as the store keeps it.
+
+use std::time::Duration;
+
+use super::{JobId, JobResult, Outcome, OwnerId, Phase, RunId, Timestamp, Work};
+
+/// What a job takes from the queue's budget while it runs, all replicas together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reservation {
+    /// CPUs.
+    pub cpus: f64,
+    /// Memory in bytes.
+    pub memory: u64,
+}
+
+/// A job that is about to be accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// The identifier.
+    pub id: JobId,
+    /// The service (job list) that it belongs to.
+    pub service: String,
+    /// The owner; `None` if the caller was anonymous.
+    pub owner: Option<OwnerId>,
+    /// The client's own name for it.
+    pub run_id: Option<RunId>,
+    /// The phase it begins in: PENDING or QUEUED.
+    pub phase: Phase,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// How long it may execute; `None`: without limit (UWS 1.1 §2.1.4).
+    pub execution_duration: Option<Duration>,
+    /// When it is destroyed; `None`: never (UWS 1.1 §2.1.5).
+    pub destruction: Option<Timestamp>,
+    /// What it takes from the queue's budget.
+    pub reservation: Reservation,
+    /// What it is asked to do.
+    pub work: Work,
+}
+
+/// What a queued job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Waiting for a slot.
+    Waiting,
+    /// In a slot: its directories are being made.
+    Preparing,
+    /// In a slot: its image is being fetched.
+    Pulling,
+    /// In a slot: its source is being fetched.
+    Cloning,
+    /// In a slot: its container is being created.
+    Creating,
+}
+
+impl Stage {
+    /// The word that `jobInfo` shows.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Preparing => "preparing",
+            Self::Pulling => "pulling image",
+            Self::Cloning => "fetching source",
+            Self::Creating => "creating container",
+        }
+    }
+}
+
+/// What became known about a job's run on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The host that runs it.
+    pub host: Option<String>,
+    /// The image as configured when the run was prepared.
+    pub image: Option<String>,
+    /// The digest or id of the image that runs.
+    pub image_digest: Option<String>,
+    /// The commit that was checked out.
+    pub commit: Option<String>,
+    /// The boot id of the host when the run was launched.
+    pub boot_id: Option<String>,
+    /// When the engine had started, as the engine tells, when the run was launched.
+    pub engine_start: Option<String>,
+    /// Whether some limit of the run could only be asked for and not enforced (`limits: advisory`).
+    pub is_advisory: bool,
+}
+
+/// A client's or operator's wish that an active job be deleted, being carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// Until when the JSON API still tells the truth about the job; unset until it has ended.
+    pub visible_until: Option<Timestamp>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The store's sequence number: the order of acceptance.
+    pub seq: i64,
+    /// The identifier.
+    pub id: JobId,
+    /// The service (job list) that it belongs to.
+    pub service: String,
+    /// The owner; `None` if the creator was anonymous.
+    pub owner: Option<OwnerId>,
+    /// The client's own name for it.
+    pub run_id: Option<RunId>,
+    /// The phase.
+    pub phase: Phase,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its command started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How long it may execute; `None`: without limit.
+    pub execution_duration: Option<Duration>,
+    /// When it is destroyed; `None`: never.
+    pub destruction: Option<Timestamp>,
+    /// What it takes from the queue's budget.
+    pub reservation: Reservation,
+    /// What it is asked to do.
+    pub work: Work,
+    /// What became known about its run.
+    pub facts: Facts,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// The files it left, in name order: the position is the result's number.
+    pub results: Vec<JobResult>,
+    /// Set when a client asked to abort it: it ends as ABORTED even across a restart.
+    pub abort_requested: bool,
+    /// Set when it was deleted.
+    pub deletion: Option<Deletion>,
+}

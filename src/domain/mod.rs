@@ -1,0 +1,21 @@
+//! What a job is and what may happen to it: values only, no I/O, no clock, no wire shapes.
+
+mod caller;
+mod filter;
+mod id;
+mod job;
+mod outcome;
+mod phase;
+mod reason;
+mod time;
+mod work;
+
+pub use caller::Caller;
+pub use filter::{JobFilter, Page};
+pub use id::{BadId, JobId, OwnerId, RunId};
+pub use job::{Deletion, Facts, Job, NewJob, Reservation, Stage};
+pub use outcome::{JobResult, Outcome, Summary, SummaryKind};
+pub use phase::{Phase, UnknownPhase};
+pub use reason::{Reason, UnknownReason};
+pub use time::Timestamp;
+pub use work::{BadEnvironmentName, Source, Variable, Work};

@@ -1,0 +1,77 @@
+//! How a job ended and what it left.
+
+use super::Reason;
+
+/// Whether the same job may succeed if it is tried again (UWS 1.1 §2.2.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SummaryKind {
+    /// It may.
+    Transient,
+    /// It will fail again.
+    Fatal,
+}
+
+impl SummaryKind {
+    /// The word of the standard.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// The error summary of a job: one clear sentence (UWS 1.1 §2.1.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Whether trying again may help.
+    pub kind: SummaryKind,
+    /// The sentence.
+    pub message: String,
+}
+
+/// The end of a job: one reason and the facts behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why it ended; decides the final phase.
+    pub reason: Reason,
+    /// The sentence, for every reason but `ok` and `aborted`.
+    pub summary: Option<Summary>,
+    /// The exit code of the command, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that killed the command, if one did.
+    pub signal: Option<i32>,
+    /// The most memory it used, in bytes, if that is known.
+    pub peak_memory: Option<u64>,
+}
+
+impl Outcome {
+    /// An end for `reason` with its sentence; `ok` and `aborted` carry none.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let summary = match reason {
+            Reason::Ok | Reason::Aborted => None,
+            _ => Some(Summary { kind: reason.summary_kind(), message: message.into() }),
+        };
+        Self { reason, summary, exit_code: None, signal: None, peak_memory: None }
+    }
+
+    /// The same end, marked as one that a second try may cure or not.
+    #[must_use]
+    pub fn of_kind(mut self, kind: SummaryKind) -> Self {
+        if let Some(summary) = &mut self.summary {
+            summary.kind = kind;
+        }
+        self
+    }
+}
+
+/// One file that a job left (UWS 1.1 §2.1.10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobResult {
+    /// The path relative to the output directory, with `/` between names.
+    pub path: String,
+    /// The size in bytes.
+    pub size: u64,
+}

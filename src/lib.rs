@@ -1,0 +1,5 @@
+//! uwsd.
+
+pub mod config;
+pub mod domain;
+pub mod ports;

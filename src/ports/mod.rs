@@ -1,0 +1,14 @@
+//! What the core needs from the world outside: traits, with the contract in their documentation.
+
+mod backend;
+mod clock;
+mod source;
+mod store;
+
+pub use backend::{
+    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull,
+    RunRef, RunSpec, RunState, Secret, User,
+};
+pub use clock::{Clock, SystemClock};
+pub use source::{Checkout, SourceError, Sources};
+pub use store::{Change, End, Event, Launch, QueuedJob, Store, StoreError, Totals};

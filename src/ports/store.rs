@@ -1,0 +1,180 @@
+//! Where jobs are kept.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    Deletion, Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, Timestamp,
+};
+
+/// What a driver writes when a job begins to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// When it is launched; the true start replaces it at the end.
+    pub started_at: Timestamp,
+    /// What is known about the run.
+    pub facts: Facts,
+}
+
+/// What a driver writes when a job has ended: one fact, one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// How it ended; decides the final phase.
+    pub outcome: Outcome,
+    /// When its command started, if it did and the backend knows better than [`Launch::started_at`].
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What it left, in name order.
+    pub results: Vec<JobResult>,
+    /// What became known about its run, if more than was written before.
+    pub facts: Option<Facts>,
+    /// If the job was deleted: until when the JSON API tells of its end.
+    pub visible_for: Duration,
+}
+
+/// A change of a job's phase; compared and set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// QUEUED, PENDING or HELD to another waiting phase.
+    Move(Phase),
+    /// QUEUED to EXECUTING.
+    Launch(Launch),
+    /// Any phase that is not final to the phase of the outcome's reason.
+    End(Box<End>),
+}
+
+/// One committed change of a phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The event's sequence number.
+    pub seq: i64,
+    /// The job.
+    pub job: JobId,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// The phase before; `None` at creation.
+    pub from: Option<Phase>,
+    /// The phase after.
+    pub to: Phase,
+    /// Why, for a final phase.
+    pub reason: Option<Reason>,
+}
+
+/// A job that waits for its turn: as much as admission needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuedJob {
+    /// The order of acceptance.
+    pub seq: i64,
+    /// The job.
+    pub id: JobId,
+    /// What it would take from the budget.
+    pub reservation: Reservation,
+}
+
+/// How many jobs there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Jobs that wait: PENDING, QUEUED, HELD.
+    pub waiting: u64,
+    /// Jobs that execute or are suspended.
+    pub executing: u64,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The job is in another phase than the change expects; nothing was written.
+    #[error("job {id} is in {actual}, from where it cannot go to {wanted}")]
+    PhaseChanged {
+        /// The job.
+        id: JobId,
+        /// The phase that it is in.
+        actual: Phase,
+        /// The phase that was wanted.
+        wanted: Phase,
+    },
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    NoSuchJob(JobId),
+    /// There is no room on the disk; nothing was written.
+    #[error("the job database has no room left while {doing}")]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The store failed; nothing was written.
+    #[error("the job database failed while {doing}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store has been closed.
+    #[error("the job database is closed")]
+    Closed,
+}
+
+/// Where jobs are kept. Each method is one fact, committed and durable when it returns, or not written at all.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Accepts a job, with the event of its creation.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Failed`].
+    async fn submit(&self, job: NewJob) -> Result<Job, StoreError>;
+
+    /// The job, also one that was deleted and not yet forgotten: look at [`Job::deletion`].
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// A page of the jobs that `filter` lets through, newest first; without deleted ones.
+    async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError>;
+
+    /// Changes the phase of a job, with the event of it, if the transition table allows it from where the job is.
+    ///
+    /// # Errors
+    /// [`StoreError::PhaseChanged`] if not; [`StoreError::NoSuchJob`].
+    async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Job, StoreError>;
+
+    /// Notes that an abort of the job was asked for; of a job that has ended nothing is noted. Returns the job.
+    async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// Notes that the job is deleted. A job that is not final is also noted as to be aborted. The first note stays.
+    async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError>;
+
+    /// The first `limit` jobs that are QUEUED with a greater sequence number than `after`, oldest first.
+    async fn queued(&self, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
+
+    /// Every job that is EXECUTING or SUSPENDED, oldest first.
+    async fn executing(&self) -> Result<Vec<Job>, StoreError>;
+
+    /// Every waiting job whose abort was asked for: left over from a crash between the wish and the deed.
+    async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError>;
+
+    /// At most `limit` jobs whose destruction time has come, not deleted yet, and the next destruction time after `now`.
+    async fn due_for_destruction(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError>;
+
+    /// At most `limit` final, deleted jobs: their files are to be removed, then they may be forgotten once
+    /// [`Deletion::visible_until`] has passed.
+    async fn deleted(&self, limit: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError>;
+
+    /// Notes that the files of a deleted job are gone.
+    async fn files_removed(&self, id: JobId) -> Result<(), StoreError>;
+
+    /// Forgets the deleted jobs whose files are gone and whose visibility ended before `now`; returns how many, and
+    /// when the next one is due.
+    async fn forget(&self, now: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError>;
+
+    /// How many jobs there are.
+    async fn totals(&self) -> Result<Totals, StoreError>;
+
+    /// At most `limit` events with a greater sequence number than `after`, oldest first.
+    async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, StoreError>;
+}
