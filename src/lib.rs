@@ -1,5 +1,6 @@
 //! uwsd.
 
+pub mod client;
 pub mod config;
 pub mod domain;
 pub mod ports;

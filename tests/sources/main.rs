@@ -154,8 +154,16 @@ async fn repositories_that_are_not_there_or_empty_are_refused() {
         let error = bench.checkout(&url, "").await.unwrap_err();
         assert!(matches!(&error, SourceError::Refused(why) if why.contains(part)), "{url}: {error:?}");
     }
-    let error = bench.checkout("git://127.0.0.1:1/x", "").await.unwrap_err();
-    assert!(matches!(&error, SourceError::Network(why) if why.contains("refused")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_a_failure_of_the_network() {
+    let bench = Bench::new(config());
+    for url in ["git://127.0.0.1:1/x", "http://127.0.0.1:1/x", "ssh://127.0.0.1:1/x", "ssh://git@[::1]:1/x"] {
+        let error = bench.checkout(url, "").await.unwrap_err();
+        let SourceError::Network(why) = error else { panic!("{url}: {error:?}") };
+        assert!(why.contains("could not be cloned: ") && why.len() > 60, "{why}");
+    }
 }
 
 #[tokio::test]

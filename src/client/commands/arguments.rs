@@ -1,0 +1,188 @@
+//! The command line of `uwsctl`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{DEFAULT_URL, Variable};
+use crate::domain::{JobId, Phase};
+
+const EXAMPLES: &str = "\
+Examples:
+  uwsctl run 'echo hello > $JOB_OUTPUT_DIR/hello.txt'
+  id=$(uwsctl submit --source https://example.org/scripts.git -e NIGHT=20310304 -- bash run.sh)
+  uwsctl wait $id && uwsctl get $id -o results/
+  uwsctl list --phase queued --phase executing
+  uwsctl --url unix:/run/uwsd/api.sock list --json
+
+Exit codes: 0 done, 1 it failed, 2 wrong usage; of run and wait: 0 COMPLETED, 3 ERROR, 4 ABORTED.";
+
+/// Submits jobs to uwsd, watches them and fetches what they leave.
+#[derive(Debug, Parser)]
+#[command(name = "uwsctl", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// The server.
+    #[arg(long, global = true, env = "UWS_URL", hide_env_values = true, default_value = DEFAULT_URL, value_name = "URL",
+          help = "The server's base-path URL: http://HOST:PORT/BASE or unix:/PATH")]
+    pub url: String,
+    /// The service (job list); this version reaches the JSON API, which is that of ocps
+    #[arg(long, global = true, env = "UWS_SERVICE", default_value = "ocps", value_name = "NAME")]
+    pub service: String,
+    /// Print the server's JSON documents instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Submit a job and print its id
+    Submit(SubmitArguments),
+    /// Submit a job, show its output as it comes, and exit as it ended (0 COMPLETED, 3 ERROR, 4 ABORTED)
+    Run(SubmitArguments),
+    /// List the jobs, newest first
+    List {
+        /// Only jobs in this phase; may be repeated
+        #[arg(long = "phase", short, value_name = "PHASE", value_parser = parse_phase)]
+        phases: Vec<Phase>,
+    },
+    /// Show all that is known about a job
+    Show {
+        /// The job
+        id: JobId,
+    },
+    /// Wait for the end of a job, and exit as it ended (0 COMPLETED, 3 ERROR, 4 ABORTED)
+    Wait {
+        /// The job
+        id: JobId,
+    },
+    /// Print what a job wrote to its standard output
+    Logs {
+        /// The job
+        id: JobId,
+        /// Standard error instead
+        #[arg(long)]
+        stderr: bool,
+        /// Go on until the job has ended
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// List the files that a job left
+    Results {
+        /// The job
+        id: JobId,
+    },
+    /// Fetch the files that a job left
+    #[command(after_help = "Examples:\n  uwsctl get ID                    every file, into the current directory\n  \
+                            uwsctl get ID table.fits -o t.fits\n  uwsctl get ID 0 -o - | less")]
+    Get {
+        /// The job
+        id: JobId,
+        /// Only the result of this number or name
+        #[arg(value_name = "N|NAME")]
+        result: Option<String>,
+        /// Where to: a directory, or for a single result also a file, or - for standard output
+        #[arg(long, short, value_name = "FILE|DIR")]
+        output: Option<PathBuf>,
+    },
+    /// Print the phase of a job
+    Phase {
+        /// The job
+        id: JobId,
+    },
+    /// Delete jobs with all their files; one that runs is aborted first
+    Delete {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+}
+
+/// A job to be submitted.
+#[derive(Debug, Args)]
+pub struct SubmitArguments {
+    /// Your own name for the job
+    #[arg(long, value_name = "NAME")]
+    pub run_id: Option<String>,
+    /// A git repository, checked out into `$JOB_SOURCE_DIR`
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+    /// A branch, tag or commit of it [default: its default branch]
+    #[arg(long = "ref", requires = "source", value_name = "REF")]
+    pub commit_ref: Option<String>,
+    /// A variable of the job's environment; may be repeated
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub env: Vec<Variable>,
+    /// How many copies run side by side
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub replicas: Option<u32>,
+    /// One word: a command for the job's shell; several: a program and its arguments, passed on as they are
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub words: Vec<String>,
+}
+
+fn parse_variable(text: &str) -> Result<Variable, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok(Variable { name: name.to_owned(), value: value.to_owned() }),
+        Some(_) | None => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_phase(word: &str) -> Result<Phase, String> {
+    word.to_ascii_uppercase().parse().map_err(|_| {
+        let words: Vec<String> = Phase::ALL.iter().map(|phase| phase.as_str().to_lowercase()).collect();
+        format!("use one of {}", words.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["uwsctl"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_after_the_command_belong_to_it() {
+        for arguments in
+            [&["run", "-e", "A=b=c", "ls", "-l", "--json"][..], &["run", "-e", "A=b=c", "--", "ls", "-l", "--json"][..]]
+        {
+            let Cli { command: Command::Run(run), json: false, .. } = parse(arguments).expect("fine") else {
+                panic!("{arguments:?}")
+            };
+            assert_eq!(run.words, ["ls", "-l", "--json"]);
+            assert_eq!(run.env, [Variable { name: "A".into(), value: "b=c".into() }]);
+        }
+    }
+
+    #[test]
+    fn wrong_usage_says_what_would_do() {
+        let id = "0".repeat(32);
+        for (arguments, part) in [
+            (&["run"][..], "<COMMAND>..."),
+            (&["submit", "-e", "A", "x"][..], "write NAME=VALUE"),
+            (&["submit", "--bogus", "x"][..], "--bogus"),
+            (&["submit", "--ref", "main", "x"][..], "--source"),
+            (&["submit", "--replicas", "0", "x"][..], "0 is not in 1.."),
+            (&["list", "--phase", "done"][..], "use one of pending, queued"),
+            (&["show", "../x"][..], "32 lower-case hex digits"),
+            (&["delete"][..], "<ID>..."),
+            (&["frobnicate", &id][..], "frobnicate"),
+        ] {
+            let error = parse(arguments).expect_err(part);
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(part), "{arguments:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! From the command line to the command.
+
+use serde_json::Value;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit};
+use crate::client::Client;
+
+/// Where a command writes.
+pub struct Output<'a> {
+    /// What was asked for.
+    pub out: &'a mut (dyn AsyncWrite + Unpin + Send),
+    /// What is said beside it.
+    pub err: &'a mut (dyn AsyncWrite + Unpin + Send),
+    /// Whether documents are printed as JSON.
+    pub json: bool,
+}
+
+impl Output<'_> {
+    /// Writes `text` as it is.
+    pub(super) async fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.out.write_all(text.as_bytes()).await?;
+        Ok(self.out.flush().await?)
+    }
+
+    /// Writes a document in one line.
+    pub(super) async fn document(&mut self, document: &Value) -> Result<(), Failure> {
+        self.text(&format!("{document}\n")).await
+    }
+
+    /// Says something beside the output.
+    pub(super) async fn say(&mut self, sentence: &str) -> Result<(), Failure> {
+        self.err.write_all(format!("uwsctl: {sentence}\n").as_bytes()).await?;
+        Ok(self.err.flush().await?)
+    }
+}
+
+/// Does what `cli` asks for.
+///
+/// # Errors
+/// [`Failure`], which has an exit code.
+pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
+    if cli.service != "ocps" {
+        return Err(Failure::Usage(format!(
+            "the service {:?} cannot be reached: this version speaks the JSON API only, which is that of ocps",
+            cli.service
+        )));
+    }
+    let client = Client::new(&cli.url)?;
+    match cli.command {
+        Command::Submit(arguments) => submit::submit(&client, arguments, output).await,
+        Command::Run(arguments) => submit::run(&client, arguments, output).await,
+        Command::List { phases } => show::list(&client, &phases, output).await,
+        Command::Show { id } => show::show(&client, id, output).await,
+        Command::Wait { id } => show::wait(&client, id, output).await,
+        Command::Logs { id, stderr, follow } => logs::logs(&client, id, stderr, follow, output).await,
+        Command::Results { id } => show::results(&client, id, output).await,
+        Command::Get { id, result, output: to } => get::get(&client, id, result.as_deref(), to, output).await,
+        Command::Phase { id } => show::phase(&client, id, output).await,
+        Command::Delete { ids } => delete::delete(&client, &ids, output).await,
+    }
+}

@@ -1,0 +1,85 @@
+//! Waiting for the end of a job, also across restarts of the daemon.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Client, ClientError, Job};
+use crate::domain::JobId;
+
+/// How long a server may be away.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two questions: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
+
+/// How often a client asks, and how long it bears with a server that is away.
+#[derive(Debug, Default)]
+pub struct Patience {
+    pause: Option<Duration>,
+    away_since: Option<Instant>,
+}
+
+impl Patience {
+    /// Passes on what a request came to; a failure that may pass is `None`, for up to a minute.
+    ///
+    /// # Errors
+    /// The failure, if it will not pass or has lasted too long.
+    pub fn bear<T>(&mut self, result: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+        self.bear_at(result, Instant::now())
+    }
+
+    fn bear_at<T>(&mut self, result: Result<T, ClientError>, now: Instant) -> Result<Option<T>, ClientError> {
+        match result {
+            Ok(value) => {
+                self.away_since = None;
+                Ok(Some(value))
+            }
+            Err(error) if error.is_transient() => {
+                let since = *self.away_since.get_or_insert(now);
+                if now.saturating_duration_since(since) < PATIENCE { Ok(None) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pauses before the next question, longer each time.
+    pub async fn pause(&mut self) {
+        let pause = self.pause.unwrap_or(PAUSES.0);
+        self.pause = Some((pause * 3 / 2).min(PAUSES.1));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Client {
+    /// Waits until the job has ended, by asking gently.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a server that is away is borne with for a minute.
+    pub async fn wait(&self, id: JobId) -> Result<Job, ClientError> {
+        let mut patience = Patience::default();
+        loop {
+            if let Some(job) = patience.bear(self.job(id).await)?
+                && job.phase.is_final()
+            {
+                return Ok(job);
+            }
+            patience.pause().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_be_away_for_a_minute() {
+        let away = || Err::<(), _>(ClientError::TimedOut { url: String::new(), limit: PATIENCE });
+        let began = Instant::now();
+        let mut patience = Patience::default();
+        assert!(patience.bear_at(away(), began).expect("borne").is_none());
+        assert!(patience.bear_at(Ok(()), began + PATIENCE / 2).expect("there").is_some());
+        assert!(patience.bear_at(away(), began + PATIENCE).expect("borne").is_none());
+        assert!(patience.bear_at(away(), began + PATIENCE * 2).is_err());
+    }
+}
