@@ -92,10 +92,10 @@ impl Job {
         self.raw.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The client's own name for it.
+    /// The client's own name for it; where it gave none the API repeats the identifier.
     #[must_use]
     pub fn run_id(&self) -> Option<&str> {
-        self.text("/runId")
+        self.text("/runId").filter(|run_id| run_id.parse() != Ok(self.id))
     }
 
     /// Whom it belongs to.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RANGE};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -119,6 +119,8 @@ impl Client {
         let status = response.status();
         let body = self.read(response.into_body(), MAX_REFUSAL).await.unwrap_or_default();
         let message = sentence(&body).unwrap_or_else(|| match status.canonical_reason() {
+            // The API says no more than that of a job that is not there.
+            Some(_) if status == StatusCode::NOT_FOUND => "there is no such job".to_owned(),
             Some(reason) => format!("the server answered: {reason}"),
             None => "the server refused without a word".to_owned(),
         });

@@ -105,7 +105,8 @@ impl Client {
         self.copy(&format!("/v1/job/result/{id}/{number}"), offset, out).await
     }
 
-    /// Copies a log of the job, as [`download`](Self::download) does a result; also while the job runs.
+    /// Copies a log of one replica of the job (0 is the first, mostly the only one), as [`download`](Self::download) does a
+    /// result; also while the job runs.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -113,10 +114,12 @@ impl Client {
         &self,
         id: JobId,
         log: Log,
+        replica: u32,
         offset: &mut u64,
         out: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<(), ClientError> {
-        self.copy(&format!("/v1/job/{id}/{}", log.as_str()), offset, out).await
+        let query = if replica == 0 { String::new() } else { format!("?replica={replica}") };
+        self.copy(&format!("/v1/job/{id}/{}{query}", log.as_str()), offset, out).await
     }
 
     /// Deletes the job; one that is active is aborted first, which may outlast this call.

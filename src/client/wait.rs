@@ -10,7 +10,7 @@ use crate::domain::JobId;
 /// How long a server may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two questions: at first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// How often a client asks, and how long it bears with a server that is away.
 #[derive(Debug, Default)]

@@ -66,6 +66,9 @@ pub enum Command {
         /// Standard error instead
         #[arg(long)]
         stderr: bool,
+        /// Of which replica, from 0
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        replica: u32,
         /// Go on until the job has ended
         #[arg(long, short)]
         follow: bool,

@@ -1,36 +1,40 @@
 //! `logs`, and following them.
 
+use std::ops::Range;
+
 use tokio::io::AsyncWrite;
 
 use super::{Ending, Failure, Output};
 use crate::client::{Client, ClientError, Job, Log, Patience};
 use crate::domain::JobId;
 
-/// A log that is copied as it grows.
+/// Logs that are copied to one place as they grow.
 pub(super) struct Followed<'a> {
     log: Log,
     sink: &'a mut (dyn AsyncWrite + Unpin + Send),
-    offset: u64,
+    /// Each replica, and how much of its log was copied.
+    replicas: Vec<(u32, u64)>,
 }
 
 impl<'a> Followed<'a> {
-    pub(super) fn new(log: Log, sink: &'a mut (dyn AsyncWrite + Unpin + Send)) -> Self {
-        Self { log, sink, offset: 0 }
+    pub(super) fn new(log: Log, replicas: Range<u32>, sink: &'a mut (dyn AsyncWrite + Unpin + Send)) -> Self {
+        Self { log, sink, replicas: replicas.map(|replica| (replica, 0)).collect() }
     }
 }
 
-pub(super) async fn logs(
-    client: &Client,
-    id: JobId,
-    is_stderr: bool,
-    is_followed: bool,
-    output: &mut Output<'_>,
-) -> Result<Ending, Failure> {
-    let log = if is_stderr { Log::Stderr } else { Log::Stdout };
+/// Which log of a job `logs` prints.
+pub(super) struct Which {
+    pub(super) log: Log,
+    pub(super) replica: u32,
+    pub(super) is_followed: bool,
+}
+
+pub(super) async fn logs(client: &Client, id: JobId, which: Which, output: &mut Output<'_>) -> Result<Ending, Failure> {
+    let Which { log, replica, is_followed } = which;
     if is_followed {
-        follow(client, id, &mut [Followed::new(log, output.out)]).await?;
+        follow(client, id, &mut [Followed::new(log, replica..replica.saturating_add(1), output.out)]).await?;
     } else {
-        client.log(id, log, &mut 0, output.out).await?;
+        client.log(id, log, replica, &mut 0, output.out).await?;
     }
     Ok(Ending::Done)
 }
@@ -43,10 +47,12 @@ pub(super) async fn follow(client: &Client, id: JobId, logs: &mut [Followed<'_>]
         let job = patience.bear(client.job(id).await)?;
         let mut is_whole = true;
         for followed in &mut *logs {
-            match client.log(id, followed.log, &mut followed.offset, followed.sink).await {
-                // No log before the command begins, or if it never did.
-                Err(error) if error.is_not_found() && job.is_some() => {}
-                copied => is_whole &= patience.bear(copied)?.is_some(),
+            for (replica, offset) in &mut followed.replicas {
+                match client.log(id, followed.log, *replica, offset, followed.sink).await {
+                    // No log before the command begins, or if it never did, or of a job that is being deleted.
+                    Err(error) if error.is_not_found() && job.is_some() => {}
+                    copied => is_whole &= patience.bear(copied)?.is_some(),
+                }
             }
         }
         if let Some(job) = job

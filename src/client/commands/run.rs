@@ -3,8 +3,9 @@
 use serde_json::Value;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
+use super::logs::Which;
 use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit};
-use crate::client::Client;
+use crate::client::{Client, Log};
 
 /// Where a command writes.
 pub struct Output<'a> {
@@ -53,7 +54,10 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
         Command::List { phases } => show::list(&client, &phases, output).await,
         Command::Show { id } => show::show(&client, id, output).await,
         Command::Wait { id } => show::wait(&client, id, output).await,
-        Command::Logs { id, stderr, follow } => logs::logs(&client, id, stderr, follow, output).await,
+        Command::Logs { id, stderr, replica, follow: is_followed } => {
+            let log = if stderr { Log::Stderr } else { Log::Stdout };
+            logs::logs(&client, id, Which { log, replica, is_followed }, output).await
+        }
         Command::Results { id } => show::results(&client, id, output).await,
         Command::Get { id, result, output: to } => get::get(&client, id, result.as_deref(), to, output).await,
         Command::Phase { id } => show::phase(&client, id, output).await,

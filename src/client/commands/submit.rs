@@ -24,6 +24,7 @@ pub(super) async fn run(
     arguments: SubmitArguments,
     output: &mut Output<'_>,
 ) -> Result<Ending, Failure> {
+    let replicas = arguments.replicas.unwrap_or(1);
     let job = client.submit(&submission(arguments)).await?;
     // Known from the first moment on, for whoever interrupts this.
     output.say(&format!("job {} is accepted", job.id)).await?;
@@ -31,7 +32,9 @@ pub(super) async fn run(
     let job = if output.json {
         client.wait(job.id).await?
     } else {
-        let mut logs = [Followed::new(Log::Stdout, output.out), Followed::new(Log::Stderr, output.err)];
+        let (stdout, stderr) = (&mut *output.out, &mut *output.err);
+        let mut logs =
+            [Followed::new(Log::Stdout, 0..replicas, stdout), Followed::new(Log::Stderr, 0..replicas, stderr)];
         follow(client, job.id, &mut logs).await?
     };
     report_end(&job, output).await

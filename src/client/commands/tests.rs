@@ -104,6 +104,19 @@ async fn run_shows_both_logs_as_they_come_and_ends_as_the_job_did() {
 }
 
 #[tokio::test]
+async fn run_shows_the_logs_of_every_replica() {
+    let server = Server::start(|_, seen| match seen.line.split(ID).nth(1) {
+        Some("/stdout") => file(seen, "zero\n"),
+        Some("/stdout?replica=1") => file(seen, "one\n"),
+        Some("/stderr" | "/stderr?replica=1") => answer(200, ""),
+        _ => document(&job("completed")),
+    })
+    .await;
+    assert_eq!(uwsctl(&server, &["run", "--replicas", "2", "work"]).await.out, "zero\none\n");
+    assert_eq!(uwsctl(&server, &["logs", "--replica", "1", ID]).await.out, "one\n");
+}
+
+#[tokio::test]
 async fn wait_asks_until_the_end_also_over_a_restart() {
     let server = Server::start(|before, _| match before {
         0 => document(&job("queued")),
