@@ -1,6 +1,10 @@
 //! A server that says what a test tells it to.
 
+use std::future::poll_fn;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -9,7 +13,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
 /// A request as the server saw it.
@@ -36,12 +41,28 @@ impl Server {
     pub(crate) async fn start(answer: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/api", listener.local_addr().expect("bound"));
+        let accept = move |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| stream);
+        Self::serve(url, accept, answer)
+    }
+
+    /// The same on a Unix socket at `path`.
+    pub(crate) fn start_on(path: &Path, answer: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = UnixListener::bind(path).expect("a free path");
+        let accept = move |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| stream);
+        Self::serve(format!("unix:{}", path.display()), accept, answer)
+    }
+
+    fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        url: String,
+        mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>> + Send + 'static,
+        answer: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let (answer, all) = (Arc::new(answer), Arc::clone(&seen));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok(stream) = poll_fn(&mut accept).await {
                 let (answer, all) = (Arc::clone(&answer), Arc::clone(&all));
                 let service = service_fn(move |request| serve(request, Arc::clone(&answer), Arc::clone(&all)));
                 connections.spawn(async move {

@@ -222,3 +222,11 @@ async fn a_server_that_is_not_there_or_not_usable_is_named() {
     let failure = uwsctl(&server, &["--service", "cutout", "list"]).await.ending.expect_err("other service");
     assert_eq!(failure.code(), 2);
 }
+
+#[tokio::test]
+async fn a_unix_socket_does_as_well() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let server = Server::start_on(&dir.path().join("api.sock"), |_, _| answer(200, "\"held\""));
+    assert_eq!(uwsctl(&server, &["phase", ID]).await.out, "HELD\n");
+    assert_eq!(server.lines(), [format!("GET /api/v1/job/{ID}/phase")]);
+}
