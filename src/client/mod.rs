@@ -1,6 +1,6 @@
 //! A typed client of the OCPS JSON API, and the commands of `uwsctl` over it.
 //!
-//! [`Client`] knows the URLs and documents (contract §4, §7); [`commands`] what a user asks for; [`print`](mod@print)
+//! [`Client`] knows the URLs and documents (contract §4, §7); [`commands`] what a user asks for; [`mod@print`]
 //! how it is shown.
 
 pub mod commands;

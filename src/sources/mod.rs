@@ -1,6 +1,6 @@
 //! Checks out git repositories with the `git` executable: the adapter behind [`ports::Sources`](crate::ports::Sources).
 //!
-//! The URL and the ref come from strangers. They are checked here by form ([`address`], [`reference`]), and git itself
+//! The URL and the ref come from strangers. They are checked here by form (`address`, `reference`), and git itself
 //! is held to the same protocols by its environment; it runs without a shell, without the configuration, hooks and
 //! helpers of this host or of the repository, in a process group that ends with the future that waits for it.
 
