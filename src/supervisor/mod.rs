@@ -1,0 +1,6 @@
+//! The supervisor: the only writer of phases.
+
+mod handle;
+mod message;
+
+pub use handle::{Deleted, Denied, Handle, Readiness, Submission};
