@@ -1,6 +1,8 @@
 //! uwsd.
 
+pub mod backend;
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod ports;
 pub mod sqlite;

@@ -34,7 +34,9 @@ pub(super) fn page(connection: &Connection, filter: &JobFilter, page: Page) -> R
         sql.push_str(" AND j.phase <> 'ARCHIVED'");
     } else {
         let marks = vec!["?"; filter.phases.len()].join(", ");
-        sql.push_str(&format!(" AND j.phase IN ({marks})"));
+        sql.push_str(" AND j.phase IN (");
+        sql.push_str(&marks);
+        sql.push(')');
         values.extend(filter.phases.iter().map(|phase| Value::from(phase.as_str().to_owned())));
     }
     sql.push_str(" ORDER BY j.seq DESC LIMIT ?");
