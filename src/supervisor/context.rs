@@ -54,8 +54,6 @@ pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) inbox: mpsc::Sender<Message>,
-    /// Rung when a job was deleted or has ended, so that its files may go.
-    pub(super) swept: Notify,
     pub(super) engine: Mutex<Option<EngineFacts>>,
     pub(super) jobs_dir: PathBuf,
     pub(super) visible_for: Duration,
@@ -95,6 +93,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         queue: config.queue.clone(),
         waiting: AtomicU64::new(totals.waiting),
         wake: Notify::new(),
+        swept: Notify::new(),
         stages: Mutex::new(HashMap::new()),
         readiness,
     });
@@ -102,7 +101,6 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         shared: Arc::clone(&shared),
         backend,
         inbox: inbox.clone(),
-        swept: Notify::new(),
         engine: Mutex::new(None),
         jobs_dir: config.server.jobs_dir.clone(),
         visible_for: config.json.deletion_visible,

@@ -49,7 +49,7 @@ impl Context {
             "job {} moved from {} to {}", changed.job.id, changed.from, changed.job.phase
         );
         if changed.job.deletion.is_some() {
-            self.swept.notify_one();
+            self.shared.swept.notify_one();
         }
     }
 }
@@ -232,7 +232,7 @@ impl QueueLoop {
                     error!("{} could not be removed: {}", run.name(), chain(&error));
                 }
             }
-            context.swept.notify_one();
+            context.shared.swept.notify_one();
         });
     }
 }

@@ -38,7 +38,7 @@ impl Retention {
                     backoff = Backoff::new();
                     tokio::select! {
                         () = tokio::time::sleep(next) => {}
-                        () = self.context.swept.notified() => {}
+                        () = self.context.shared.swept.notified() => {}
                     }
                 }
                 Err(why) => {
