@@ -55,7 +55,8 @@ impl Sources for FakeSources {
 }
 
 pub struct Bed {
-    pub dir: TempDir,
+    /// Removed with the bed.
+    _dir: TempDir,
     pub engine: Arc<FakeEngine>,
     pub clock: Arc<ShiftedClock>,
     pub config: Config,
@@ -74,7 +75,7 @@ impl Bed {
         let config = testing::config_in(dir.path());
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
-        Self { dir, engine, clock: Arc::default(), config }
+        Self { _dir: dir, engine, clock: Arc::default(), config }
     }
 
     pub async fn start(&self) -> Daemon {
