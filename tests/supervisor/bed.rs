@@ -56,7 +56,8 @@ impl Sources for FakeSources {
 
 pub struct Bed {
     /// Removed with the bed.
-    _dir: TempDir,
+    #[expect(dead_code, reason = "it is removed when the bed is dropped")]
+    kept: TempDir,
     pub engine: Arc<FakeEngine>,
     pub clock: Arc<ShiftedClock>,
     pub config: Config,
@@ -75,7 +76,7 @@ impl Bed {
         let config = testing::config_in(dir.path());
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
-        Self { _dir: dir, engine, clock: Arc::default(), config }
+        Self { kept: dir, engine, clock: Arc::default(), config }
     }
 
     pub async fn start(&self) -> Daemon {

@@ -19,13 +19,11 @@ use tempfile::TempDir;
 pub fn engine() -> Option<(String, String)> {
     let host = std::env::var_os("UWSD_TEST_DOCKER").map(|host| host.to_string_lossy().into_owned());
     let image = std::env::var_os("UWSD_TEST_IMAGE").map(|image| image.to_string_lossy().into_owned());
-    match (host, image) {
-        (Some(host), Some(image)) => Some((host, image)),
-        _ => {
-            eprintln!("SKIPPED: UWSD_TEST_DOCKER and UWSD_TEST_IMAGE are not set; tests/run sets them");
-            None
-        }
+    let engine = host.zip(image);
+    if engine.is_none() {
+        eprintln!("SKIPPED: UWSD_TEST_DOCKER and UWSD_TEST_IMAGE are not set; tests/run sets them");
     }
+    engine
 }
 
 /// State that daemons one after the other use.
@@ -67,7 +65,8 @@ impl Bed {
             "[backend.docker]\nhost = {docker:?}\n\n[sources]\ngit_protocols = [\"git\"]\n\n\
              [queue]\nmax_running = 4\ncpus = 8\n\n\
              [service.ocps]\nimage = {image:?}\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"256MiB\"\n\
-             kill_grace = \"2s\"\nmounts = [{{ source = {count:?}, target = \"/count\", read_only = false }}]\n{extra}\n"
+             kill_grace = \"2s\"\nmounts = [{{ source = '{}', target = \"/count\", read_only = false }}]\n{extra}\n",
+            count.display()
         );
         std::fs::write(dir.path().join("uwsd.toml"), config).expect("written");
         Self { dir, docker, port: free_port(), client: Client::builder(TokioExecutor::new()).build_http() }
