@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod ports;
 pub mod supervisor;

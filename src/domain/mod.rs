@@ -7,6 +7,7 @@ mod job;
 mod outcome;
 mod phase;
 mod reason;
+mod redact;
 mod time;
 mod work;
 
@@ -17,5 +18,6 @@ pub use job::{Deletion, Facts, Job, NewJob, Reservation, Stage};
 pub use outcome::{JobResult, Outcome, Summary, SummaryKind};
 pub use phase::{Phase, UnknownPhase};
 pub use reason::{Reason, UnknownReason};
+pub use redact::strip_credentials;
 pub use time::Timestamp;
 pub use work::{BadEnvironmentName, Source, Variable, Work};
