@@ -1,5 +1,7 @@
 //! The configuration: read, checked, typed.
 
+#[cfg(feature = "test-support")]
+pub mod testing;
 mod types;
 
 pub use types::{

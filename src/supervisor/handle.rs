@@ -97,6 +97,8 @@ pub(super) struct Shared {
     pub(super) waiting: AtomicU64,
     /// Rung when there may be something to start.
     pub(super) wake: Notify,
+    /// Rung when a deleted job's files may go.
+    pub(super) swept: Notify,
     pub(super) stages: Mutex<HashMap<JobId, Stage>>,
     pub(super) readiness: watch::Sender<Readiness>,
 }
@@ -205,7 +207,7 @@ impl Handle {
     /// Hands the wish to the supervisor; a job that has no run yet has ended when this returns.
     async fn stop(&self, job: Job, why: StopWhy) -> Result<Job, Denied> {
         if job.phase.is_final() {
-            self.shared.wake.notify_one();
+            self.shared.swept.notify_one();
             return Ok(job);
         }
         let (reply, answer) = oneshot::channel();

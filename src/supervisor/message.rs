@@ -13,6 +13,15 @@ pub(super) enum StopWhy {
     Expired,
 }
 
+impl StopWhy {
+    /// The wish that is stored with a job, for the time when nobody heard it.
+    pub(super) fn stored(job: &Job) -> Option<Self> {
+        let is_expired = matches!((job.deletion, job.destruction), (Some(deletion), Some(destruction))
+            if destruction <= deletion.requested_at);
+        job.abort_requested.then_some(if is_expired { Self::Expired } else { Self::Aborted })
+    }
+}
+
 /// A wish to the supervisor.
 #[derive(Debug)]
 pub(super) enum Message {

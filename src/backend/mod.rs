@@ -1,0 +1,4 @@
+//! Where jobs run.
+
+#[cfg(feature = "test-support")]
+pub mod fake;
