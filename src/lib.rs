@@ -38,11 +38,10 @@
 //! `use` lines and fails on an arrow outwards.
 
 pub mod backend;
-
 pub mod config;
 pub mod crash;
 pub mod domain;
-
+pub mod http;
 pub mod ports;
 pub mod sources;
 pub mod sqlite;
