@@ -1,0 +1,3 @@
+//! Where jobs run: the adapters of [`crate::ports::Backend`].
+
+pub mod docker;
