@@ -2,4 +2,6 @@
 
 pub mod config;
 pub mod domain;
+pub mod lifecycle;
 pub mod ports;
+pub mod telemetry;
