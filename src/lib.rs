@@ -1,5 +1,7 @@
 //! uwsd.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod lifecycle;
