@@ -37,12 +37,16 @@
 //! never each other; [`app`] alone chooses and wires them. [`config`] is read once into checked types. A test reads the
 //! `use` lines and fails on an arrow outwards.
 
+pub mod app;
 pub mod backend;
+pub mod cli;
 pub mod config;
 pub mod crash;
 pub mod domain;
 pub mod http;
+pub mod lifecycle;
 pub mod ports;
 pub mod sources;
 pub mod sqlite;
 pub mod supervisor;
+pub mod telemetry;
