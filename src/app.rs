@@ -83,7 +83,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     let writer = Arc::clone(&store);
     until_soft(&lifecycle, "sqlite", async move { writer.ended().await });
 
-    let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = listeners.iter().map(|bound| bound.address().to_string()).collect();
     let api = Api { handle: started.handle, store, config: Arc::clone(&config), clock };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
     let (life, grace) = (lifecycle.clone(), config.server.shutdown_grace);
@@ -115,7 +115,7 @@ fn backend(config: &Config, instance: &str, tasks: TaskTracker) -> Result<Arc<dy
             let instance = Instance(instance.to_owned());
             Ok(Arc::new(DockerBackend::new(config.backend.docker.clone(), instance, tasks)?))
         }
-        BackendKind::Process => todo!(),
+        BackendKind::Process => unimplemented!(),
     }
 }
 

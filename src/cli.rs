@@ -157,7 +157,7 @@ fn serve(config: Config) -> Result<(), anyhow::Error> {
     let end = runtime.block_on(app::run(config, lifecycle));
     // What was left behind on blocking threads must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    end
+    Ok(end?)
 }
 
 #[cfg(test)]

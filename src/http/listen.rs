@@ -164,7 +164,9 @@ pub fn bind(server: &Server, mut passed: Passed) -> Result<Vec<Bound>, BindError
     }
     match passed.0.as_slice() {
         [] => Ok(bound),
-        left => Err(BindError::Unmatched(left.iter().map(|(address, _)| text(address)).collect::<Vec<_>>().join(", "))),
+        left => Err(BindError::Unmatched(
+            left.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", "),
+        )),
     }
 }
 
@@ -185,12 +187,5 @@ fn settle(socket: &Socket, configured: &ListenAddress) -> io::Result<ListenAddre
             socket.local_addr().map(ListenAddress::Tcp)
         }
         Socket::Unix(socket) => socket.set_nonblocking(true).map(|()| configured.clone()),
-    }
-}
-
-fn text(address: &ListenAddress) -> String {
-    match address {
-        ListenAddress::Tcp(address) => address.to_string(),
-        ListenAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }
