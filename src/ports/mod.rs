@@ -11,4 +11,4 @@ pub use backend::{
 };
 pub use clock::{Clock, SystemClock};
 pub use source::{Checkout, SourceError, Sources};
-pub use store::{Change, End, Event, Launch, QueuedJob, Store, StoreError, Totals};
+pub use store::{Change, Changed, End, Event, Launch, QueuedJob, Store, StoreError, Totals};

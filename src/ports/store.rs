@@ -45,6 +45,15 @@ pub enum Change {
     End(Box<End>),
 }
 
+/// A change that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// The job after it.
+    pub job: Job,
+    /// The phase before it.
+    pub from: Phase,
+}
+
 /// One committed change of a phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -137,7 +146,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::PhaseChanged`] if not; [`StoreError::NoSuchJob`].
-    async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Job, StoreError>;
+    async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError>;
 
     /// Notes that an abort of the job was asked for; of a job that has ended nothing is noted. Returns the job.
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError>;
@@ -153,6 +162,9 @@ pub trait Store: Send + Sync {
 
     /// Every waiting job whose abort was asked for: left over from a crash between the wish and the deed.
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError>;
+
+    /// Notes what became known about a run before its job executes.
+    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError>;
 
     /// At most `limit` jobs whose destruction time has come, not deleted yet, and the next destruction time after `now`.
     async fn due_for_destruction(

@@ -1,0 +1,252 @@
+//! A backend without an engine: each command is a small script, for tests that need speed.
+//!
+//! The command is a list of steps between `;`: `print TEXT` (to stdout), `complain TEXT` (to stderr), `write NAME TEXT`
+//! (an output file), `hang` (until stopped), `stubborn` (hang, and ignore all but the kill), then one of `exit N` (0 if
+//! missing), `signal N`, `oom`, `vanish`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::domain::JobId;
+use crate::ports::{
+    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, RunRef, RunSpec, RunState,
+};
+
+/// One run of the fake engine.
+struct Run {
+    script: String,
+    state: watch::Sender<State>,
+    starts: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Created,
+    Running,
+    Ended(How),
+}
+
+/// The engine, which outlives the adapters that speak to it, as a real one outlives the daemon.
+#[derive(Default)]
+pub struct FakeEngine {
+    runs: Mutex<HashMap<RunRef, Run>>,
+    is_silent: AtomicBool,
+    boot_id: Mutex<String>,
+}
+
+/// An adapter to a [`FakeEngine`].
+pub struct FakeBackend {
+    engine: Arc<FakeEngine>,
+}
+
+impl FakeEngine {
+    /// From now on the engine answers nothing, or again.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// The host was started anew: nothing runs any more, what is left says it ended with 0.
+    pub fn reboot(&self, boot_id: &str) {
+        boot_id.clone_into(&mut self.boot_id.lock().unwrap_or_else(PoisonError::into_inner));
+        for run in self.runs().values() {
+            run.state.send_if_modified(|state| {
+                let ran = *state == State::Running;
+                if ran {
+                    *state = State::Ended(How::Exited(0));
+                }
+                ran
+            });
+        }
+    }
+
+    /// How often any run was started in all, and the most that one was.
+    pub fn starts(&self) -> (u32, u32) {
+        let runs = self.runs();
+        (runs.values().map(|run| run.starts).sum(), runs.values().map(|run| run.starts).max().unwrap_or(0))
+    }
+
+    /// How many runs the engine has.
+    pub fn len(&self) -> usize {
+        self.runs().len()
+    }
+
+    /// Whether the engine has no run.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<RunRef, Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, doing: &'static str) -> Result<(), BackendError> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Err(BackendError::Unreachable { backend: "fake", doing, why: "it is silent".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl FakeBackend {
+    /// An adapter to `engine`.
+    #[must_use]
+    pub const fn new(engine: Arc<FakeEngine>) -> Self {
+        Self { engine }
+    }
+
+    fn state(&self, run: &RunRef) -> Option<watch::Receiver<State>> {
+        self.engine.runs().get(run).map(|run| run.state.subscribe())
+    }
+}
+
+/// Does the quick steps of a script; returns how it ends, or `None` if it hangs.
+fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> std::io::Result<Option<How>> {
+    let log = dirs.log(run);
+    let (mut out, mut err) = (String::new(), String::new());
+    let mut end = Some(How::Exited(0));
+    for step in script.split(';').map(str::trim).filter(|step| !step.is_empty()) {
+        let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
+        match verb {
+            "print" => out.extend([rest, "\n"]),
+            "complain" => err.extend([rest, "\n"]),
+            "write" => {
+                let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                let path = dirs.output().join(name);
+                std::fs::create_dir_all(path.parent().expect("below the output directory"))?;
+                std::fs::write(path, text)?;
+            }
+            "hang" | "stubborn" => end = None,
+            "exit" => end = Some(How::Exited(rest.parse().unwrap_or(2))),
+            "signal" => end = Some(How::Signaled(rest.parse().unwrap_or(9))),
+            "oom" => end = Some(How::OutOfMemory { exit_code: Some(137) }),
+            "vanish" => end = Some(How::Vanished),
+            _ => end = Some(How::Exited(127)),
+        }
+    }
+    std::fs::create_dir_all(&log)?;
+    std::fs::write(log.join("stdout"), out)?;
+    std::fs::write(log.join("stderr"), err)?;
+    Ok(end)
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+
+    async fn probe(&self) -> Result<EngineFacts, BackendError> {
+        self.engine.answer("looking for it")?;
+        let boot_id = self.engine.boot_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(EngineFacts { description: "fake".to_owned(), boot_id: Some(boot_id), engine_start: None })
+    }
+
+    async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError> {
+        self.engine.answer("listing runs")?;
+        let found = |(run, is): (&RunRef, &Run)| FoundRun {
+            run: *run,
+            state: match *is.state.borrow() {
+                State::Created => RunState::Created,
+                State::Running => RunState::Running,
+                State::Ended(_) => RunState::Ended,
+            },
+        };
+        Ok(self.engine.runs().iter().map(found).collect())
+    }
+
+    async fn fetch_image(&self, spec: &RunSpec) -> Result<ImageFacts, BackendError> {
+        self.engine.answer("fetching an image")?;
+        if spec.image == "missing" {
+            let why = "no such image".to_owned();
+            return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
+        }
+        Ok(ImageFacts { digest: Some("sha256:fake".to_owned()) })
+    }
+
+    async fn hand_over(&self, _: &RunSpec) -> Result<(), BackendError> {
+        self.engine.answer("handing over")
+    }
+
+    async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.engine.answer("creating a run")?;
+        let script = spec.argv.last().cloned().unwrap_or_default();
+        let new = || Run { script, state: watch::channel(State::Created).0, starts: 0 };
+        self.engine.runs().entry(spec.run).or_insert_with(new);
+        Ok(())
+    }
+
+    async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.engine.answer("starting a run")?;
+        let mut runs = self.engine.runs();
+        let Some(run) = runs.get_mut(&spec.run) else {
+            let why = "no such run".to_owned();
+            return Err(BackendError::Refused { backend: "fake", doing: "starting a run", why });
+        };
+        if *run.state.borrow() != State::Created {
+            return Ok(());
+        }
+        run.starts += 1;
+        let end = play(&run.script, &spec.dirs, &spec.run)
+            .map_err(|source| BackendError::Io { doing: "playing a script", source })?;
+        run.state.send_replace(end.map_or(State::Running, State::Ended));
+        Ok(())
+    }
+
+    async fn wait(&self, run: &RunRef, _: &JobDirs) -> Result<Ending, BackendError> {
+        let how = match self.state(run) {
+            None => How::Vanished,
+            Some(mut state) => match state.wait_for(|state| matches!(state, State::Ended(_))).await.as_deref() {
+                Ok(State::Ended(how)) => how.clone(),
+                Ok(_) | Err(_) => How::Vanished,
+            },
+        };
+        Ok(Ending { how, started_at: None, ended_at: None, peak_memory: Some(1 << 20), is_advisory: false })
+    }
+
+    async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
+        self.engine.answer("stopping a run")?;
+        let is_stubborn = self
+            .engine
+            .runs()
+            .get(run)
+            .is_some_and(|run| run.script.contains("stubborn") && *run.state.borrow() == State::Running);
+        if is_stubborn {
+            tokio::time::sleep(grace).await;
+        }
+        let mut runs = self.engine.runs();
+        let Some(found) = runs.get(run) else { return Ok(()) };
+        let state = found.state.borrow().clone();
+        match state {
+            State::Created => drop(runs.remove(run)),
+            State::Running => {
+                drop(found.state.send_replace(State::Ended(How::Signaled(if is_stubborn { 9 } else { 15 }))));
+            }
+            State::Ended(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn take_back(&self, _: &RunSpec) -> Result<(), BackendError> {
+        self.engine.answer("taking output back")
+    }
+
+    async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.engine.answer("removing a run")?;
+        self.engine.runs().remove(run);
+        Ok(())
+    }
+
+    async fn remove_files(&self, _: JobId, dirs: &JobDirs, _: Option<&str>) -> Result<(), BackendError> {
+        match std::fs::remove_dir_all(&dirs.root) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(BackendError::Io { doing: "removing the job's files", source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}

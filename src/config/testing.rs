@@ -1,0 +1,90 @@
+//! A configuration for tests: everything small, nothing shared.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{
+    Backend, BackendKind, Config, Docker, Json, Log, LogFormat, Process, Queue, Server, Service, Sources, Store,
+};
+use crate::ports::{Network, Pull};
+
+/// A configuration with its state below `dir`, one service `ocps`, and no listener.
+#[must_use]
+pub fn config_in(dir: &Path) -> Config {
+    Config {
+        server: Server {
+            instance: String::new(),
+            base_path: "/api".to_owned(),
+            public_url: None,
+            state_dir: dir.to_owned(),
+            jobs_dir: dir.join("jobs"),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_body: 1 << 20,
+            max_connections: 1000,
+            header_timeout: Duration::from_secs(5),
+            shutdown_grace: Duration::from_secs(5),
+            listeners: Vec::new(),
+        },
+        log: Log { level: "info".to_owned(), format: LogFormat::Text },
+        store: Store { path: dir.join("uwsd.db") },
+        queue: Queue { max_running: 2, cpus: 8.0, memory: 64 << 30, max_queued: 100 },
+        json: Json { deletion_visible: Duration::from_secs(60) },
+        sources: Sources {
+            git_protocols: ["https", "http", "ssh", "git"].map(str::to_owned).to_vec(),
+            clone_timeout: Duration::from_secs(60),
+            max_size: 1 << 30,
+            submodules: false,
+            lfs: false,
+            ssh_key: None,
+            known_hosts: None,
+            ca_file: None,
+            proxy: None,
+        },
+        backend: Backend {
+            kind: BackendKind::Docker,
+            docker: Docker {
+                host: "unix:///var/run/docker.sock".to_owned(),
+                tls_ca: None,
+                tls_cert: None,
+                tls_key: None,
+                shared_state: true,
+                pull_timeout: Duration::from_secs(60),
+                request_timeout: Duration::from_secs(30),
+                log_driver: "local".to_owned(),
+                log_max_size: 100 << 20,
+            },
+            process: Process { bwrap: "bwrap".into(), host_network: false },
+        },
+        services: BTreeMap::from([("ocps".to_owned(), service())]),
+    }
+}
+
+/// A service with a shell and small limits.
+#[must_use]
+pub fn service() -> Service {
+    Service {
+        image: "debian:stable-slim".to_owned(),
+        pull: Pull::Missing,
+        shell: vec!["/bin/bash".to_owned(), "-c".to_owned()],
+        user: None,
+        extra_groups: Vec::new(),
+        cpus: 1.0,
+        max_cpus: 1.0,
+        memory: 1 << 30,
+        max_memory: 1 << 30,
+        pids: 256,
+        max_replicas: 4,
+        network: Network::Default,
+        execution_duration: Some(Duration::from_secs(3600)),
+        max_execution_duration: None,
+        destruction: Some(Duration::from_secs(7 * 86_400)),
+        max_destruction: None,
+        kill_grace: Duration::from_secs(1),
+        dotfiles: false,
+        env: Vec::new(),
+        mounts: Vec::new(),
+        secrets: Vec::new(),
+    }
+}

@@ -1,0 +1,99 @@
+//! `/v1/job/{id}/stdout` and `/v1/job/{id}/stderr`: what a job's command wrote, also while it runs.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use warp::reply::Response;
+
+use super::find;
+use crate::domain::Job;
+use crate::http::Api;
+use crate::http::extract::Asked;
+use crate::http::file;
+use crate::http::form;
+use crate::http::reply::{ApiError, text};
+use crate::ports::{JobDirs, RunRef};
+
+/// What is asked of a log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Query<'a> {
+    /// Who asks, and for which replica.
+    pub(super) asked: &'a Asked,
+    /// The job's id as the path has it.
+    pub(super) id: &'a str,
+    /// GET or HEAD.
+    pub(super) method: &'a Method,
+    /// The range.
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// Sends what the command has written to standard output so far; with `Range` only what is new.
+///
+/// Before the start it is empty. Of a job with replicas it is the log of the one that `?replica=` names, else of number 0.
+#[utoipa::path(
+    get,
+    path = "/v1/job/{jobId}/stdout",
+    params(
+        ("jobId" = String, Path, description = "The job's id"),
+        ("replica" = Option<u32>, Query, description = "Which of several replicas, from 0"),
+        ("Range" = Option<String>, Header, description = "One range of bytes"),
+    ),
+    responses(
+        (status = 200, description = "The log so far", body = String, content_type = "text/plain"),
+        (status = 206, description = "A part of it", body = String, content_type = "text/plain"),
+        (status = 400, description = "There is no such replica", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such job", body = String, content_type = "application/json", example = ""),
+        (status = 416, description = "Nothing is there yet", body = String, content_type = "text/plain"),
+    )
+)]
+pub(super) async fn stdout(api: &Api, query: Query<'_>) -> Result<Response, ApiError> {
+    send(api, query, "stdout").await
+}
+
+/// Sends what the command has written to standard error so far; otherwise like `stdout`.
+#[utoipa::path(
+    get,
+    path = "/v1/job/{jobId}/stderr",
+    params(
+        ("jobId" = String, Path, description = "The job's id"),
+        ("replica" = Option<u32>, Query, description = "Which of several replicas, from 0"),
+        ("Range" = Option<String>, Header, description = "One range of bytes"),
+    ),
+    responses(
+        (status = 200, description = "The log so far", body = String, content_type = "text/plain"),
+        (status = 206, description = "A part of it", body = String, content_type = "text/plain"),
+        (status = 400, description = "There is no such replica", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such job", body = String, content_type = "application/json", example = ""),
+        (status = 416, description = "Nothing is there yet", body = String, content_type = "text/plain"),
+    )
+)]
+pub(super) async fn stderr(api: &Api, query: Query<'_>) -> Result<Response, ApiError> {
+    send(api, query, "stderr").await
+}
+
+async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiError> {
+    let Query { asked, id, method, headers } = query;
+    let job = find::kept_job(api, &asked.caller, id).await?;
+    let run = RunRef { job: job.id, replica: replica(&job, asked.query())?, replicas: job.work.replicas };
+    let root = api.config.server.jobs_dir.clone();
+    // Relative to the directory of all jobs, so that no component of it is taken on trust.
+    let below = JobDirs { root: job.id.to_string().into() }.log(&run);
+    let opened = file::open_below(root, below, name.to_owned()).await.map_err(ApiError::File)?;
+    let mut response = match opened {
+        Some(opened) => opened.respond(method, headers).await?,
+        None => text(StatusCode::OK, ""),
+    };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok(response)
+}
+
+fn replica(job: &Job, query: &str) -> Result<u32, ApiError> {
+    let fields = form::urlencoded(query.as_bytes())?;
+    let Some((_, text)) = fields.into_iter().rfind(|(name, _)| name == "replica") else { return Ok(0) };
+    let replicas = job.work.replicas;
+    text.parse().ok().filter(|replica| *replica < replicas).ok_or_else(|| {
+        ApiError::Malformed(format!(
+            "replica is {text:?}; this job has the replicas 0 to {}",
+            replicas.saturating_sub(1)
+        ))
+    })
+}

@@ -1,0 +1,226 @@
+//! The job object, with exactly the keys of the original and additions inside `parameters`, `errorSummary` and `jobInfo`.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::SERVICE;
+use super::phase::PhaseWord;
+use crate::domain::{Job, Phase, Stage, Timestamp, strip_credentials};
+use crate::http::Api;
+use crate::ports::JobDirs;
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Job)]
+pub(super) struct JobObject<'a> {
+    /// 32 lower-case hex digits.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    job_id: String,
+    /// The client's own name for it; the job's id if the client gave none.
+    run_id: Cow<'a, str>,
+    /// Whom it belongs to; empty for an anonymous client.
+    owner_id: &'a str,
+    /// Where it stands.
+    phase: PhaseWord,
+    /// When it was accepted.
+    #[schema(example = "2031-03-04 08:15:00+00:00")]
+    creation_time: String,
+    /// When its command started.
+    #[schema(required)]
+    start_time: Option<String>,
+    /// When it ended.
+    #[schema(required)]
+    end_time: Option<String>,
+    /// How long its command has run, in seconds.
+    #[schema(required)]
+    execution_duration: Option<f64>,
+    /// When it will be removed with all its files.
+    #[schema(required)]
+    destruction: Option<String>,
+    /// What was asked for.
+    pub(super) parameters: ParametersObject<'a>,
+    /// The files it left, once it has ended.
+    pub(super) results: Vec<ResultObject>,
+    /// Why it failed.
+    error_summary: ErrorSummaryObject<'a>,
+    /// What is known of its run.
+    job_info: JobInfoObject<'a>,
+}
+
+/// What was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Parameters)]
+pub(super) struct ParametersObject<'a> {
+    /// The command as it is started.
+    #[schema(example = json!(["/bin/bash", "-c", "ls"]))]
+    command: Vec<&'a str>,
+    /// The service's and the client's variables; the site's own are not shown.
+    environment: Vec<VariableObject<'a>>,
+    /// The source, without credentials.
+    #[schema(required)]
+    url: Option<String>,
+    /// Its branch, tag or commit.
+    #[schema(required)]
+    commit_ref: Option<&'a str>,
+    /// How many copies run side by side.
+    replicas: u32,
+}
+
+/// A variable of the environment.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Variable)]
+struct VariableObject<'a> {
+    /// The name.
+    name: &'a str,
+    /// The value.
+    value: Cow<'a, str>,
+}
+
+/// A file that the job left.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Result)]
+pub(super) struct ResultObject {
+    /// Its number, for `/v1/job/result/{jobId}/{id}`.
+    id: usize,
+    /// Its path as the job saw it; no link.
+    #[schema(example = "/uws/jobs/0192e4f1c7a87d2f8f1b0c5d7e9a1b3c/out/ocps.log")]
+    uri: String,
+}
+
+/// Why a job failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ErrorSummary)]
+struct ErrorSummaryObject<'a> {
+    /// One sentence; empty unless it failed.
+    message: &'a str,
+    /// `transient` if a second try may succeed, else `fatal`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    /// Whether its logs may say more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_detail: Option<bool>,
+}
+
+/// What is known of a job's run; what is not known is left out.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = JobInfo)]
+struct JobInfoObject<'a> {
+    /// Why it ended: `ok`, `nonzero`, `signal`, `oom`, `timeout` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// The exit code of its command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    /// The signal that killed its command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    /// The most memory that it used, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory: Option<u64>,
+    /// The image as it is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    /// The digest or id of the image that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_digest: Option<&'a str>,
+    /// The commit that was checked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'a str>,
+    /// The host that runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    /// `advisory` if a limit of it could not be enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<&'static str>,
+    /// What a queued job is doing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+}
+
+impl<'a> JobObject<'a> {
+    /// The job as it stands at `now`, showing `phase`.
+    pub(super) fn new(api: &'a Api, job: &'a Job, phase: PhaseWord, now: Timestamp) -> Self {
+        let job_id = job.id.to_string();
+        let inside = JobDirs::inside(&job.id);
+        Self {
+            run_id: job.run_id.as_ref().map_or_else(|| Cow::Owned(job_id.clone()), |id| Cow::Borrowed(id.as_str())),
+            owner_id: job.owner.as_ref().map_or("", |owner| owner.as_str()),
+            phase,
+            creation_time: job.created_at.to_ocps(),
+            start_time: job.started_at.map(Timestamp::to_ocps),
+            end_time: job.ended_at.map(Timestamp::to_ocps),
+            execution_duration: job.started_at.map(|start| job.ended_at.unwrap_or(now).since(start).as_secs_f64()),
+            destruction: job.destruction.map(Timestamp::to_ocps),
+            parameters: ParametersObject::new(api, job, &job_id, &inside),
+            results: (0..)
+                .zip(&job.results)
+                .map(|(id, result)| ResultObject { id, uri: format!("{inside}/out/{}", result.path) })
+                .collect(),
+            error_summary: ErrorSummaryObject::new(job),
+            job_info: JobInfoObject::new(api, job, phase),
+            job_id,
+        }
+    }
+}
+
+impl<'a> ParametersObject<'a> {
+    fn new(api: &'a Api, job: &'a Job, job_id: &str, inside: &str) -> Self {
+        let shell = api.config.services.get(SERVICE).map_or(&[][..], |service| service.shell.as_slice());
+        let command = shell.iter().map(String::as_str).chain([job.work.command.as_str()]).collect();
+        let mut environment = Vec::with_capacity(job.work.environment.len() + 6);
+        let mut set = |name, value| environment.push(VariableObject { name, value });
+        let url = job.work.source.as_ref().map(|source| strip_credentials(&source.url));
+        let commit_ref = job.work.source.as_ref().map(|source| source.commit_ref.as_str());
+        if let (Some(url), Some(commit_ref)) = (&url, commit_ref) {
+            set("JOB_SOURCE_DIR", Cow::Owned(format!("{inside}/src")));
+            set("SRC_GIT_URL", Cow::Owned(url.clone()));
+            set("GIT_COMMIT_REF", Cow::Borrowed(commit_ref));
+        }
+        set("JOB_OUTPUT_DIR", Cow::Owned(format!("{inside}/out")));
+        set("JOB_ID", Cow::Owned(job_id.to_owned()));
+        if job.work.replicas > 1 {
+            set("JOB_REPLICAS", Cow::Owned(job.work.replicas.to_string()));
+        }
+        for variable in &job.work.environment {
+            set(&variable.name, Cow::Borrowed(&variable.value));
+        }
+        Self { command, environment, url, commit_ref, replicas: job.work.replicas }
+    }
+}
+
+impl<'a> ErrorSummaryObject<'a> {
+    fn new(job: &'a Job) -> Self {
+        match job.outcome.as_ref().and_then(|outcome| outcome.summary.as_ref()) {
+            Some(summary) => Self {
+                message: &summary.message,
+                kind: Some(summary.kind.as_str()),
+                has_detail: Some(job.started_at.is_some()),
+            },
+            None => Self { message: "", kind: None, has_detail: None },
+        }
+    }
+}
+
+impl<'a> JobInfoObject<'a> {
+    fn new(api: &Api, job: &'a Job, phase: PhaseWord) -> Self {
+        let outcome = job.outcome.as_ref();
+        let is_waiting = phase == PhaseWord::Queued && job.phase == Phase::Queued;
+        Self {
+            reason: outcome.map(|outcome| outcome.reason.as_str()),
+            exit_code: outcome.and_then(|outcome| outcome.exit_code),
+            signal: outcome.and_then(|outcome| outcome.signal),
+            peak_memory: outcome.and_then(|outcome| outcome.peak_memory),
+            image: job.facts.image.as_deref(),
+            image_digest: job.facts.image_digest.as_deref(),
+            commit: job.facts.commit.as_deref(),
+            host: job.facts.host.as_deref(),
+            limits: job.facts.is_advisory.then_some("advisory"),
+            stage: is_waiting.then(|| api.handle.stage(job.id).unwrap_or(Stage::Waiting).as_str()),
+        }
+    }
+}

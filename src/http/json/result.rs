@@ -1,0 +1,116 @@
+//! `/v1/job/result/{id}/{n}`: the files that a job left.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::dress::dress;
+use super::find;
+use crate::http::Api;
+use crate::http::extract::{Asked, asked};
+use crate::http::file;
+use crate::http::reply::ApiError;
+use crate::http::resource::{READ_ONLY, is_read, other};
+use crate::ports::JobDirs;
+
+/// What RFC 5987 §3.2.1 wants encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One result.
+pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    let api = Arc::clone(api);
+    warp::path!("job" / "result" / String / String)
+        .and(warp::method())
+        .and(asked())
+        .and(warp::header::headers_cloned())
+        .then(move |id: String, number: String, method: Method, asked: Asked, headers: HeaderMap| {
+            let api = Arc::clone(&api);
+            async move {
+                dress(if is_read(&method) {
+                    get(&api, &asked, &id, &number, &method, &headers).await
+                } else {
+                    other(&method, READ_ONLY)
+                })
+            }
+        })
+        .boxed()
+}
+
+/// Sends a file that a job left.
+#[utoipa::path(
+    get,
+    path = "/v1/job/result/{jobId}/{resultId}",
+    params(
+        ("jobId" = String, Path, description = "The job's id"),
+        ("resultId" = u32, Path, description = "The result's number"),
+        ("Range" = Option<String>, Header, description = "One range of bytes"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "A part of it", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client has it already"),
+        (status = 404, description = "There is no such result", body = String, content_type = "text/plain"),
+        (status = 416, description = "No byte of it is in the range", body = String, content_type = "text/plain"),
+    )
+)]
+pub(super) async fn get(
+    api: &Api,
+    asked: &Asked,
+    id: &str,
+    number: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let is_number = number.bytes().all(|b| b.is_ascii_digit());
+    let number: usize = number.parse().ok().filter(|_| is_number).ok_or(ApiError::NoSuchResult)?;
+    let job = find::kept_job(api, &asked.caller, id).await.map_err(no_result)?;
+    let path = &job.results.get(number).ok_or(ApiError::NoSuchResult)?.path;
+    let root = api.config.server.jobs_dir.clone();
+    let below = JobDirs { root: job.id.to_string().into() }.output();
+    let opened = file::open_below(root, below, path.clone()).await.map_err(ApiError::File)?;
+    let mut response = opened.ok_or(ApiError::NoSuchResult)?.respond(method, headers).await?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_DISPOSITION, attachment(name));
+    // Should a browser show it all the same, nothing in it runs with our origin.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    Ok(response)
+}
+
+/// The original tells only of the result.
+fn no_result(error: ApiError) -> ApiError {
+    if matches!(error, ApiError::NoSuchJob) { ApiError::NoSuchResult } else { error }
+}
+
+/// A name to save under, in the old and the new form (RFC 6266 §4.3).
+fn attachment(name: &str) -> HeaderValue {
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') || c == ' ';
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let encoded = utf8_percent_encode(name, ENCODED);
+    HeaderValue::try_from(format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"))
+        .expect("visible ASCII only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_cannot_leave_its_quotes_or_line() {
+        for (name, expected) in [
+            ("a.txt", "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt"),
+            ("a\"; x=\\y\r\n", "attachment; filename=\"a_; x=_y__\"; filename*=UTF-8''a%22%3B%20x%3D%5Cy%0D%0A"),
+            ("bild ä.fits", "attachment; filename=\"bild _.fits\"; filename*=UTF-8''bild%20%C3%A4.fits"),
+        ] {
+            assert_eq!(attachment(name), expected);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Listening sockets: bound early, or passed by the service manager.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+
+use super::socket_file::SocketFile;
+use crate::config::{ListenAddress, Server, Trust};
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A listener that is bound and not served yet: clients can connect and wait.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    trust: Trust,
+    address: ListenAddress,
+    /// Removes the file when the listener goes; a passed socket's file belongs to whoever passed it.
+    file: Option<SocketFile>,
+}
+
+impl Bound {
+    /// The address that it really has: a port is known here where 0 was configured.
+    #[must_use]
+    pub const fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// The socket, what it knows of callers, and what must be kept as long as it listens.
+    pub(super) fn into_parts(self) -> (Socket, Trust, Option<SocketFile>) {
+        (self.socket, self.trust, self.file)
+    }
+}
+
+/// Why nothing can listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system refused.
+    #[error("cannot listen on {address}: {remedy}")]
+    Refused {
+        /// Where.
+        address: String,
+        /// What to do about it.
+        remedy: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody listens on the Unix socket already.
+    #[error("cannot listen on unix:{}: another program answers there; stop it or choose another path", .path.display())]
+    Taken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The path of the Unix socket is something else.
+    #[error("cannot listen on unix:{}: a file that is no socket is there; move it or choose another path", .path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Sockets were passed that no listener asks for.
+    #[error(
+        "no listener is configured for the passed socket {0}; add it as [[server.listener]] or take it out of the socket unit"
+    )]
+    Unmatched(String),
+    /// What was passed cannot be served.
+    #[error(
+        "the passed file descriptor number {index} is neither a TCP nor a Unix stream socket; correct the socket unit"
+    )]
+    Unusable {
+        /// Its place among the passed ones, from 0.
+        index: usize,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl BindError {
+    pub(super) fn unix(path: &Path, source: io::Error) -> Self {
+        let address = format!("unix:{}", path.display());
+        let remedy = match source.kind() {
+            io::ErrorKind::NotFound => format!("its directory does not exist; create {}", parent(path)),
+            io::ErrorKind::PermissionDenied => {
+                format!("this user may not create it; give it write access to {}", parent(path))
+            }
+            _ => "choose another path".to_owned(),
+        };
+        Self::Refused { address, remedy, source }
+    }
+
+    fn tcp(address: SocketAddr, source: io::Error) -> Self {
+        let remedy = match source.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
+            io::ErrorKind::AddrNotAvailable => "this host does not have that address; choose one that it has",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port",
+            _ => "choose another address",
+        };
+        Self::Refused { address: address.to_string(), remedy: remedy.to_owned(), source }
+    }
+}
+
+fn parent(path: &Path) -> String {
+    path.parent().map_or_else(|| "its directory".to_owned(), |dir| dir.display().to_string())
+}
+
+/// Sockets that the service manager passed.
+#[derive(Debug, Default)]
+pub struct Passed(Vec<(ListenAddress, Socket)>);
+
+impl Passed {
+    /// Takes them from the process (`LISTEN_FDS`). Call it once, before any other thread runs: it clears the variables.
+    ///
+    /// # Errors
+    /// [`BindError::Unusable`].
+    pub fn take() -> Result<Self, BindError> {
+        let mut fds = ListenFd::from_env();
+        (0..fds.len()).map(|index| take_one(&mut fds, index)).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn find(&mut self, wanted: &ListenAddress) -> Option<Socket> {
+        let at = self.0.iter().position(|(address, _)| address == wanted)?;
+        Some(self.0.swap_remove(at).1)
+    }
+}
+
+fn take_one(fds: &mut ListenFd, index: usize) -> Result<(ListenAddress, Socket), BindError> {
+    let unusable = |source| BindError::Unusable { index, source };
+    if let Ok(Some(listener)) = fds.take_unix_listener(index) {
+        let address = listener.local_addr().map_err(unusable)?;
+        let path = address.as_pathname().map(Path::to_owned).unwrap_or_default();
+        return Ok((ListenAddress::Unix(path), Socket::Unix(listener)));
+    }
+    let taken = fds.take_tcp_listener(index).map_err(unusable)?;
+    let listener = taken.ok_or_else(|| unusable(io::ErrorKind::NotFound.into()))?;
+    let address = listener.local_addr().map_err(unusable)?;
+    Ok((ListenAddress::Tcp(address), Socket::Tcp(listener)))
+}
+
+/// Binds every configured listener, or takes the passed socket of its address.
+///
+/// # Errors
+/// [`BindError`], with the address and what to do about it; nothing stays bound then.
+pub fn bind(server: &Server, mut passed: Passed) -> Result<Vec<Bound>, BindError> {
+    let mut bound = Vec::with_capacity(server.listeners.len());
+    for listener in &server.listeners {
+        let (socket, file) = match passed.find(&listener.address) {
+            Some(socket) => (socket, None),
+            None => open(&listener.address)?,
+        };
+        let address = settle(&socket, &listener.address).map_err(|source| match &listener.address {
+            ListenAddress::Tcp(address) => BindError::tcp(*address, source),
+            ListenAddress::Unix(path) => BindError::unix(path, source),
+        })?;
+        bound.push(Bound { socket, trust: listener.trust, address, file });
+    }
+    match passed.0.as_slice() {
+        [] => Ok(bound),
+        left => Err(BindError::Unmatched(
+            left.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", "),
+        )),
+    }
+}
+
+fn open(address: &ListenAddress) -> Result<(Socket, Option<SocketFile>), BindError> {
+    match address {
+        ListenAddress::Tcp(address) => TcpListener::bind(address)
+            .map(|socket| (Socket::Tcp(socket), None))
+            .map_err(|e| BindError::tcp(*address, e)),
+        ListenAddress::Unix(path) => SocketFile::listen(path).map(|(socket, file)| (Socket::Unix(socket), Some(file))),
+    }
+}
+
+/// Makes the socket fit for the runtime and tells its real address.
+fn settle(socket: &Socket, configured: &ListenAddress) -> io::Result<ListenAddress> {
+    match socket {
+        Socket::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            socket.local_addr().map(ListenAddress::Tcp)
+        }
+        Socket::Unix(socket) => socket.set_nonblocking(true).map(|()| configured.clone()),
+    }
+}

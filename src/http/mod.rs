@@ -1,0 +1,25 @@
+//! The HTTP side: listeners, the guard before routing, and the routes.
+//!
+//! A connection comes in through [`serve`]'s accept loop. Each request passes the guard (unknown `Host`, foreign
+//! `Origin`), is given its `Caller`, and goes through warp's filters to the handler of its resource. A handler parses
+//! into domain types, calls the store or the supervisor's handle once and replies; whatever it refuses is a value that
+//! `reply.rs` turns into a status in one table.
+
+mod availability;
+mod body;
+mod extract;
+mod file;
+mod form;
+mod guard;
+mod health;
+mod json;
+mod listen;
+mod range;
+mod reply;
+mod resource;
+mod routes;
+mod server;
+mod socket_file;
+
+pub use listen::{BindError, Bound, Passed, bind};
+pub use server::{Api, serve};

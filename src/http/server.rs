@@ -1,0 +1,274 @@
+//! The accept loop: connections bounded in number and time, and an end that has a deadline.
+
+use std::convert::Infallible;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use http::header::{ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+use tracing::Instrument;
+use warp::reply::Response;
+
+use super::extract::{Asked, Peer, Via};
+use super::guard::Guard;
+use super::listen::{Bound, Socket};
+use super::reply::ApiError;
+use super::routes;
+use super::socket_file::SocketFile;
+use crate::config::{Config, Trust};
+use crate::ports::{Clock, Store};
+use crate::supervisor::Handle;
+
+/// What the handlers work with; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// The supervisor's door.
+    pub handle: Handle,
+    /// The jobs, for reading.
+    pub store: Arc<dyn Store>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How long the loop rests after the system refused a connection for want of resources.
+const REST: Duration = Duration::from_millis(200);
+/// The largest request head, and how much of a body is read ahead.
+const READ_AHEAD: usize = 64 << 10;
+
+/// Answers requests on `listeners` until `soft` is cancelled.
+///
+/// Then no connection is accepted any more, idle ones are closed, and requests in flight have `grace` to finish before
+/// they are cut. Returns when the last connection is gone. Every connection is a task of `tracker`.
+///
+/// # Errors
+/// If a listener cannot be handed to the runtime.
+pub async fn serve(
+    api: Api,
+    listeners: Vec<Bound>,
+    soft: CancellationToken,
+    grace: Duration,
+    tracker: TaskTracker,
+) -> io::Result<()> {
+    let server = &api.config.server;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(server.header_timeout).max_buf_size(READ_AHEAD);
+    let guard = Arc::new(Guard::new(server));
+    let places = Arc::new(Semaphore::new(server.max_connections as usize));
+    let max_connections = server.max_connections;
+    let started = api.clock.now();
+    let service = warp::service(routes::all(&Arc::new(api), started));
+    let front = Front { guard, service };
+    let listeners: Vec<Listener> = listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?;
+    let loops = listeners.iter().map(|listener| {
+        accept_loop(
+            listener,
+            Connections { http: &http, front: &front, places: &places, soft: &soft, grace, tracker: &tracker },
+        )
+    });
+    join_all(loops).await;
+    drop(listeners);
+    // Each connection ends by itself within the grace time and gives its place back.
+    let _ = places.acquire_many(max_connections).await;
+    Ok(())
+}
+
+/// A listener on the runtime.
+struct Listener {
+    socket: Accepting,
+    trust: Trust,
+    /// Keeps the socket's file until the end.
+    _file: Option<SocketFile>,
+}
+
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+enum Accepted {
+    Tcp(TcpStream, Via),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    fn new(bound: Bound) -> io::Result<Self> {
+        let (socket, trust, file) = bound.into_parts();
+        let socket = match socket {
+            Socket::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
+            Socket::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
+        };
+        Ok(Self { socket, trust, _file: file })
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Accepting::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                // A client that vanished without a word is noticed while we wait for it.
+                setsockopt(&stream, sockopt::KeepAlive, &true)?;
+                let local = stream.local_addr()?.ip().to_canonical();
+                Ok(Accepted::Tcp(stream, Via::Tcp { local, remote }))
+            }
+            Accepting::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+/// What every connection of a listener is served with.
+struct Connections<'a, S> {
+    http: &'a http1::Builder,
+    front: &'a Front<S>,
+    places: &'a Arc<Semaphore>,
+    soft: &'a CancellationToken,
+    grace: Duration,
+    tracker: &'a TaskTracker,
+}
+
+async fn accept_loop<S: Routes>(listener: &Listener, with: Connections<'_, S>) {
+    // Nothing is lost when a branch is: a connection that was not accepted waits in the kernel.
+    while let Some(accepted) = with.soft.run_until_cancelled(listener.accept()).await {
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                rest(&error, with.soft).await;
+                continue;
+            }
+        };
+        let places = Arc::clone(with.places);
+        let Some(Ok(place)) = with.soft.run_until_cancelled(places.acquire_owned()).await else { return };
+        match accepted {
+            Accepted::Tcp(stream, via) => with.spawn(stream, Peer { via, trust: listener.trust }, place),
+            Accepted::Unix(stream) => with.spawn(stream, Peer { via: Via::Unix, trust: listener.trust }, place),
+        }
+    }
+}
+
+/// After an error of one connection goes on at once, after one of the system's resources rests.
+async fn rest(error: &io::Error, soft: &CancellationToken) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
+    if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected) {
+        tracing::debug!(%error, "a client gave up before it was served");
+        return;
+    }
+    tracing::error!(%error, "a connection could not be accepted; trying again");
+    soft.run_until_cancelled(tokio::time::sleep(REST)).await;
+}
+
+impl<S: Routes> Connections<'_, S> {
+    fn spawn<I>(&self, io: I, peer: Peer, place: OwnedSemaphorePermit)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = connection(io, peer, self.http.clone(), self.front.clone(), self.soft.clone(), self.grace);
+        self.tracker.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection<I, S>(
+    io: I,
+    peer: Peer,
+    http: http1::Builder,
+    front: Front<S>,
+    soft: CancellationToken,
+    grace: Duration,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Routes,
+{
+    let service = service_fn(move |request| front.clone().answer(request, peer));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
+    // Polling the connection by reference loses nothing when the token wins.
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = soft.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let Ok(ended) = tokio::time::timeout(grace, connection.as_mut()).await else {
+                tracing::warn!("a request was cut: it did not finish within the shutdown's grace time");
+                return;
+            };
+            ended
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+/// What the routes are to hyper.
+trait Routes:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The guard and what is behind it.
+#[derive(Clone)]
+struct Front<S> {
+    guard: Arc<Guard>,
+    service: S,
+}
+
+impl<S: Routes> Front<S> {
+    async fn answer(self, request: Request<Incoming>, peer: Peer) -> Result<Response, Infallible> {
+        let began = Instant::now();
+        // The query is left out: it may hold what is nobody's business.
+        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+        async {
+            let mut response = self.guarded(request, peer).await;
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            let status = response.status().as_u16();
+            tracing::debug!(status, ms = began.elapsed().as_millis(), "answered");
+            Ok(response)
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn guarded(mut self, mut request: Request<Incoming>, peer: Peer) -> Response {
+        if let Err(refusal) = self.guard.check(&request, &peer) {
+            return refusal.as_text();
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let asked = Asked { caller: peer.caller(), uri: request.uri().clone() };
+        request.extensions_mut().insert(asked);
+        // A handler shares nothing with others but what is behind locks and channels of its own.
+        let answer = AssertUnwindSafe(self.service.call(request)).catch_unwind().await;
+        let mut response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_panic) => ApiError::Panicked.as_text(),
+        };
+        self.guard.share(origin.as_ref(), &mut response);
+        response
+    }
+}

@@ -1,0 +1,20 @@
+//! The store in a SQLite database.
+//!
+//! One thread owns the writing connection and puts whatever waits for it into one transaction, so that many
+//! submissions share one sync to the disk; each is answered after that commit. Reads use a few connections of their own.
+
+mod error;
+mod events;
+mod file_system;
+mod jobs;
+mod list;
+mod open;
+mod readers;
+mod results;
+mod retention;
+mod rows;
+mod store;
+mod thread;
+
+pub use error::OpenError;
+pub use store::SqliteStore;

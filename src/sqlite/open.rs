@@ -1,0 +1,146 @@
+//! Opening: pragmas, schema version, migrations.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use uuid::Uuid;
+
+use super::error::OpenError;
+use super::file_system;
+
+/// Every migration, in order; the position is the `user_version` that it leads to. A released one is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_jobs.sql")];
+
+/// Opens the database for writing, makes it if there is none and brings it up to the newest schema.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
+    if let Some(file_system) = file_system::network_type(directory) {
+        return Err(OpenError::NetworkFileSystem { path: path.to_owned(), file_system });
+    }
+    let explain = |source: rusqlite::Error| explain(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(explain)?;
+    // Nothing is written before the version is known: a newer database is left as it is.
+    let version = user_version(&connection).map_err(explain)?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    if version > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found: version, known });
+    }
+    pragmas(&connection).map_err(explain)?;
+    migrate(&mut connection).map_err(explain)?;
+    Ok(connection)
+}
+
+/// Opens one more connection that can only read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let explain = |source| explain(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(explain)?;
+    // Half a MiB of cache is enough for lookups by key, and there are several such connections.
+    connection.pragma_update(None, "cache_size", -512).map_err(explain)?;
+    Ok(connection)
+}
+
+fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Corrupt { path: path.to_owned(), why: source.to_string() }
+        }
+        _ => OpenError::Sqlite { path: path.to_owned(), source },
+    }
+}
+
+fn pragmas(connection: &Connection) -> Result<(), rusqlite::Error> {
+    // Backups and `sqlite3` on the command line may hold the lock for a moment.
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // Readers see a snapshot and never wait for the writer.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // What was answered must survive a power cut: sync the log at every commit.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // After a burst the log is cut back to this many bytes.
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn user_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Runs the migrations that are missing, in one exclusive transaction.
+fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    let version = user_version(&transaction)?;
+    let done = usize::try_from(version).unwrap_or(0);
+    for (position, migration) in MIGRATIONS.iter().enumerate().skip(done) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(position + 1).expect("a handful"))?;
+    }
+    transaction.commit()
+}
+
+/// The identity of this installation, made once with the database: it marks what is ours in an engine.
+pub(super) fn instance_id(connection: &Connection) -> Result<String, rusqlite::Error> {
+    let known =
+        connection.query_row("SELECT value FROM meta WHERE key = 'instance_id'", [], |row| row.get(0)).optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    let id = Uuid::new_v4().to_string();
+    connection.execute("INSERT INTO meta (key, value) VALUES ('instance_id', ?1)", [&id])?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_untouched() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("uwsd.db");
+        let connection = Connection::open(&path).expect("made");
+        connection.pragma_update(None, "user_version", 99).expect("set");
+        drop(connection);
+        let before = std::fs::read(&path).expect("read");
+        let refused = open_writer(&path).expect_err("newer");
+        assert!(refused.to_string().contains("schema version 99, this program knows up to 1"), "{refused}");
+        assert_eq!(std::fs::read(&path).expect("read"), before);
+    }
+
+    #[test]
+    fn a_damaged_database_is_told_as_such() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("uwsd.db");
+        std::fs::write(
+            &path,
+            "this is no database, whatever its name says, and it is long enough to show it".repeat(99),
+        )
+        .expect("written");
+        let refused = open_writer(&path).expect_err("damaged").to_string();
+        assert!(refused.contains("is damaged or is no database"), "{refused}");
+    }
+
+    #[test]
+    fn the_instance_id_is_made_once() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("uwsd.db");
+        let first = instance_id(&open_writer(&path).expect("made")).expect("id");
+        let second = instance_id(&open_writer(&path).expect("opened")).expect("id");
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn commits_are_synced_and_readers_do_not_wait() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("pragma");
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("pragma");
+        assert_eq!((mode.as_str(), synchronous), ("wal", 2));
+    }
+}

@@ -1,0 +1,156 @@
+//! Row to domain and back; what a row cannot be is told with its table and column.
+
+use std::time::Duration;
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    Deletion, Facts, Job, JobId, Outcome, OwnerId, Phase, Reason, Reservation, RunId, Source, Summary, SummaryKind,
+    Timestamp, Variable, Work,
+};
+
+/// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
+pub(super) const JOB_COLUMNS: &str = "\
+    j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
+    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.deleted_at, j.visible_until, \
+    j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, \
+    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.is_advisory";
+
+/// Where they come from.
+pub(super) const JOB_TABLES: &str = "job j JOIN work w ON w.job = j.seq LEFT JOIN run r ON r.job = j.seq";
+
+/// A job without its results.
+pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
+    let deleted_at: Option<i64> = row.get("deleted_at")?;
+    let visible_until: Option<i64> = row.get("visible_until")?;
+    Ok(Job {
+        seq: row.get("seq")?,
+        id: JobId::from_bytes(row.get("id")?),
+        service: row.get("service")?,
+        owner: row.get::<_, Option<String>>("owner")?.map(OwnerId::new),
+        run_id: row.get::<_, Option<String>>("run_id")?.map(RunId::from_stored),
+        phase: word(row, "phase")?.ok_or(rusqlite::Error::InvalidColumnName("job.phase".to_owned()))?,
+        created_at: Timestamp::from_millis(row.get("created_at")?),
+        started_at: row.get::<_, Option<i64>>("started_at")?.map(Timestamp::from_millis),
+        ended_at: row.get::<_, Option<i64>>("ended_at")?.map(Timestamp::from_millis),
+        execution_duration: row.get::<_, Option<i64>>("execution_duration_ms")?.map(duration),
+        destruction: row.get::<_, Option<i64>>("destruction")?.map(Timestamp::from_millis),
+        reservation: Reservation { cpus: row.get("cpus")?, memory: row.get::<_, i64>("memory")?.unsigned_abs() },
+        work: work(row)?,
+        facts: facts(row)?,
+        outcome: outcome(row)?,
+        results: Vec::new(),
+        abort_requested: row.get("abort_requested")?,
+        deletion: deleted_at.map(|at| Deletion {
+            requested_at: Timestamp::from_millis(at),
+            visible_until: visible_until.map(Timestamp::from_millis),
+        }),
+    })
+}
+
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(millis.unsigned_abs())
+}
+
+/// A word of one of our vocabularies.
+fn word<T>(row: &Row<'_>, column: &str) -> Result<Option<T>, rusqlite::Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|error| bad(column, error))).transpose()
+}
+
+fn bad(column: &str, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    let error = BadColumn { column: column.to_owned(), source: Box::new(error) };
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
+}
+
+/// A column that holds what it cannot.
+#[derive(Debug, thiserror::Error)]
+#[error("column {column}")]
+struct BadColumn {
+    column: String,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+fn outcome(row: &Row<'_>) -> Result<Option<Outcome>, rusqlite::Error> {
+    let Some(reason) = word::<Reason>(row, "reason")? else { return Ok(None) };
+    let message: Option<String> = row.get("summary")?;
+    let kind: Option<String> = row.get("summary_kind")?;
+    let summary = message.map(|message| Summary {
+        kind: if kind.as_deref() == Some("transient") { SummaryKind::Transient } else { SummaryKind::Fatal },
+        message,
+    });
+    Ok(Some(Outcome {
+        reason,
+        summary,
+        exit_code: row.get("exit_code")?,
+        signal: row.get("signal")?,
+        peak_memory: row.get::<_, Option<i64>>("peak_memory")?.map(i64::unsigned_abs),
+    }))
+}
+
+fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
+    Ok(Facts {
+        host: row.get("host")?,
+        image: row.get("image")?,
+        image_digest: row.get("image_digest")?,
+        commit: row.get("commit_hash")?,
+        boot_id: row.get("boot_id")?,
+        engine_start: row.get("engine_start")?,
+        is_advisory: row.get::<_, Option<bool>>("is_advisory")?.unwrap_or(false),
+    })
+}
+
+/// The body of `work`.
+#[derive(Serialize, Deserialize)]
+struct WorkBody {
+    command: String,
+    source: Option<(String, String)>,
+    environment: Vec<(String, String)>,
+    replicas: u32,
+}
+
+fn work(row: &Row<'_>) -> Result<Work, rusqlite::Error> {
+    let body: WorkBody =
+        serde_json::from_str(row.get_ref("body")?.as_str()?).map_err(|error| bad("work.body", error))?;
+    Ok(Work {
+        command: body.command,
+        source: body.source.map(|(url, commit_ref)| Source { url, commit_ref }),
+        // Checked when they were accepted; rules may have been tightened since, the job stays what it was.
+        environment: body.environment.into_iter().map(|(name, value)| Variable { name, value }).collect(),
+        replicas: body.replicas,
+    })
+}
+
+/// The body of `work` for what a job is asked to do.
+pub(super) fn work_body(work: &Work) -> String {
+    let body = WorkBody {
+        command: work.command.clone(),
+        source: work.source.as_ref().map(|source| (source.url.clone(), source.commit_ref.clone())),
+        environment: work.environment.iter().map(|v| (v.name.clone(), v.value.clone())).collect(),
+        replicas: work.replicas,
+    };
+    serde_json::to_string(&body).expect("strings and numbers only")
+}
+
+/// A size in the signed integers of SQLite.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A duration in milliseconds; a limit is never rounded down to none.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
+}
+
+/// The word for a phase read back by its column number, for queries that do not read whole jobs.
+pub(super) fn phase_at(row: &Row<'_>, column: usize) -> Result<Phase, rusqlite::Error> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| bad("phase", error))
+}

@@ -1,0 +1,118 @@
+//! The store's methods, one short one an operation.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use crate::domain::{Deletion, Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
+use crate::ports::{Change, Changed, Event, QueuedJob, Store, StoreError, Totals};
+
+use super::error::OpenError;
+use super::readers::Readers;
+use super::thread::Writer;
+use super::{events, jobs, list, open, retention};
+
+/// Jobs in a SQLite database.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    instance_id: String,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, makes it if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose text says what to do.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let connection = open::open_writer(path)?;
+        let instance_id =
+            open::instance_id(&connection).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let readers = Readers::open(path)?;
+        let writer = Writer::start(connection).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        Ok(Self { writer, readers, instance_id })
+    }
+
+    /// The identity of this installation, made with the database.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
+    /// Waits until the writing thread has ended, which it only does by a panic while the store is open.
+    pub async fn ended(&self) {
+        self.writer.ended().await;
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {
+        self.writer.write("accepting a job", move |c| jobs::insert(c, job)).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.readers.read(move |c| jobs::load(c, id)).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {
+        let filter = filter.clone();
+        self.readers.read(move |c| list::page(c, &filter, page)).await
+    }
+
+    async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
+        self.writer.write("changing a job's phase", move |c| jobs::change(c, id, change, now)).await
+    }
+
+    async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.writer.write("noting that a job is to be aborted", move |c| jobs::request_abort(c, id)).await
+    }
+
+    async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError> {
+        self.writer.write("noting that a job is deleted", move |c| jobs::request_deletion(c, id, now)).await
+    }
+
+    async fn queued(&self, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+        self.readers.read(move |c| list::queued(c, after, limit)).await
+    }
+
+    async fn executing(&self) -> Result<Vec<Job>, StoreError> {
+        self.readers.read(list::executing).await
+    }
+
+    async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
+        self.readers.read(list::abort_requested).await
+    }
+
+    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
+        self.writer.write("noting facts of a run", move |c| jobs::note_facts(c, id, &facts)).await
+    }
+
+    async fn due_for_destruction(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {
+        self.readers.read(move |c| retention::due_for_destruction(c, now, limit)).await
+    }
+
+    async fn deleted(&self, limit: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError> {
+        self.readers.read(move |c| retention::deleted(c, limit)).await
+    }
+
+    async fn files_removed(&self, id: JobId) -> Result<(), StoreError> {
+        self.writer.write("noting that a job's files are gone", move |c| retention::files_removed(c, id)).await
+    }
+
+    async fn forget(&self, now: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError> {
+        self.writer.write("forgetting deleted jobs", move |c| retention::forget(c, now)).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.readers.read(list::totals).await
+    }
+
+    async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.readers.read(move |c| events::after(c, after, limit)).await
+    }
+}

@@ -1,0 +1,115 @@
+//! What the supervisor's tasks share, and how they are started.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::config::Config;
+use crate::domain::{Job, JobId};
+use crate::ports::{Backend, Clock, EngineFacts, JobDirs, RunRef, Sources, Store, StoreError};
+
+use super::handle::{Handle, Readiness, Shared};
+use super::health::Health;
+use super::message::Message;
+use super::queue_loop::QueueLoop;
+use super::retention::Retention;
+
+/// How many wishes may wait for the supervisor.
+const INBOX: usize = 256;
+
+/// What the supervisor is made of.
+pub struct Parts {
+    /// Where jobs are kept.
+    pub store: Arc<dyn Store>,
+    /// Where they run.
+    pub backend: Arc<dyn Backend>,
+    /// Where their sources come from.
+    pub sources: Arc<dyn Sources>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The name of this host, for the jobs' records.
+    pub host: String,
+}
+
+/// The supervisor's door and its three tasks; the caller runs them until the daemon goes down.
+pub struct Started {
+    /// What request handlers use.
+    pub handle: Handle,
+    /// Starts jobs and hears wishes.
+    pub queue: QueueLoop,
+    /// Destroys jobs in time and removes what deleted ones left.
+    pub retention: Retention,
+    /// Looks whether the backend answers.
+    pub health: Health,
+}
+
+/// What drivers, recovery and retention need.
+pub(super) struct Context {
+    pub(super) shared: Arc<Shared>,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) inbox: mpsc::Sender<Message>,
+    pub(super) engine: Mutex<Option<EngineFacts>>,
+    pub(super) jobs_dir: PathBuf,
+    pub(super) visible_for: Duration,
+    pub(super) host: String,
+}
+
+impl Context {
+    pub(super) fn dirs(&self, job: JobId) -> JobDirs {
+        JobDirs { root: self.jobs_dir.join(job.to_string()) }
+    }
+
+    pub(super) fn engine(&self) -> Option<EngineFacts> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The runs of a job, one a replica.
+pub(super) fn runs(job: &Job) -> impl Iterator<Item = RunRef> + use<> {
+    let (id, replicas) = (job.id, job.work.replicas);
+    (0..replicas).map(move |replica| RunRef { job: id, replica, replicas })
+}
+
+/// Makes the supervisor. Nothing runs before the caller runs its tasks; the handle accepts jobs at once.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub async fn start(parts: Parts) -> Result<Started, StoreError> {
+    let Parts { store, backend, sources, clock, config, host } = parts;
+    let totals = store.totals().await?;
+    let (inbox, wishes) = mpsc::channel(INBOX);
+    let (readiness, _) = watch::channel(Readiness::Starting(format!("looking for the {} backend", backend.kind())));
+    let shared = Arc::new(Shared {
+        store,
+        sources,
+        clock,
+        services: config.services.clone(),
+        queue: config.queue.clone(),
+        waiting: AtomicU64::new(totals.waiting),
+        wake: Notify::new(),
+        swept: Notify::new(),
+        stages: Mutex::new(HashMap::new()),
+        readiness,
+    });
+    let context = Arc::new(Context {
+        shared: Arc::clone(&shared),
+        backend,
+        inbox: inbox.clone(),
+        engine: Mutex::new(None),
+        jobs_dir: config.server.jobs_dir.clone(),
+        visible_for: config.json.deletion_visible,
+        host,
+    });
+    Ok(Started {
+        handle: Handle::new(shared, inbox),
+        queue: QueueLoop::new(Arc::clone(&context), wishes),
+        retention: Retention::new(Arc::clone(&context)),
+        health: Health::new(context),
+    })
+}

@@ -1,0 +1,199 @@
+//! From the ends of its runs to the end of a job: pure.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::domain::{Outcome, Reason, Timestamp};
+use crate::ports::{BackendError, Ending, How};
+
+use super::message::StopWhy;
+
+/// Why the runs of a job were stopped by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Asked to.
+    Asked(StopWhy),
+    /// The execution limit, in whole.
+    Limit(Duration),
+    /// This replica failed first.
+    Replica(u32),
+}
+
+/// What a wait for a run came to.
+pub(super) type Waited = Result<Ending, BackendError>;
+
+/// What a job's end is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) outcome: Outcome,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) is_advisory: bool,
+}
+
+/// The end of a job whose replicas came to `waited`; `memory` is the limit in bytes.
+pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> Verdict {
+    let endings = || waited.iter().filter_map(|waited| waited.as_ref().ok());
+    let mut outcome = match cause {
+        Some(Cause::Asked(StopWhy::Aborted)) => Outcome::new(Reason::Aborted, ""),
+        Some(Cause::Asked(StopWhy::Expired)) => {
+            Outcome::new(Reason::Expired, "its destruction time came while it was executing")
+        }
+        Some(Cause::Limit(limit)) => {
+            let message = format!("the execution limit of {} s was reached", limit.as_secs_f64());
+            Outcome::new(Reason::Timeout, message)
+        }
+        Some(Cause::Replica(replica)) => {
+            let position = usize::try_from(replica).expect("few replicas");
+            waited.get(position).map_or_else(vanished, |waited| of_one(waited, memory, Some(replica)))
+        }
+        None => {
+            let first_failure = (0_u32..).zip(waited).find(|(_, waited)| is_failure(waited));
+            let replica = |replica| (waited.len() > 1).then_some(replica);
+            match first_failure {
+                Some((position, failed)) => of_one(failed, memory, replica(position)),
+                None => Outcome { exit_code: Some(0), ..Outcome::new(Reason::Ok, "") },
+            }
+        }
+    };
+    if outcome.exit_code.is_none() && outcome.signal.is_none() {
+        // Ended by us: what the command made of it is a fact all the same.
+        (outcome.exit_code, outcome.signal) = endings().next().map_or((None, None), codes);
+    }
+    outcome.peak_memory = endings().filter_map(|ending| ending.peak_memory).max();
+    Verdict {
+        outcome,
+        started_at: endings().filter_map(|ending| ending.started_at).min(),
+        ended_at: endings().filter_map(|ending| ending.ended_at).max(),
+        is_advisory: endings().any(|ending| ending.is_advisory),
+    }
+}
+
+/// Whether this end of a replica ends the job.
+pub(super) fn is_failure(waited: &Waited) -> bool {
+    !matches!(waited, Ok(Ending { how: How::Exited(0), .. }))
+}
+
+fn codes(ending: &Ending) -> (Option<i32>, Option<i32>) {
+    match &ending.how {
+        How::Exited(code) => (Some(*code), None),
+        How::Signaled(signal) => (None, Some(*signal)),
+        How::OutOfMemory { exit_code } => (*exit_code, None),
+        How::NotStarted(_) | How::HostRestarted | How::Vanished => (None, None),
+    }
+}
+
+fn vanished() -> Outcome {
+    Outcome::new(Reason::Lost, "its run vanished without a trace")
+}
+
+fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
+    let who = replica.map_or_else(|| "the command".to_owned(), |n| format!("the command of replica {n}"));
+    let ending = match waited {
+        Ok(ending) => ending,
+        Err(error) => return Outcome::new(Reason::EngineError, error.to_string()),
+    };
+    let outcome = match &ending.how {
+        How::Exited(0) => Outcome::new(Reason::Ok, ""),
+        How::Exited(code) => Outcome::new(Reason::Nonzero, format!("{who} exited with code {code}")),
+        How::Signaled(signal) => {
+            let name = Signal::try_from(*signal).map_or("unknown", Signal::as_str);
+            Outcome::new(Reason::Signal, format!("{who} was killed by signal {signal} ({name})"))
+        }
+        How::OutOfMemory { .. } => {
+            let peak = ending.peak_memory.map_or_else(String::new, |peak| format!(", it used up to {}", bytes(peak)));
+            Outcome::new(Reason::Oom, format!("{who} ran out of its memory limit of {}{peak}", bytes(memory)))
+        }
+        How::NotStarted(why) => Outcome::new(Reason::EngineError, format!("{who} could not be started: {why}")),
+        How::HostRestarted => {
+            Outcome::new(Reason::HostRestart, format!("the host or the engine was restarted while {who} ran"))
+        }
+        How::Vanished => vanished(),
+    };
+    let (exit_code, signal) = codes(ending);
+    Outcome { exit_code, signal, ..outcome }
+}
+
+/// A size for people.
+fn bytes(size: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.into_iter().find(|(_, unit)| size >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", size / unit, size % unit * 10 / unit),
+        None => format!("{size} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Phase, SummaryKind};
+
+    fn ended(how: How) -> Ending {
+        Ending {
+            how,
+            started_at: Some(Timestamp::from_millis(1000)),
+            ended_at: Some(Timestamp::from_millis(3000)),
+            peak_memory: Some(1 << 29),
+            is_advisory: false,
+        }
+    }
+
+    #[test]
+    fn each_end_has_its_reason_and_one_sentence() {
+        for (how, reason, sentence) in [
+            (How::Exited(0), Reason::Ok, None),
+            (How::Exited(3), Reason::Nonzero, Some("the command exited with code 3")),
+            (How::Signaled(9), Reason::Signal, Some("the command was killed by signal 9 (SIGKILL)")),
+            (
+                How::OutOfMemory { exit_code: Some(137) },
+                Reason::Oom,
+                Some("the command ran out of its memory limit of 4.0 GiB, it used up to 512.0 MiB"),
+            ),
+            (
+                How::NotStarted("no such file".to_owned()),
+                Reason::EngineError,
+                Some("the command could not be started: no such file"),
+            ),
+            (
+                How::HostRestarted,
+                Reason::HostRestart,
+                Some("the host or the engine was restarted while the command ran"),
+            ),
+            (How::Vanished, Reason::Lost, Some("its run vanished without a trace")),
+        ] {
+            let outcome = verdict(None, &[Ok(ended(how))], 4 << 30).outcome;
+            assert_eq!(outcome.reason, reason);
+            assert_eq!(outcome.summary.map(|summary| summary.message).as_deref(), sentence);
+        }
+    }
+
+    #[test]
+    fn the_first_failure_of_a_replica_decides() {
+        let waited = [How::Signaled(15), How::Exited(7), How::Exited(0)].map(|how| Ok(ended(how)));
+        let outcome = verdict(Some(Cause::Replica(1)), &waited, 1).outcome;
+        assert_eq!((outcome.reason, outcome.exit_code), (Reason::Nonzero, Some(7)));
+        assert_eq!(outcome.summary.expect("one").message, "the command of replica 1 exited with code 7");
+    }
+
+    #[test]
+    fn what_we_stopped_is_never_complete() {
+        for (cause, reason) in [
+            (Cause::Asked(StopWhy::Aborted), Reason::Aborted),
+            (Cause::Asked(StopWhy::Expired), Reason::Expired),
+            (Cause::Limit(Duration::from_secs(2)), Reason::Timeout),
+        ] {
+            let outcome = verdict(Some(cause), &[Ok(ended(How::Exited(0)))], 1).outcome;
+            assert_eq!((outcome.reason, outcome.reason.phase()), (reason, Phase::Aborted));
+            assert_eq!(outcome.exit_code, Some(0));
+        }
+    }
+
+    #[test]
+    fn an_engine_that_denies_is_transient() {
+        let refused = Err(BackendError::Refused { backend: "docker", doing: "waiting", why: "on fire".to_owned() });
+        let outcome = verdict(None, &[refused], 1).outcome;
+        assert_eq!(outcome.reason, Reason::EngineError);
+        assert_eq!(outcome.summary.expect("one").kind, SummaryKind::Transient);
+    }
+}

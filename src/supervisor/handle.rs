@@ -1,0 +1,266 @@
+//! What the outside may ask of the supervisor: submit, abort, delete, look.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::config;
+use crate::domain::{Caller, Job, JobId, NewJob, Phase, Reservation, RunId, Stage, Timestamp, Work};
+use crate::ports::{Clock, Sources, Store, StoreError};
+
+use super::message::{Message, StopWhy};
+
+/// What a client hands in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// The service (job list) that it is for.
+    pub service: String,
+    /// The client's own name for it.
+    pub run_id: Option<RunId>,
+    /// What is to be done.
+    pub work: Work,
+}
+
+/// Why the supervisor did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// There is no such service.
+    #[error("there is no service {0:?}")]
+    NoSuchService(String),
+    /// There is no such job, or not for this caller.
+    #[error("there is no job {0}")]
+    NoSuchJob(JobId),
+    /// The job asks for something that it cannot have: which field, and a sentence.
+    #[error("{field}: {why}")]
+    Unacceptable {
+        /// The field, in the words of the JSON API.
+        field: &'static str,
+        /// What is wrong and what would do.
+        why: String,
+    },
+    /// The job has ended: nothing can be changed any more.
+    #[error("job {id} is {phase}: it has ended")]
+    AlreadyFinal {
+        /// The job.
+        id: JobId,
+        /// Its phase.
+        phase: Phase,
+    },
+    /// Too many jobs wait already.
+    #[error("the queue is full: {waiting} jobs wait; try again later")]
+    QueueFull {
+        /// How many wait.
+        waiting: u64,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The daemon is going down.
+    #[error("the service is shutting down; try again in a moment")]
+    ShuttingDown,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether jobs can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Stored jobs are being held against what the backend still has, or the backend has not answered yet.
+    Starting(String),
+    /// Jobs run.
+    Ready {
+        /// The backend, name and version.
+        backend: String,
+    },
+    /// The backend does not answer; the text says why and what to do. Jobs stay QUEUED, running ones are left alone.
+    Unreachable(String),
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deleted {
+    /// The job, as it was or as it is now if it could be ended at once.
+    pub job: Job,
+}
+
+/// What handlers share with the supervisor.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sources: Arc<dyn Sources>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) services: BTreeMap<String, config::Service>,
+    pub(super) queue: config::Queue,
+    /// Jobs that wait, including those that are being accepted right now.
+    pub(super) waiting: AtomicU64,
+    /// Rung when there may be something to start.
+    pub(super) wake: Notify,
+    /// Rung when a deleted job's files may go.
+    pub(super) swept: Notify,
+    pub(super) stages: Mutex<HashMap<JobId, Stage>>,
+    pub(super) readiness: watch::Sender<Readiness>,
+}
+
+impl Shared {
+    pub(super) fn set_stage(&self, id: JobId, stage: Option<Stage>) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        match stage {
+            Some(stage) => stages.insert(id, stage),
+            None => stages.remove(&id),
+        };
+    }
+}
+
+/// The supervisor's door for request handlers; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    inbox: mpsc::Sender<Message>,
+}
+
+impl Handle {
+    pub(super) const fn new(shared: Arc<Shared>, inbox: mpsc::Sender<Message>) -> Self {
+        Self { shared, inbox }
+    }
+
+    /// Accepts a job: it is durable and QUEUED when this returns.
+    ///
+    /// # Errors
+    /// [`Denied::NoSuchService`], [`Denied::Unacceptable`], [`Denied::QueueFull`], [`Denied::Store`]; nothing is
+    /// accepted then.
+    pub async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Job, Denied> {
+        let now = self.shared.clock.now();
+        let job = self.accept(caller, submission, now)?;
+        let place = Place::reserve(&self.shared.waiting, self.shared.queue.max_queued)?;
+        let job = self.shared.store.submit(job).await?;
+        place.keep();
+        self.shared.wake.notify_one();
+        Ok(job)
+    }
+
+    fn accept(&self, caller: &Caller, submission: Submission, now: Timestamp) -> Result<NewJob, Denied> {
+        let Submission { service: name, run_id, work } = submission;
+        let Some(service) = self.shared.services.get(&name) else { return Err(Denied::NoSuchService(name)) };
+        if work.replicas == 0 || work.replicas > service.max_replicas {
+            let why = format!("is {}; give 1 to {}", work.replicas, service.max_replicas);
+            return Err(Denied::Unacceptable { field: "replicas", why });
+        }
+        let reservation = Reservation {
+            cpus: service.cpus * f64::from(work.replicas),
+            memory: service.memory.saturating_mul(u64::from(work.replicas)),
+        };
+        let queue = &self.shared.queue;
+        if reservation.cpus > queue.cpus || reservation.memory > queue.memory {
+            let why = format!(
+                "{} replicas would reserve {} CPUs and {} bytes of memory; this host gives out {} and {}",
+                work.replicas, reservation.cpus, reservation.memory, queue.cpus, queue.memory
+            );
+            return Err(Denied::Unacceptable { field: "replicas", why });
+        }
+        if let Some(source) = work.source.as_ref().filter(|source| !source.url.is_empty()) {
+            self.shared.sources.check(source).map_err(|why| Denied::Unacceptable { field: "url", why })?;
+        }
+        Ok(NewJob {
+            id: JobId::new(now),
+            service: name,
+            owner: caller.owner(),
+            run_id,
+            phase: Phase::Queued,
+            created_at: now,
+            execution_duration: service.execution_duration,
+            destruction: service.destruction.map(|after| now.after(after)),
+            reservation,
+            work,
+        })
+    }
+
+    /// Deletes a job: from now on no list shows it; an active one is aborted first and its files go once it is gone.
+    ///
+    /// Doing it twice is the same as once, as long as the job is remembered.
+    ///
+    /// # Errors
+    /// [`Denied::NoSuchJob`], also for a job of somebody else's; [`Denied::Store`].
+    pub async fn delete(&self, caller: &Caller, id: JobId) -> Result<Deleted, Denied> {
+        self.visible(caller, id).await?;
+        let now = self.shared.clock.now();
+        let job = self.shared.store.request_deletion(id, now).await?.ok_or(Denied::NoSuchJob(id))?;
+        let job = self.stop(job, StopWhy::Aborted).await?;
+        Ok(Deleted { job })
+    }
+
+    /// Aborts a job: it is ABORTED once everything that it started is verified gone.
+    ///
+    /// # Errors
+    /// [`Denied::NoSuchJob`]; [`Denied::AlreadyFinal`] unless it was aborted already, which is success.
+    pub async fn abort(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
+        self.visible(caller, id).await?;
+        let job = self.shared.store.request_abort(id).await?.ok_or(Denied::NoSuchJob(id))?;
+        match job.phase {
+            Phase::Aborted => Ok(job),
+            phase if phase.is_final() => Err(Denied::AlreadyFinal { id, phase }),
+            _ => self.stop(job, StopWhy::Aborted).await,
+        }
+    }
+
+    /// Hands the wish to the supervisor; a job that has no run yet has ended when this returns.
+    async fn stop(&self, job: Job, why: StopWhy) -> Result<Job, Denied> {
+        if job.phase.is_final() {
+            self.shared.swept.notify_one();
+            return Ok(job);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Stop { id: job.id, why, reply }).await.map_err(|_| Denied::ShuttingDown)?;
+        match answer.await {
+            Ok(Some(ended)) => Ok(ended),
+            // It has a run: its driver ends it. Or the daemon goes down: the wish is stored and met at the next start.
+            Ok(None) | Err(_) => Ok(job),
+        }
+    }
+
+    async fn visible(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
+        let job = self.shared.store.job(id).await?.ok_or(Denied::NoSuchJob(id))?;
+        if caller.may_use(job.owner.as_ref()) { Ok(job) } else { Err(Denied::NoSuchJob(id)) }
+    }
+
+    /// What a queued job is doing; `None` for a job that is not queued or waits for a slot.
+    #[must_use]
+    pub fn stage(&self, id: JobId) -> Option<Stage> {
+        self.shared.stages.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+    }
+
+    /// Whether jobs can run.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.shared.readiness.borrow().clone()
+    }
+}
+
+/// A place in the queue, given back unless the job was accepted.
+struct Place<'a> {
+    waiting: Option<&'a AtomicU64>,
+}
+
+impl<'a> Place<'a> {
+    fn reserve(waiting: &'a AtomicU64, max: u64) -> Result<Self, Denied> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Self { waiting: Some(waiting) };
+        if before >= max {
+            return Err(Denied::QueueFull { waiting: before, retry_after: Duration::from_secs(10) });
+        }
+        Ok(place)
+    }
+
+    fn keep(mut self) {
+        self.waiting = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

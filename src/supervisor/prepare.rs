@@ -1,0 +1,160 @@
+//! Everything before a job's command: directories, image, source, containers. All of it happens in QUEUED.
+
+use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use tracing::warn;
+
+use crate::config::Service;
+use crate::domain::{Facts, Job, Outcome, Reason, Source, Stage, SummaryKind};
+use crate::ports::{BackendError, RunSpec, SourceError};
+
+use super::backoff::Backoff;
+use super::context::{Context, runs};
+use super::plan;
+
+/// A job whose runs are made and wait to be started.
+pub(super) struct Prepared {
+    /// One a replica.
+    pub(super) specs: Vec<RunSpec>,
+    /// What is known about them.
+    pub(super) facts: Facts,
+}
+
+/// Prepares `job`. Dropping the future stops what is under way; what it left is swept with the job.
+///
+/// # Errors
+/// The end of the job, if it cannot run.
+pub(super) async fn prepare(context: &Context, job: &Job, service: &Service) -> Result<Prepared, Box<Outcome>> {
+    let stage = |stage| context.shared.set_stage(job.id, Some(stage));
+    let dirs = context.dirs(job.id);
+    let specs: Vec<RunSpec> = runs(job).map(|run| plan::run_spec(job, service, run, dirs.clone())).collect();
+    let first = specs.first().expect("a job has at least one replica");
+    let mut facts = Facts {
+        host: Some(context.host.clone()),
+        image: Some(first.image.clone()),
+        boot_id: context.engine().and_then(|engine| engine.boot_id),
+        engine_start: context.engine().and_then(|engine| engine.engine_start),
+        ..Facts::default()
+    };
+
+    stage(Stage::Preparing);
+    make_directories(context, first).await.map_err(|error| Box::new(refused(&error)))?;
+
+    crate::crash::point("directories");
+
+    stage(Stage::Pulling);
+    let image = patiently(|| context.backend.fetch_image(first)).await.map_err(|error| Box::new(refused(&error)))?;
+    facts.image_digest = image.digest;
+    crate::crash::point("fetched");
+
+    if let Some(source) = job.work.source.as_ref().filter(|source| !source.url.is_empty()) {
+        stage(Stage::Cloning);
+        let checkout = context.shared.sources.checkout(source, &dirs.source()).await;
+        facts.commit = Some(checkout.map_err(|error| Box::new(not_cloned(source, &error)))?.commit);
+    }
+
+    crate::crash::point("cloned");
+
+    stage(Stage::Creating);
+    let created = async {
+        patiently(|| context.backend.hand_over(first)).await?;
+        for spec in &specs {
+            patiently(|| context.backend.create(spec)).await?;
+        }
+        Ok(())
+    };
+    created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
+    crate::crash::point("created");
+    Ok(Prepared { specs, facts })
+}
+
+/// Calls again while the backend cannot be reached: nothing is concluded from silence.
+pub(super) async fn patiently<T, F, R>(mut call: F) -> Result<T, BackendError>
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<T, BackendError>>,
+{
+    let mut backoff = Backoff::new();
+    loop {
+        match call().await {
+            Err(error @ BackendError::Unreachable { .. }) => {
+                warn!("{error}; trying again");
+                backoff.wait().await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Makes the job's directories anew: an attempt that a crash cut short may have left some.
+async fn make_directories(context: &Context, spec: &RunSpec) -> Result<(), BackendError> {
+    let job = spec.run.job;
+    if tokio::fs::try_exists(&spec.dirs.root).await.unwrap_or(true) {
+        patiently(|| context.backend.remove_files(job, &spec.dirs, Some(&spec.image))).await?;
+    }
+    let (dirs, replicas) = (spec.dirs.clone(), spec.run.replicas);
+    let made = tokio::task::spawn_blocking(move || {
+        make(&dirs.root, 0o750)?;
+        for directory in [dirs.input(), dirs.source(), dirs.output(), dirs.home()] {
+            make(&directory, 0o755)?;
+        }
+        make(&dirs.root.join("log"), 0o750)?;
+        if replicas > 1 {
+            for replica in 0..replicas {
+                make(&dirs.root.join("log").join(replica.to_string()), 0o750)?;
+            }
+        }
+        Ok(())
+    });
+    made.await
+        .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
+        .map_err(|source| BackendError::Io { doing: "making the job's directories", source })
+}
+
+fn make(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// The end of a job that the backend could not prepare or start.
+pub(super) fn refused(error: &BackendError) -> Outcome {
+    let message = chain(error);
+    match error {
+        BackendError::Image { is_transient, .. } => {
+            let kind = if *is_transient { SummaryKind::Transient } else { SummaryKind::Fatal };
+            Outcome::new(Reason::PullFailed, message).of_kind(kind)
+        }
+        BackendError::PullTimedOut { .. } => Outcome::new(Reason::PullTimeout, message),
+        BackendError::DiskFull { .. } => Outcome::new(Reason::DiskFull, message),
+        BackendError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Outcome::new(Reason::DiskFull, message)
+        }
+        BackendError::Io { .. } | BackendError::Refused { .. } | BackendError::Unreachable { .. } => {
+            Outcome::new(Reason::EngineError, message)
+        }
+    }
+}
+
+fn not_cloned(source: &Source, error: &SourceError) -> Outcome {
+    let what = if source.commit_ref.is_empty() { "the source" } else { &source.commit_ref };
+    let message = format!("{what} could not be checked out: {error}");
+    match error {
+        SourceError::Refused(_) => Outcome::new(Reason::CloneFailed, message),
+        SourceError::Network(_) => Outcome::new(Reason::CloneFailed, message).of_kind(SummaryKind::Transient),
+        SourceError::TimedOut(_) => Outcome::new(Reason::CloneTimeout, message),
+        SourceError::DiskFull(_) => Outcome::new(Reason::DiskFull, message),
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# A Docker Engine of the tests' own, beside whatever engine the host has and without touching it.
+#
+#   tests/bed/dockerd.sh DIR [--group NAME|GID]   starts it, waits until it answers, prints the path of its socket
+#   tests/bed/dockerd.sh --stop DIR               ends it and everything that it still runs; DIR's files stay
+#
+# Everything of it lies in DIR (made if need be): docker.sock, dockerd.pid, dockerd.log, its data and its own containerd.
+# Started again on the same DIR, it finds its images and containers again.
+set -euo pipefail
+
+die() {
+    printf 'dockerd.sh: %s\n' "$*" >&2
+    exit "${code:-1}"
+}
+
+usage() {
+    code=2 die "usage: dockerd.sh DIR [--group NAME|GID] | dockerd.sh --stop DIR"
+}
+
+# dockerd, containerd and iptables live in sbin, which an ordinary user's PATH lacks.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+stop=false group='' dir=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --stop) stop=true ;;
+        --group) [ $# -ge 2 ] || usage; group=$2; shift ;;
+        -*) usage ;;
+        *) [ -z "$dir" ] || usage; dir=$1 ;;
+    esac
+    shift
+done
+[ -n "$dir" ] || usage
+[ "$(id -u)" = 0 ] || code=2 die "must run as root"
+if ! $stop; then mkdir -p "$dir"; fi
+dir=$(cd "$dir" && pwd -P)
+# A Unix socket's path ends at 107 bytes; the longest here is DIR/containerd.sock.ttrpc.
+[ ${#dir} -le 80 ] || code=2 die "$dir is too long a path for sockets in it"
+
+# The process in DIR/$1.pid, if it is still ours: a pid is given out again, so its command line must name this DIR.
+pid_of() {
+    local pid
+    pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
+    if tr '\0' '\n' 2>/dev/null <"/proc/${pid:-0}/cmdline" | grep -qFx -- "$dir/$1.conf"; then echo "$pid"; else return 1; fi
+}
+
+# A zombie counts as gone: in a container nobody may be there to reap it.
+alive() {
+    [ -r "/proc/$1/stat" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+# Ends the process in DIR/$1.pid: TERM, and after $2 seconds KILL.
+end() {
+    local pid i
+    pid=$(pid_of "$1") || return 0
+    kill -TERM "$pid" 2>/dev/null || true
+    for ((i = 0; i < $2 * 10; i++)); do
+        alive "$pid" || return 0
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    while alive "$pid"; do sleep 0.1; done
+}
+
+# The containerd-shims of this engine; they name its containerd's socket in their arguments.
+shims() {
+    local proc
+    for proc in /proc/[0-9]*; do
+        if grep -qs '^containerd-shim' "$proc/comm" &&
+            tr '\0' '\n' 2>/dev/null <"$proc/cmdline" | grep -qFx -- "$dir/containerd.sock"; then
+            echo "${proc#/proc/}"
+        fi
+    done
+}
+
+stop_engine() {
+    local pid container mount
+    end dockerd 25
+    # What is left after a dockerd that was killed: containers (children of their shims) first, so that none is orphaned.
+    for pid in $(shims); do
+        cat "/proc/$pid/task/"*/children 2>/dev/null | tr ' ' '\n' | while read -r container; do
+            kill -KILL "$container" 2>/dev/null || true
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    end containerd 10
+    # Deepest mount first; the kernel writes a space in a path as \040.
+    awk -v dir="${dir// /\\\\040}/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts | sort -r | while read -r mount; do
+        umount -l "$(printf '%b' "${mount//\\0/\\00}")" 2>/dev/null || true
+    done
+    rm -f "$dir"/{dockerd,containerd}.pid "$dir"/{docker,containerd}.sock "$dir/containerd.sock.ttrpc"
+}
+
+if $stop; then
+    stop_engine
+    exit 0
+fi
+
+pid_of dockerd >/dev/null && die "an engine runs in $dir already"
+for tool in dockerd containerd runc curl unshare ip; do
+    command -v "$tool" >/dev/null || die "$tool is missing: apt-get install docker.io curl util-linux iproute2"
+done
+stop_engine # what an engine that was killed left behind
+chmod 0711 "$dir" # others may pass through to the socket, if its group lets them
+
+# overlay2 where an overlay can be mounted on this disk (not on another overlay, for one), else plain copies.
+driver=vfs
+rm -rf "$dir/probe"
+mkdir -p "$dir"/probe/{lower,upper,work,merged}
+if (cd "$dir/probe" && mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged) 2>/dev/null; then
+    umount "$dir/probe/merged"
+    driver=overlay2
+fi
+rm -rf "$dir/probe"
+
+# A containerd of its own: given none, dockerd would use the host's where one runs.
+cat >"$dir/containerd.conf" <<END
+version = 2
+root = "$dir/containerd"
+state = "$dir/containerd-run"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$dir/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+path = "$dir/containerd-opt"
+END
+# An empty configuration, so that the host's /etc/docker/daemon.json is not read.
+echo '{}' >"$dir/dockerd.conf"
+
+fail() {
+    tail -n 20 "$dir/$1.log" | sed "s/^/  $1: /" >&2 || true
+    kill -KILL "$pid" 2>/dev/null || true
+    stop_engine
+    die "$2; the whole log is $dir/$1.log"
+}
+
+# Waits until command $2… succeeds while the process $pid of log $1 lives.
+await() {
+    local what=$1 i
+    shift
+    for ((i = 0; i < 600; i++)); do
+        if "$@" >/dev/null 2>&1; then return 0; fi
+        alive "$pid" || fail "$what" "$what ended while starting"
+        sleep 0.1
+    done
+    fail "$what" "$what did not answer within 60 s"
+}
+
+# Sessions of their own, so that Ctrl-C in a terminal reaches the caller and not them: the caller stops them in order.
+setsid containerd --config "$dir/containerd.conf" </dev/null >"$dir/containerd.log" 2>&1 &
+pid=$!
+echo "$pid" >"$dir/containerd.pid"
+await containerd test -S "$dir/containerd.sock"
+
+# A network namespace of its own: a second dockerd beside the host's would delete the first one's docker0 bridge.
+# (`ip netns exec` would hide the cgroups.) dockerd writes its own pid file.
+options=(--config-file "$dir/dockerd.conf" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid"
+    --host "unix://$dir/docker.sock" --containerd "$dir/containerd.sock" --storage-driver "$driver")
+if [ -n "$group" ]; then options+=(--group "$group"); fi
+setsid unshare --net -- sh -c 'ip link set lo up; exec dockerd "$@"' sh "${options[@]}" \
+    </dev/null >"$dir/dockerd.log" 2>&1 &
+pid=$!
+await dockerd curl -fsS --max-time 5 --unix-socket "$dir/docker.sock" http://localhost/_ping
+printf '%s\n' "$dir/docker.sock"

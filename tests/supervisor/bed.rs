@@ -1,0 +1,147 @@
+//! A supervisor that can be stopped and started again over the same state and the same engine.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use uwsd::backend::fake::{FakeBackend, FakeEngine};
+use uwsd::config::{Config, testing};
+use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
+use uwsd::ports::{Checkout, Clock, SourceError, Sources, Store, SystemClock};
+use uwsd::sqlite::SqliteStore;
+use uwsd::supervisor::{Denied, Handle, Parts, Submission, start};
+
+/// A wall clock that a test can set forward.
+#[derive(Default)]
+pub struct ShiftedClock(AtomicI64);
+
+impl ShiftedClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).expect("a test's time"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemClock.now().millis() + self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Sources whose URL says what happens.
+struct FakeSources;
+
+#[async_trait]
+impl Sources for FakeSources {
+    fn check(&self, source: &Source) -> Result<(), String> {
+        if source.url.starts_with("ext::") { Err("ext:: is not allowed".to_owned()) } else { Ok(()) }
+    }
+
+    async fn checkout(&self, source: &Source, into: &Path) -> Result<Checkout, SourceError> {
+        match source.url.as_str() {
+            "git://slow" => std::future::pending().await,
+            "git://gone" => Err(SourceError::Network("could not resolve host".to_owned())),
+            "git://no" => Err(SourceError::Refused("no such ref".to_owned())),
+            _ => {
+                std::fs::write(into.join("README"), "hello").expect("src is there");
+                Ok(Checkout { commit: "c0ffee".to_owned() })
+            }
+        }
+    }
+}
+
+pub struct Bed {
+    /// Removed with the bed.
+    #[expect(dead_code, reason = "it is removed when the bed is dropped")]
+    kept: TempDir,
+    pub engine: Arc<FakeEngine>,
+    pub clock: Arc<ShiftedClock>,
+    pub config: Config,
+}
+
+/// A running supervisor; dropping it is as hard as a kill.
+pub struct Daemon {
+    pub handle: Handle,
+    pub store: Arc<SqliteStore>,
+    _tasks: JoinSet<()>,
+}
+
+impl Bed {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let config = testing::config_in(dir.path());
+        let engine = Arc::new(FakeEngine::default());
+        engine.reboot("boot-1");
+        Self { kept: dir, engine, clock: Arc::default(), config }
+    }
+
+    pub async fn start(&self) -> Daemon {
+        let store = Arc::new(SqliteStore::open(&self.config.store.path).expect("opened"));
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            backend: Arc::new(FakeBackend::new(Arc::clone(&self.engine))),
+            sources: Arc::new(FakeSources),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            config: Arc::new(self.config.clone()),
+            host: "testhost".to_owned(),
+        };
+        let started = start(parts).await.expect("started");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(started.queue.run());
+        tasks.spawn(started.retention.run());
+        tasks.spawn(started.health.run());
+        Daemon { handle: started.handle, store, _tasks: tasks }
+    }
+}
+
+pub fn work(command: &str) -> Work {
+    Work { command: command.to_owned(), source: Some(Source::default()), environment: Vec::new(), replicas: 1 }
+}
+
+impl Daemon {
+    pub async fn submit(&self, command: &str) -> JobId {
+        self.submit_work(work(command)).await.expect("accepted").id
+    }
+
+    pub async fn submit_work(&self, work: Work) -> Result<Job, Denied> {
+        let submission = Submission { service: "ocps".to_owned(), run_id: None, work };
+        self.handle.submit(&Caller::Anonymous, submission).await
+    }
+
+    pub async fn job(&self, id: JobId) -> Job {
+        self.store.job(id).await.expect("read").expect("there")
+    }
+
+    pub async fn reaches(&self, id: JobId, phase: Phase) -> Job {
+        eventually(&format!("{id} to be {phase}"), || async {
+            let job = self.job(id).await;
+            assert!(job.phase == phase || !job.phase.is_final(), "{phase} expected: {job:?}");
+            (job.phase == phase).then_some(job)
+        })
+        .await
+    }
+
+    pub async fn ends(&self, id: JobId) -> Job {
+        eventually(&format!("{id} to end"), || async {
+            let job = self.job(id).await;
+            job.phase.is_final().then_some(job)
+        })
+        .await
+    }
+}
+
+/// Waits for a condition, at most ten seconds.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,202 @@
+//! One job, several jobs, from submission to their end.
+
+use std::time::Duration;
+
+use uwsd::domain::{Caller, Phase, Reason, Source, Stage, SummaryKind, Work};
+use uwsd::ports::Store;
+use uwsd::supervisor::Denied;
+
+use crate::bed::{Bed, eventually, work};
+
+#[tokio::test]
+async fn a_job_runs_to_its_results_and_every_step_is_an_event() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let id = daemon.submit("print hello; write b.txt 22; write a/x 1; exit 0").await;
+    let job = daemon.ends(id).await;
+    let outcome = job.outcome.clone().expect("ended");
+    assert_eq!((job.phase, outcome.reason, outcome.exit_code), (Phase::Completed, Reason::Ok, Some(0)));
+    assert_eq!(outcome.summary, None);
+    let results: Vec<_> = job.results.iter().map(|result| (result.path.as_str(), result.size)).collect();
+    assert_eq!(results, [("a/x", 1), ("b.txt", 2)]);
+    assert!(job.started_at >= Some(job.created_at) && job.ended_at >= job.started_at);
+    assert_eq!(job.facts.image_digest.as_deref(), Some("sha256:fake"));
+    let events: Vec<_> = daemon.store.events(0, 10).await.expect("read").iter().map(|e| (e.from, e.to)).collect();
+    let expected =
+        [(None, Phase::Queued), (Some(Phase::Queued), Phase::Executing), (Some(Phase::Executing), Phase::Completed)];
+    assert_eq!(events, expected);
+    eventually("the run to be removed", || async { bed.engine.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn each_way_to_end_has_its_reason() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    for (command, phase, reason) in [
+        ("exit 3", Phase::Error, Reason::Nonzero),
+        ("signal 11", Phase::Error, Reason::Signal),
+        ("oom", Phase::Error, Reason::Oom),
+        ("vanish", Phase::Error, Reason::Lost),
+    ] {
+        let id = daemon.submit(command).await;
+        let job = daemon.ends(id).await;
+        let outcome = job.outcome.expect("ended");
+        assert_eq!((job.phase, outcome.reason), (phase, reason), "{command}");
+        assert!(!outcome.summary.expect("a sentence").message.is_empty(), "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_had_never_runs_the_command() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    for (url, kind) in [("git://no", SummaryKind::Fatal), ("git://gone", SummaryKind::Transient)] {
+        let source = Some(Source { url: url.to_owned(), commit_ref: "main".to_owned() });
+        let id = daemon.submit_work(Work { source, ..work("exit 0") }).await.expect("accepted").id;
+        let outcome = daemon.reaches(id, Phase::Error).await.outcome.expect("ended");
+        assert_eq!((outcome.reason, outcome.summary.expect("one").kind), (Reason::CloneFailed, kind));
+    }
+    assert_eq!(bed.engine.starts(), (0, 0));
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_there_ends_the_job_with_pull_failed() {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("there").image = "missing".to_owned();
+    let daemon = bed.start().await;
+    let id = daemon.submit("exit 0").await;
+    assert_eq!(daemon.reaches(id, Phase::Error).await.outcome.expect("ended").reason, Reason::PullFailed);
+}
+
+#[tokio::test]
+async fn what_cannot_be_accepted_leaves_nothing() {
+    let mut bed = Bed::new();
+    bed.config.queue.max_queued = 1;
+    bed.config.queue.max_running = 0;
+    let daemon = bed.start().await;
+    let bad = Source { url: "ext::sh".to_owned(), commit_ref: String::new() };
+    assert!(matches!(
+        daemon.submit_work(Work { source: Some(bad), ..work("exit 0") }).await,
+        Err(Denied::Unacceptable { field: "url", .. })
+    ));
+    for replicas in [0, 5] {
+        let denied = daemon.submit_work(Work { replicas, ..work("exit 0") }).await;
+        assert!(matches!(denied, Err(Denied::Unacceptable { field: "replicas", .. })), "{replicas}");
+    }
+    daemon.submit("exit 0").await;
+    assert!(matches!(daemon.submit_work(work("exit 0")).await, Err(Denied::QueueFull { waiting: 1, .. })));
+    assert_eq!(daemon.store.totals().await.expect("read").waiting, 1);
+}
+
+#[tokio::test]
+async fn a_place_in_the_queue_is_free_again_once_a_job_starts() {
+    let mut bed = Bed::new();
+    bed.config.queue.max_queued = 1;
+    let daemon = bed.start().await;
+    for _ in 0..5 {
+        let id = daemon.submit("exit 0").await;
+        daemon.ends(id).await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_max_running_execute_and_the_order_is_kept() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(daemon.submit("hang").await);
+    }
+    daemon.reaches(ids[0], Phase::Executing).await;
+    daemon.reaches(ids[1], Phase::Executing).await;
+    assert_eq!(daemon.job(ids[2]).await.phase, Phase::Queued);
+    assert_eq!(daemon.handle.stage(ids[2]), None);
+    daemon.handle.abort(&Caller::Anonymous, ids[0]).await.expect("aborted");
+    daemon.reaches(ids[2], Phase::Executing).await;
+    assert_eq!(daemon.job(ids[3]).await.phase, Phase::Queued);
+}
+
+#[tokio::test]
+async fn a_job_that_fetches_is_queued_and_says_what_it_does() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let source = Some(Source { url: "git://slow".to_owned(), commit_ref: String::new() });
+    let id = daemon.submit_work(Work { source, ..work("exit 0") }).await.expect("accepted").id;
+    eventually("the fetch", || async { (daemon.handle.stage(id) == Some(Stage::Cloning)).then_some(()) }).await;
+    assert_eq!(daemon.job(id).await.phase, Phase::Queued);
+    daemon.handle.abort(&Caller::Anonymous, id).await.expect("aborted");
+    assert_eq!(daemon.reaches(id, Phase::Aborted).await.outcome.expect("ended").reason, Reason::Aborted);
+    assert_eq!(bed.engine.starts(), (0, 0));
+}
+
+#[tokio::test]
+async fn the_limit_stops_even_a_stubborn_job() {
+    let mut bed = Bed::new();
+    let service = bed.config.services.get_mut("ocps").expect("there");
+    service.execution_duration = Some(Duration::from_millis(50));
+    service.kill_grace = Duration::from_millis(50);
+    let daemon = bed.start().await;
+    for command in ["hang", "stubborn"] {
+        let id = daemon.submit(command).await;
+        let outcome = daemon.reaches(id, Phase::Aborted).await.outcome.expect("ended");
+        assert_eq!(outcome.reason, Reason::Timeout);
+        assert_eq!(outcome.summary.expect("one").message, "the execution limit of 0.05 s was reached");
+    }
+}
+
+#[tokio::test]
+async fn abort_twice_is_success_and_of_a_finished_job_it_is_refused() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let id = daemon.submit("hang").await;
+    daemon.reaches(id, Phase::Executing).await;
+    daemon.handle.abort(&Caller::Anonymous, id).await.expect("aborted");
+    daemon.reaches(id, Phase::Aborted).await;
+    let again = daemon.handle.abort(&Caller::Anonymous, id).await.expect("still so");
+    assert_eq!(again.phase, Phase::Aborted);
+    let done = daemon.submit("exit 0").await;
+    daemon.ends(done).await;
+    assert!(matches!(daemon.handle.abort(&Caller::Anonymous, done).await, Err(Denied::AlreadyFinal { .. })));
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_aborted_at_once() {
+    let mut bed = Bed::new();
+    bed.config.queue.max_running = 0;
+    let daemon = bed.start().await;
+    let id = daemon.submit("exit 0").await;
+    let job = daemon.handle.abort(&Caller::Anonymous, id).await.expect("aborted");
+    assert_eq!(job.phase, Phase::Aborted);
+    assert!(job.ended_at.is_some() && job.started_at.is_none());
+}
+
+#[tokio::test]
+async fn replicas_end_together_and_the_first_failure_decides() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let id = daemon.submit_work(Work { replicas: 3, ..work("hang; exit 4") }).await.expect("accepted").id;
+    let outcome = daemon.ends(id).await.outcome.expect("ended");
+    assert_eq!((outcome.reason, outcome.exit_code), (Reason::Nonzero, Some(4)));
+    assert!(outcome.summary.expect("one").message.contains("of replica "));
+    let good = daemon.submit_work(Work { replicas: 3, ..work("print x; exit 0") }).await.expect("accepted").id;
+    assert_eq!(daemon.ends(good).await.phase, Phase::Completed);
+    let logs = bed.config.server.jobs_dir.join(good.to_string()).join("log");
+    for replica in 0..3 {
+        assert_eq!(std::fs::read_to_string(logs.join(replica.to_string()).join("stdout")).expect("there"), "x\n");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_keeps_jobs_queued_and_they_run_once_it_does() {
+    let bed = Bed::new();
+    bed.engine.set_silent(true);
+    let daemon = bed.start().await;
+    let id = daemon.submit("exit 0").await;
+    eventually("the complaint", || async {
+        matches!(daemon.handle.readiness(), uwsd::supervisor::Readiness::Unreachable(_)).then_some(())
+    })
+    .await;
+    assert_eq!(daemon.job(id).await.phase, Phase::Queued);
+    bed.engine.set_silent(false);
+    assert_eq!(daemon.ends(id).await.phase, Phase::Completed);
+}

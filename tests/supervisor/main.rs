@@ -1,0 +1,6 @@
+//! The supervisor over a real database and the fake engine: every sentence of its contract.
+
+mod bed;
+mod jobs;
+mod restarts;
+mod retention;

@@ -1,0 +1,121 @@
+//! What is left of a job's life when the daemon dies, and how the next one goes on.
+
+use std::time::Duration;
+
+use uwsd::domain::{Caller, Phase, Reason};
+use uwsd::ports::Store;
+
+use crate::bed::{Bed, eventually};
+
+#[tokio::test]
+async fn a_running_job_is_adopted_and_not_started_again() {
+    let bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    let second = bed.start().await;
+    second.handle.abort(&Caller::Anonymous, id).await.expect("aborted");
+    let job = second.reaches(id, Phase::Aborted).await;
+    assert_eq!(job.outcome.expect("ended").reason, Reason::Aborted);
+    assert_eq!(bed.engine.starts().1.max(1), 1);
+    eventually("the run to be removed", || async { bed.engine.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_queued_job_is_run_after_the_restart() {
+    let mut bed = Bed::new();
+    bed.config.queue.max_running = 0;
+    let first = bed.start().await;
+    let id = first.submit("exit 0").await;
+    drop(first);
+    bed.config.queue.max_running = 1;
+    let second = bed.start().await;
+    assert_eq!(second.ends(id).await.phase, Phase::Completed);
+}
+
+#[tokio::test]
+async fn a_run_that_is_gone_ends_as_lost() {
+    let bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    let mut bed = bed;
+    bed.engine = std::sync::Arc::default();
+    bed.engine.reboot("boot-1");
+    let second = bed.start().await;
+    let outcome = second.reaches(id, Phase::Error).await.outcome.expect("ended");
+    assert_eq!(outcome.reason, Reason::Lost);
+}
+
+#[tokio::test]
+async fn an_end_seen_only_after_a_reboot_is_never_a_success() {
+    let bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    bed.engine.reboot("boot-2");
+    let second = bed.start().await;
+    let outcome = second.reaches(id, Phase::Error).await.outcome.expect("ended");
+    assert_eq!(outcome.reason, Reason::HostRestart);
+}
+
+#[tokio::test]
+async fn nothing_is_concluded_while_the_engine_is_silent() {
+    let bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    bed.engine.set_silent(true);
+    let second = bed.start().await;
+    let queued = second.submit("exit 0").await;
+    eventually("the complaint", || async {
+        matches!(second.handle.readiness(), uwsd::supervisor::Readiness::Unreachable(_)).then_some(())
+    })
+    .await;
+    // A wish in that time is kept and met later.
+    second.handle.abort(&Caller::Anonymous, id).await.expect("noted");
+    assert_eq!(second.job(id).await.phase, Phase::Executing);
+    bed.engine.set_silent(false);
+    second.reaches(id, Phase::Aborted).await;
+    assert_eq!(second.ends(queued).await.phase, Phase::Completed);
+}
+
+#[tokio::test]
+async fn the_limit_goes_on_over_a_restart() {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("there").execution_duration = Some(Duration::from_secs(3600));
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    bed.clock.advance(Duration::from_secs(3601));
+    let second = bed.start().await;
+    assert_eq!(second.reaches(id, Phase::Aborted).await.outcome.expect("ended").reason, Reason::Timeout);
+}
+
+#[tokio::test]
+async fn many_kills_lose_nothing_and_double_nothing() {
+    let bed = Bed::new();
+    let mut ids = Vec::new();
+    for round in 0..20_u64 {
+        let daemon = bed.start().await;
+        for n in 0..3 {
+            ids.push(daemon.submit(if n == 0 { "exit 1" } else { "exit 0" }).await);
+        }
+        // A different moment each time.
+        tokio::time::sleep(Duration::from_millis(round * 2)).await;
+        drop(daemon);
+        assert!(bed.engine.starts().1 <= 1, "a run was started twice");
+    }
+    let daemon = bed.start().await;
+    for (n, id) in ids.into_iter().enumerate() {
+        let expected = if n % 3 == 0 { Phase::Error } else { Phase::Completed };
+        assert_eq!(daemon.ends(id).await.phase, expected);
+    }
+    eventually("all runs to be removed", || async { bed.engine.is_empty().then_some(()) }).await;
+    assert_eq!(daemon.store.totals().await.expect("read").waiting, 0);
+}
