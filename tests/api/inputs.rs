@@ -40,9 +40,9 @@ async fn a_bad_field_is_400_and_makes_nothing() {
     for (request, field) in cases {
         let answer = daemon.put(&request).await;
         let shown = request.to_string();
-        assert_eq!(answer.status, 400, "{:.80}", shown);
-        assert!(answer.header("content-type").starts_with("text/plain"), "{:.80}", shown);
-        assert!(answer.text().contains(field) && !answer.text().contains('\n'), "{:.80}: {}", shown, answer.text());
+        assert_eq!(answer.status, 400, "{shown:.80}");
+        assert!(answer.header("content-type").starts_with("text/plain"), "{shown:.80}");
+        assert!(answer.text().contains(field) && !answer.text().contains('\n'), "{shown:.80}: {}", answer.text());
     }
     assert_eq!(daemon.listed().await, 0);
 }

@@ -1,5 +1,7 @@
 //! A job from its PUT to its results.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, eventually};
@@ -193,11 +195,10 @@ async fn forms_make_the_same_job_as_json() {
     let body = "command=print+1&environment=A%3Db=c&run_id=r1&replicas=2&url=https://h/r&commit_ref=v1";
     let multipart = ("content-type", "multipart/form-data; boundary=XX");
     let parts = [("command", "print 1"), ("environment", "A=b=c"), ("run_id", "r1"), ("replicas", "2")];
-    let mut lines: String = parts
-        .iter()
-        .chain(&[("url", "https://h/r"), ("commit_ref", "v1")])
-        .map(|(name, value)| format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"))
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in parts.iter().chain(&[("url", "https://h/r"), ("commit_ref", "v1")]) {
+        let _ = write!(lines, "--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    }
     lines.push_str("--XX--\r\n");
     let query = format!("/api/v1/job?{body}");
     for answer in [
