@@ -1,4 +1,5 @@
 //! Where jobs run.
 
+pub mod docker;
 #[cfg(feature = "test-support")]
 pub mod fake;

@@ -1,9 +1,36 @@
 //! The configuration: read, checked, typed.
+//!
+//! One table of keys (`table`) drives everything: reading and its type checks, the environment variables (`variables`),
+//! the sample file (`sample`) and what `uwsd check` prints (`show`). The layers are, from low to high: default, main
+//! file, drop-ins in name order, environment, flags. [`load()`] reports all problems at once.
 
+mod files;
+mod host;
+mod keys;
+mod kind;
+mod load;
+mod mask;
+mod problem;
+mod reader;
+mod sample;
+mod sections;
+mod settings;
+mod show;
+mod table;
 #[cfg(feature = "test-support")]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod types;
+mod units;
+mod variables;
 
+pub use host::Host;
+pub use load::{LoadRequest, Loaded, load};
+pub use problem::{ConfigErrors, Origin, Problem};
+pub use reader::Effective;
+pub use sample::sample;
+pub use show::show;
 pub use types::{
     Backend, BackendKind, Config, Docker, Json, ListenAddress, Listener, Log, LogFormat, Process, Queue, Server,
     Service, Sources, Store, Trust,

@@ -164,7 +164,9 @@ pub fn bind(server: &Server, mut passed: Passed) -> Result<Vec<Bound>, BindError
     }
     match passed.0.as_slice() {
         [] => Ok(bound),
-        left => Err(BindError::Unmatched(left.iter().map(|(address, _)| text(address)).collect::<Vec<_>>().join(", "))),
+        left => Err(BindError::Unmatched(
+            left.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", "),
+        )),
     }
 }
 
@@ -185,13 +187,6 @@ fn settle(socket: &Socket, configured: &ListenAddress) -> io::Result<ListenAddre
             socket.local_addr().map(ListenAddress::Tcp)
         }
         Socket::Unix(socket) => socket.set_nonblocking(true).map(|()| configured.clone()),
-    }
-}
-
-fn text(address: &ListenAddress) -> String {
-    match address {
-        ListenAddress::Tcp(address) => address.to_string(),
-        ListenAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }
 
@@ -238,7 +233,7 @@ mod tests {
     fn a_passed_socket_that_nobody_asks_for_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().expect("temp dir");
         let (tcp, other) = (passed_tcp(), passed_tcp());
-        let (config, name) = (server(dir.path(), &[&tcp.0]), text(&other.0));
+        let (config, name) = (server(dir.path(), &[&tcp.0]), other.0.to_string());
         let error = bind(&config, Passed(vec![tcp, other])).expect_err("one too many");
         assert!(matches!(error, BindError::Unmatched(_)) && error.to_string().contains(&name), "{error}");
     }

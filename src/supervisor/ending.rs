@@ -129,14 +129,14 @@ mod tests {
     use super::*;
     use crate::domain::{Phase, SummaryKind};
 
-    fn ended(how: How) -> Waited {
-        Ok(Ending {
+    fn ended(how: How) -> Ending {
+        Ending {
             how,
             started_at: Some(Timestamp::from_millis(1000)),
             ended_at: Some(Timestamp::from_millis(3000)),
             peak_memory: Some(1 << 29),
             is_advisory: false,
-        })
+        }
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             ),
             (How::Vanished, Reason::Lost, Some("its run vanished without a trace")),
         ] {
-            let outcome = verdict(None, &[ended(how)], 4 << 30).outcome;
+            let outcome = verdict(None, &[Ok(ended(how))], 4 << 30).outcome;
             assert_eq!(outcome.reason, reason);
             assert_eq!(outcome.summary.map(|summary| summary.message).as_deref(), sentence);
         }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_first_failure_of_a_replica_decides() {
-        let waited = [ended(How::Signaled(15)), ended(How::Exited(7)), ended(How::Exited(0))];
+        let waited = [How::Signaled(15), How::Exited(7), How::Exited(0)].map(|how| Ok(ended(how)));
         let outcome = verdict(Some(Cause::Replica(1)), &waited, 1).outcome;
         assert_eq!((outcome.reason, outcome.exit_code), (Reason::Nonzero, Some(7)));
         assert_eq!(outcome.summary.expect("one").message, "the command of replica 1 exited with code 7");
@@ -183,7 +183,7 @@ mod tests {
             (Cause::Asked(StopWhy::Expired), Reason::Expired),
             (Cause::Limit(Duration::from_secs(2)), Reason::Timeout),
         ] {
-            let outcome = verdict(Some(cause), &[ended(How::Exited(0))], 1).outcome;
+            let outcome = verdict(Some(cause), &[Ok(ended(How::Exited(0)))], 1).outcome;
             assert_eq!((outcome.reason, outcome.reason.phase()), (reason, Phase::Aborted));
             assert_eq!(outcome.exit_code, Some(0));
         }

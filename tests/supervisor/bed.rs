@@ -55,7 +55,9 @@ impl Sources for FakeSources {
 }
 
 pub struct Bed {
-    pub dir: TempDir,
+    /// Removed with the bed.
+    #[expect(dead_code, reason = "it is removed when the bed is dropped")]
+    kept: TempDir,
     pub engine: Arc<FakeEngine>,
     pub clock: Arc<ShiftedClock>,
     pub config: Config,
@@ -74,7 +76,7 @@ impl Bed {
         let config = testing::config_in(dir.path());
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
-        Self { dir, engine, clock: Arc::default(), config }
+        Self { kept: dir, engine, clock: Arc::default(), config }
     }
 
     pub async fn start(&self) -> Daemon {

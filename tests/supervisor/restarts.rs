@@ -41,9 +41,10 @@ async fn a_run_that_is_gone_ends_as_lost() {
     let id = first.submit("hang").await;
     first.reaches(id, Phase::Executing).await;
     drop(first);
-    let empty = Bed { engine: std::sync::Arc::default(), ..bed };
-    empty.engine.reboot("boot-1");
-    let second = empty.start().await;
+    let mut bed = bed;
+    bed.engine = std::sync::Arc::default();
+    bed.engine.reboot("boot-1");
+    let second = bed.start().await;
     let outcome = second.reaches(id, Phase::Error).await.outcome.expect("ended");
     assert_eq!(outcome.reason, Reason::Lost);
 }

@@ -1,0 +1,139 @@
+//! The only place where adapters are chosen and wired to ports.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{Flock, FlockArg};
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::backend::docker::{DockerBackend, Instance};
+use crate::config::{BackendKind, Config};
+use crate::http::{Api, BindError, Passed, bind, serve};
+use crate::lifecycle::{Lifecycle, LifecycleError};
+use crate::ports::{Backend, BackendError, Clock, Store, StoreError, SystemClock};
+use crate::sources::{GitSources, SetupError};
+use crate::sqlite::{OpenError, SqliteStore};
+use crate::supervisor::{self, Parts};
+
+/// Why the daemon could not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A directory of the daemon's cannot be used.
+    #[error("cannot use {}; make it writable for this user or set server.state_dir", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another daemon uses the same state.
+    #[error("another uwsd runs on {}; stop it, or give this one a state directory of its own", .0.display())]
+    Running(PathBuf),
+    /// A listener cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The backend cannot be set up.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Sources cannot be set up.
+    #[error(transparent)]
+    Sources(#[from] SetupError),
+    /// The daemon did not end well.
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
+}
+
+/// Runs the daemon until it is stopped. Jobs that run are left alone: the next start goes on with them.
+///
+/// # Errors
+/// What kept it from starting, or an end that nobody asked for.
+pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
+    let config = Arc::new(config);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // Before anything of the state is touched: two daemons on one state would run jobs twice.
+    let _lock = lock_state(&config.server.state_dir)?;
+    make_directory(&config.server.jobs_dir, 0o711)?;
+    let listeners = bind(&config.server, Passed::take()?)?;
+    let store = Arc::new(SqliteStore::open(&config.store.path)?);
+    // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
+    let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
+    let sources = GitSources::new(config.sources.clone(), config.server.state_dir.join("git"))?;
+
+    let started = supervisor::start(Parts {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        backend,
+        sources: Arc::new(sources),
+        clock: Arc::clone(&clock),
+        config: Arc::clone(&config),
+        host: host_name(),
+    })
+    .await?;
+    until_soft(&lifecycle, "queue", started.queue.run());
+    until_soft(&lifecycle, "retention", started.retention.run());
+    until_soft(&lifecycle, "health", started.health.run());
+    let writer = Arc::clone(&store);
+    until_soft(&lifecycle, "sqlite", async move { writer.ended().await });
+
+    let addresses: Vec<String> = listeners.iter().map(|bound| bound.address().to_string()).collect();
+    let api = Api { handle: started.handle, store, config: Arc::clone(&config), clock };
+    let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
+    let (life, grace) = (lifecycle.clone(), config.server.shutdown_grace);
+    lifecycle.spawn("http", async move {
+        if let Err(error) = serve(api, listeners, soft, grace, tracker).await {
+            life.fail("http", format!("failed: {error}"));
+        }
+    });
+    info!("uwsd {} answers on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
+    lifecycle.ready();
+    lifecycle.run_until_stopped().await?;
+    Ok(())
+}
+
+/// Spawns a task that is dropped when the stop begins; everything that it does is safe to drop.
+fn until_soft(lifecycle: &Lifecycle, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    let soft = lifecycle.soft().clone();
+    lifecycle.spawn(name, async move {
+        tokio::select! {
+            () = task => {}
+            () = soft.cancelled() => {}
+        }
+    });
+}
+
+fn backend(config: &Config, instance: &str, tasks: TaskTracker) -> Result<Arc<dyn Backend>, AppError> {
+    match config.backend.kind {
+        BackendKind::Docker => {
+            let instance = Instance(instance.to_owned());
+            Ok(Arc::new(DockerBackend::new(config.backend.docker.clone(), instance, tasks)?))
+        }
+        BackendKind::Process => unimplemented!(),
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), AppError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|source| AppError::Directory { path: path.to_owned(), source })
+}
+
+/// Makes the state directory and takes it for this process, until the lock is dropped.
+fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
+    make_directory(state_dir, 0o750)?;
+    let path = state_dir.join("uwsd.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| AppError::Directory { path: state_dir.to_owned(), source })?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| AppError::Running(state_dir.to_owned()))
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+}

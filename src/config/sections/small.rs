@@ -1,0 +1,96 @@
+//! `[log]`, `[store]`, `[json]` and `[sources]`.
+
+use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use url::Url;
+
+use super::super::kind::toml_string;
+use super::super::problem::Origin;
+use super::super::reader::Reader;
+use super::super::types::{Json, Log, LogFormat, Sources, Store};
+
+/// Reads `[log]`.
+pub(in super::super) fn log(r: &mut Reader) -> Log {
+    let level = r.checked(
+        "log.level",
+        "give off, error, warn, info, debug or trace, or a filter such as \"info,uwsd::http=debug\"",
+        filter,
+    );
+    let format = r.word(
+        "log.format",
+        &[
+            ("auto", LogFormat::Auto),
+            ("json", LogFormat::Json),
+            ("text", LogFormat::Text),
+            ("journald", LogFormat::Journald),
+        ],
+    );
+    Log { level: level.unwrap_or_default(), format }
+}
+
+/// Reads `[store]`.
+pub(in super::super) fn store(r: &mut Reader, state_dir: &Path) -> Store {
+    let path = r.path("store.path").unwrap_or_else(|| {
+        let path = state_dir.join("uwsd.db");
+        r.derive("store.path", &toml_string(&path.to_string_lossy()), Origin::Derived("below state_dir"));
+        path
+    });
+    Store { path }
+}
+
+/// Reads `[json]`.
+pub(in super::super) fn json(r: &mut Reader) -> Json {
+    Json { deletion_visible: r.time("json.deletion_visible") }
+}
+
+/// Reads `[sources]`.
+pub(in super::super) fn sources(r: &mut Reader) -> Sources {
+    Sources {
+        git_protocols: r.texts("sources.git_protocols"),
+        clone_timeout: r.time("sources.clone_timeout"),
+        max_size: r.size("sources.max_size"),
+        submodules: r.switch("sources.submodules"),
+        lfs: r.switch("sources.lfs"),
+        ssh_key: r.path("sources.ssh_key"),
+        known_hosts: r.path("sources.known_hosts"),
+        ca_file: r.path("sources.ca_file"),
+        proxy: r.optional("sources.proxy", "give a URL such as \"http://proxy:3128\"", proxy),
+    }
+}
+
+/// A level or a filter. The parser of filters takes a misspelt level for the name of a part of the program, and would
+/// show everything of that part and nothing else: so a word alone has to be a level.
+fn filter(text: &str) -> Option<String> {
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_filter = text.split(',').map(str::trim).all(|part| part.contains(['=', '[']) || is_level(part));
+    (is_filter && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned())
+}
+
+fn proxy(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_scheme = matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
+    (is_scheme && url.host_str().is_some_and(|host| !host.is_empty())).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["info", "WARN", "off", "info,uwsd::http=debug", "uwsd[job]=trace,error"] {
+            assert!(filter(good).is_some(), "{good}");
+        }
+        for bad in ["", "inof", "info,uwsd", "uwsd=lots", "info,,"] {
+            assert!(filter(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_has_a_scheme_that_git_knows() {
+        assert!(proxy("http://u:p@proxy:3128").is_some() && proxy("socks5h://proxy").is_some());
+        assert!(["proxy:3128", "proxy", "ftp://proxy", "http://"].iter().all(|bad| proxy(bad).is_none()));
+    }
+}

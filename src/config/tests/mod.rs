@@ -1,0 +1,6 @@
+//! Tests of loading as a whole.
+
+mod fixture;
+mod layers;
+mod problems;
+mod sample;

@@ -1,0 +1,118 @@
+//! One git process: its whole environment, and what its failure means.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use tokio::process::Command;
+
+use super::address::{Login, Protocol};
+use super::group::{self, Finished};
+use super::leftovers::MARK;
+use super::settings::Settings;
+use super::words::{Failure, Secrets, classify, last_words};
+use crate::ports::SourceError;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Holds an `Authorization` header, so that no login is on a command line, which every user of the host can read.
+const LOGIN: &str = "UWSD_GIT_LOGIN";
+/// What git is told on each command line: there it wins over the repository's own configuration.
+const ALWAYS: [&str; 5] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "advice.detachedHead=false",
+];
+
+/// Git, for one checkout.
+pub(super) struct Git<'a> {
+    pub(super) settings: &'a Settings,
+    /// Who the daemon is to the remote.
+    pub(super) login: Option<Login>,
+    /// What must not be shown.
+    pub(super) secrets: Secrets,
+    /// The repository's directory.
+    pub(super) directory: &'a Path,
+}
+
+impl Git<'_> {
+    /// Runs git with `arguments` outside of any repository.
+    pub(super) async fn outside(&self, arguments: &[&OsStr]) -> Result<Finished, SourceError> {
+        self.run(&self.settings.home, arguments).await
+    }
+
+    /// Runs git with `arguments` in the repository.
+    pub(super) async fn inside(&self, arguments: &[&str]) -> Result<Finished, SourceError> {
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        self.run(self.directory, &arguments).await
+    }
+
+    /// As [`inside`](Self::inside); a failure is an error that begins with `doing`.
+    pub(super) async fn must(&self, doing: &str, arguments: &[&str]) -> Result<String, SourceError> {
+        let done = self.inside(arguments).await?;
+        if done.status.success() { Ok(done.stdout) } else { Err(self.failure(doing, &done)) }
+    }
+
+    /// The full hash of the commit that `revision`, a full ref name or a hash, leads to.
+    pub(super) async fn commit(&self, revision: &str) -> Result<Option<String>, SourceError> {
+        let revision = format!("{revision}^{{commit}}");
+        let done = self.inside(&["rev-parse", "--verify", "--quiet", &revision]).await?;
+        Ok(done.status.success().then(|| done.stdout.trim().to_owned()).filter(|hash| !hash.is_empty()))
+    }
+
+    /// The error for a git process that failed while `doing`.
+    pub(super) fn failure(&self, doing: &str, done: &Finished) -> SourceError {
+        let text = format!("{doing}: {}", last_words(&done.stderr, &self.secrets));
+        match classify(&done.stderr) {
+            Failure::Refused => SourceError::Refused(text),
+            Failure::Network => SourceError::Network(text),
+            Failure::DiskFull => SourceError::DiskFull(text),
+        }
+    }
+
+    async fn run(&self, directory: &Path, arguments: &[&OsStr]) -> Result<Finished, SourceError> {
+        group::run(self.command(directory, arguments))
+            .await
+            .map_err(|error| SourceError::Refused(format!("git cannot be started on the daemon's host: {error}")))
+    }
+
+    fn command(&self, directory: &Path, arguments: &[&OsStr]) -> Command {
+        let settings = self.settings;
+        let protocols: Vec<&str> = settings.protocols.iter().map(|protocol: &Protocol| protocol.as_str()).collect();
+        let mut command = Command::new("git");
+        command
+            .current_dir(directory)
+            .env_clear()
+            .env(MARK, &settings.scratch)
+            .env("PATH", PATH)
+            .env("LC_ALL", "C")
+            .env("HOME", &settings.home)
+            .env("XDG_CONFIG_HOME", &settings.home)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_CONFIG_GLOBAL", &settings.gitconfig)
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            // Set but empty: nobody is asked.
+            .env("GIT_ASKPASS", "")
+            .env("SSH_ASKPASS_REQUIRE", "never")
+            .env("GIT_SSH_COMMAND", &settings.ssh_command)
+            .env("GIT_SSH_VARIANT", "ssh")
+            .env("GIT_ALLOW_PROTOCOL", protocols.join(":"))
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_LFS_SKIP_SMUDGE", "1");
+        // A failed clone leaves no repository: none above may be taken instead.
+        if let Some(parent) = self.directory.parent() {
+            command.env("GIT_CEILING_DIRECTORIES", parent);
+        }
+        if let Some(login) = &self.login {
+            command.env(LOGIN, &login.header).arg(format!("--config-env=http.{}.extraHeader={LOGIN}", login.scope));
+        }
+        for setting in ALWAYS {
+            command.args(["-c", setting]);
+        }
+        command.args(arguments);
+        command
+    }
+}

@@ -1,0 +1,63 @@
+//! Git processes that a daemon left behind when it was killed.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The variable that marks every process of a checkout with the scratch directory it belongs to.
+pub(super) const MARK: &str = "UWSD_GIT_SCRATCH";
+
+/// Ends every process that belongs to `scratch`, so that none writes into a directory that is used anew.
+///
+/// A process has the mark from its first instruction on, unlike a record of its number, which could be missed in a crash.
+pub(super) fn end(scratch: &Path) {
+    // Again until none is found: one may have been about to start another.
+    for _ in 0..100 {
+        let found = find(scratch);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            tracing::warn!(process.pid = pid.as_raw(), "a git process of an earlier daemon is still there: ended");
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// The processes of this user that carry the mark and have not ended yet.
+pub(super) fn find(scratch: &Path) -> Vec<Pid> {
+    let mark = [MARK.as_bytes(), b"=", scratch.as_os_str().as_encoded_bytes()].concat();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw))
+        // Unreadable is another user's; a process that has ended has an empty one.
+        .filter(|pid| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|&b| b == 0).any(|variable| variable == mark)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_processes_are_ended_and_others_are_left_alone() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let sleep = |path: &Path| {
+            std::process::Command::new("sleep").arg("600").env(MARK, path).spawn().expect("sleep is there")
+        };
+        let mut marked = sleep(dir.path());
+        let mut other = sleep(&dir.path().join("other"));
+        assert_eq!(find(dir.path()).len(), 1);
+        end(dir.path());
+        assert!(!marked.wait().expect("a child").success());
+        assert!(other.try_wait().expect("a child").is_none());
+        other.kill().expect("a child");
+        other.wait().expect("a child");
+    }
+}

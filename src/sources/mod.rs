@@ -1,0 +1,20 @@
+//! Checks out git repositories with the `git` executable: the adapter behind [`ports::Sources`](crate::ports::Sources).
+//!
+//! The URL and the ref come from strangers. They are checked here by form ([`address`], [`reference`]), and git itself
+//! is held to the same protocols by its environment; it runs without a shell, without the configuration, hooks and
+//! helpers of this host or of the repository, in a process group that ends with the future that waits for it.
+
+mod address;
+mod checkout;
+mod git;
+mod group;
+mod leftovers;
+mod lfs;
+mod reference;
+mod settings;
+mod size;
+mod ssh;
+mod words;
+
+pub use checkout::GitSources;
+pub use settings::SetupError;

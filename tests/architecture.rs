@@ -1,0 +1,89 @@
+//! Arrows between the modules point inwards: read from the `use` lines and paths of the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module and the modules of the crate that it may name.
+const MAY_NAME: [(&str, &[&str]); 9] = [
+    ("domain", &["domain"]),
+    ("ports", &["ports", "domain"]),
+    ("config", &["config", "domain", "ports"]),
+    ("supervisor", &["supervisor", "domain", "ports", "config", "crash"]),
+    ("sqlite", &["sqlite", "domain", "ports"]),
+    ("backend", &["backend", "domain", "ports", "config", "crash"]),
+    ("sources", &["sources", "domain", "ports", "config"]),
+    ("http", &["http", "domain", "ports", "config", "supervisor"]),
+    ("client", &["client"]),
+];
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The modules of this crate that a text names after `crate::`, alone or in braces.
+fn named(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    code.split("crate::")
+        .skip(1)
+        .flat_map(|rest| {
+            let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+            match rest.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap_or("").split(',').map(|item| word(item.trim())).collect(),
+                None => vec![word(rest)],
+            }
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn arrows_point_inwards() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (module, allowed) in MAY_NAME {
+        let files = sources(&src.join(module));
+        assert!(!files.is_empty(), "{module} has no sources");
+        for file in files {
+            let text = fs::read_to_string(&file).expect("readable");
+            for name in named(&text) {
+                if !allowed.contains(&name.as_str()) {
+                    wrong.push(format!("{} names crate::{name}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_neither_waits_nor_reads_nor_writes() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain");
+    for file in sources(&src) {
+        let text = fs::read_to_string(&file).expect("readable");
+        for word in ["async ", "tokio::", "std::fs", "std::net", "SystemTime", "Instant::now", "serde"] {
+            assert!(!text.contains(word), "{} has {word:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn files_hold_one_idea() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let long: Vec<_> = sources(&src)
+        .into_iter()
+        .filter_map(|file| {
+            let lines = fs::read_to_string(&file).expect("readable").lines().count();
+            (lines > 400).then(|| format!("{lines} {}", file.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "files past 400 lines:\n{}", long.join("\n"));
+}

@@ -1,0 +1,103 @@
+//! How a run ended is told truthfully.
+
+use std::sync::Arc;
+
+use uwsd::ports::{BackendError, Clock, How, SystemClock};
+
+use super::{Bed, Can, can, clean, end_of, live, prepare};
+
+const MIB: u64 = 1024 * 1024;
+/// Grows until it is killed, if less than 300 MB are allowed.
+const GLUTTON: &str = "x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}";
+
+async fn how(bed: &Arc<dyn Bed>, script: &str) -> How {
+    let (backend, spec) = (bed.backend(), bed.spec(script));
+    let ending = live(&*backend, &spec).await;
+    clean(&*backend, &spec).await;
+    ending.how
+}
+
+async fn how_in_little_memory(bed: &Arc<dyn Bed>, script: &str) -> How {
+    let (backend, mut spec) = (bed.backend(), bed.spec(script));
+    spec.memory = 48 * MIB;
+    let ending = live(&*backend, &spec).await;
+    clean(&*backend, &spec).await;
+    ending.how
+}
+
+pub async fn an_exit_code_is_told(bed: &Arc<dyn Bed>) {
+    for code in [0, 1, 3, 127] {
+        assert_eq!(how(bed, &format!("exit {code}")).await, How::Exited(code));
+    }
+}
+
+pub async fn a_signal_is_told(bed: &Arc<dyn Bed>) {
+    for signal in [9, 11, 15] {
+        // The shell's child is the command: the shell is replaced by one that kills itself.
+        assert_eq!(how(bed, &format!("kill -{signal} $$; while :; do sleep 1; done")).await, How::Signaled(signal));
+    }
+}
+
+pub async fn a_high_exit_code_is_no_oom(bed: &Arc<dyn Bed>) {
+    let how = how(bed, "exit 137").await;
+    if bed.can(Can::TellHighExitCodes) {
+        assert_eq!(how, How::Exited(137));
+    } else {
+        assert!(matches!(how, How::Exited(137) | How::Signaled(9)), "{how:?}");
+    }
+}
+
+pub async fn out_of_memory_is_told(bed: &Arc<dyn Bed>) {
+    if can(&**bed, Can::LimitMemory) {
+        let how = how_in_little_memory(bed, GLUTTON).await;
+        assert!(matches!(how, How::OutOfMemory { .. }), "{how:?}");
+    }
+}
+
+pub async fn a_child_out_of_memory_that_brought_it_down_is_told(bed: &Arc<dyn Bed>) {
+    if can(&**bed, Can::LimitMemory) {
+        let how = how_in_little_memory(bed, &format!("({GLUTTON}) || exit 7")).await;
+        assert!(matches!(how, How::OutOfMemory { exit_code: Some(7) | None }), "{how:?}");
+    }
+}
+
+pub async fn a_child_out_of_memory_that_was_survived_is_no_oom(bed: &Arc<dyn Bed>) {
+    if can(&**bed, Can::LimitMemory) {
+        let script = format!("({GLUTTON}); echo survived; exit 0");
+        assert_eq!(how_in_little_memory(bed, &script).await, How::Exited(0));
+    }
+}
+
+pub async fn the_times_are_told(bed: &Arc<dyn Bed>) {
+    let (backend, spec) = (bed.backend(), bed.spec("sleep 0.3"));
+    let before = SystemClock.now();
+    let ending = live(&*backend, &spec).await;
+    let after = SystemClock.now();
+    let started = ending.started_at.expect("the start is known");
+    let ended = ending.ended_at.expect("the end is known");
+    assert!(before <= started && ended <= after, "{before} {started} {ended} {after}");
+    assert!(ended.since(started).as_millis() >= 250, "{started} {ended}");
+    clean(&*backend, &spec).await;
+}
+
+pub async fn a_command_that_is_not_there_never_ran(bed: &Arc<dyn Bed>) {
+    let (backend, mut spec) = (bed.backend(), bed.spec(""));
+    spec.argv = vec!["/no/such/program".to_owned()];
+    prepare(&*backend, &spec).await;
+    match backend.start(&spec).await {
+        Err(BackendError::Refused { .. }) => {}
+        Ok(()) => {
+            let ending = end_of(&*backend, &spec).await;
+            // An init process that could not execute it says so by the shells' custom.
+            assert!(matches!(ending.how, How::NotStarted(_) | How::Exited(126 | 127)), "{ending:?}");
+        }
+        Err(other) => panic!("{other}"),
+    }
+    clean(&*backend, &spec).await;
+}
+
+pub async fn a_run_that_never_was_has_vanished(bed: &Arc<dyn Bed>) {
+    let (backend, spec) = (bed.backend(), bed.spec("true"));
+    assert_eq!(end_of(&*backend, &spec).await.how, How::Vanished);
+    clean(&*backend, &spec).await;
+}

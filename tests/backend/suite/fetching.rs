@@ -1,0 +1,27 @@
+//! Images are there or said not to be.
+
+use std::sync::Arc;
+
+use uwsd::ports::{BackendError, Pull, RunSpec};
+
+use super::{Bed, Can, can};
+
+pub async fn an_image_that_is_there_is_named(bed: &Arc<dyn Bed>) {
+    if can(&**bed, Can::Images) {
+        for pull in [Pull::Never, Pull::Missing] {
+            let facts = bed.backend().fetch_image(&RunSpec { pull, ..bed.spec("true") }).await.expect("it is there");
+            let digest = facts.digest.expect("it has a name");
+            assert!(digest.contains("sha256:"), "{digest}");
+        }
+    }
+}
+
+pub async fn an_image_that_is_nowhere_is_refused(bed: &Arc<dyn Bed>) {
+    if can(&**bed, Can::Images) {
+        let spec = RunSpec { pull: Pull::Never, image: "localhost:1/no/such:image".into(), ..bed.spec("true") };
+        match bed.backend().fetch_image(&spec).await {
+            Err(BackendError::Image { image, is_transient: false, .. }) => assert_eq!(image, spec.image),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Standard output and error are complete, byte for byte.
+
+use std::sync::Arc;
+
+use uwsd::ports::How;
+
+use super::{Bed, clean, live, log_of, stdout_of};
+
+const BURST: usize = 5_000_000;
+
+pub async fn both_streams_are_complete(bed: &Arc<dyn Bed>) {
+    let script = "for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf 'no newline'";
+    let (backend, spec) = (bed.backend(), bed.spec(script));
+    live(&*backend, &spec).await;
+    assert_eq!(stdout_of(&spec), "out 1\nout 2\nout 3\nno newline");
+    assert_eq!(log_of(&spec, "stderr"), b"err 1\nerr 2\nerr 3\n");
+    clean(&*backend, &spec).await;
+}
+
+pub async fn a_burst_right_before_the_end_is_complete(bed: &Arc<dyn Bed>) {
+    let script = format!("head -c {BURST} /dev/zero | tr '\\0' e >&2; head -c {BURST} /dev/zero | tr '\\0' o");
+    let (backend, spec) = (bed.backend(), bed.spec(&script));
+    assert_eq!(live(&*backend, &spec).await.how, How::Exited(0));
+    for (stream, byte) in [("stdout", b'o'), ("stderr", b'e')] {
+        let log = log_of(&spec, stream);
+        assert_eq!(log.len(), BURST, "{stream}");
+        assert!(log.iter().all(|b| *b == byte), "{stream} holds what was not written");
+    }
+    clean(&*backend, &spec).await;
+}
+
+pub async fn short_runs_lose_nothing(bed: &Arc<dyn Bed>) {
+    let backend = bed.backend();
+    for n in 0..50 {
+        let spec = bed.spec("echo x");
+        live(&*backend, &spec).await;
+        assert_eq!(stdout_of(&spec), "x\n", "run {n}");
+        assert_eq!(log_of(&spec, "stderr"), b"", "run {n}");
+        clean(&*backend, &spec).await;
+    }
+}
+
+pub async fn bytes_are_kept_as_they_are(bed: &Arc<dyn Bed>) {
+    let (backend, spec) = (bed.backend(), bed.spec(r"printf '\000\001\377\r\n\033[1m\303\050\n\n'"));
+    live(&*backend, &spec).await;
+    assert_eq!(log_of(&spec, "stdout"), b"\0\x01\xff\r\n\x1b[1m\xc3(\n\n");
+    clean(&*backend, &spec).await;
+}
+
+pub async fn what_a_background_child_holds_open_does_not_stall_the_end(bed: &Arc<dyn Bed>) {
+    let (backend, spec) = (bed.backend(), bed.spec("sleep 1000 & echo left it behind"));
+    assert_eq!(live(&*backend, &spec).await.how, How::Exited(0));
+    assert_eq!(stdout_of(&spec), "left it behind\n");
+    clean(&*backend, &spec).await;
+}

@@ -1,0 +1,93 @@
+//! A store that keeps nothing: what is left of a submission's cost is the HTTP stack's.
+
+use async_trait::async_trait;
+use uwsd::domain::{Deletion, Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
+use uwsd::ports::{Change, Changed, Event, QueuedJob, Store, StoreError, Totals};
+
+pub struct NullStore;
+
+#[async_trait]
+impl Store for NullStore {
+    async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {
+        Ok(Job {
+            seq: 0,
+            id: job.id,
+            service: job.service,
+            owner: job.owner,
+            run_id: job.run_id,
+            phase: job.phase,
+            created_at: job.created_at,
+            started_at: None,
+            ended_at: None,
+            execution_duration: job.execution_duration,
+            destruction: job.destruction,
+            reservation: job.reservation,
+            work: job.work,
+            facts: Facts::default(),
+            outcome: None,
+            results: Vec::new(),
+            abort_requested: false,
+            deletion: None,
+        })
+    }
+
+    async fn job(&self, _: JobId) -> Result<Option<Job>, StoreError> {
+        Ok(None)
+    }
+
+    async fn jobs(&self, _: &JobFilter, _: Page) -> Result<Vec<Job>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn change(&self, id: JobId, _: Change, _: Timestamp) -> Result<Changed, StoreError> {
+        Err(StoreError::NoSuchJob(id))
+    }
+
+    async fn request_abort(&self, _: JobId) -> Result<Option<Job>, StoreError> {
+        Ok(None)
+    }
+
+    async fn request_deletion(&self, _: JobId, _: Timestamp) -> Result<Option<Job>, StoreError> {
+        Ok(None)
+    }
+
+    async fn queued(&self, _: i64, _: u32) -> Result<Vec<QueuedJob>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn executing(&self) -> Result<Vec<Job>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn note_facts(&self, _: JobId, _: Facts) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn due_for_destruction(&self, _: Timestamp, _: u32) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {
+        Ok((Vec::new(), None))
+    }
+
+    async fn deleted(&self, _: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn files_removed(&self, _: JobId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError> {
+        Ok((0, None))
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(Totals::default())
+    }
+
+    async fn events(&self, _: i64, _: u32) -> Result<Vec<Event>, StoreError> {
+        Ok(Vec::new())
+    }
+}

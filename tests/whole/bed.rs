@@ -1,0 +1,307 @@
+//! A daemon of its own: state in a temporary directory, a free port, the tests' engine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The engine and the image of the tests, or `None`, said aloud.
+pub fn engine() -> Option<(String, String)> {
+    let host = std::env::var_os("UWSD_TEST_DOCKER").map(|host| host.to_string_lossy().into_owned());
+    let image = std::env::var_os("UWSD_TEST_IMAGE").map(|image| image.to_string_lossy().into_owned());
+    let engine = host.zip(image);
+    if engine.is_none() {
+        eprintln!("SKIPPED: UWSD_TEST_DOCKER and UWSD_TEST_IMAGE are not set; tests/run sets them");
+    }
+    engine
+}
+
+/// State that daemons one after the other use.
+pub struct Bed {
+    dir: TempDir,
+    docker: String,
+    port: u16,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A running daemon; killed with -9 when dropped.
+pub struct Daemon(Child);
+
+/// An answer, read whole.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Bed {
+    /// A bed whose service has `extra` lines of configuration.
+    pub fn new(engine: &(String, String), extra: &str) -> Self {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let count = dir.path().join("count");
+        std::fs::create_dir(&count).expect("made");
+        let (docker, image) = engine.clone();
+        let config = format!(
+            "[backend.docker]\nhost = {docker:?}\n\n[sources]\ngit_protocols = [\"git\"]\n\n\
+             [queue]\nmax_running = 4\ncpus = 8\n\n\
+             [service.ocps]\nimage = {image:?}\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"256MiB\"\n\
+             kill_grace = \"2s\"\nmounts = [{{ source = '{}', target = \"/count\", read_only = false }}]\n{extra}\n",
+            count.display()
+        );
+        std::fs::write(dir.path().join("uwsd.toml"), config).expect("written");
+        Self { dir, docker, port: free_port(), client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the daemon and waits until it answers; with `crash` it dies at that step of a job's life.
+    pub async fn start(&self, crash: Option<&str>) -> Daemon {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uwsd"));
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.path().join("uwsd.toml"))
+            .arg("--listen")
+            .arg(format!("127.0.0.1:{}", self.port))
+            .arg("--state-dir")
+            .arg(self.path().join("state"))
+            .stdin(Stdio::null())
+            .stderr(log.expect("log file"));
+        if let Some(point) = crash {
+            command.env("UWSD_TEST_CRASH", point);
+        }
+        let mut daemon = Daemon(command.spawn().expect("started"));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if self.try_get("/healthz").await.is_some_and(|answer| answer.status == StatusCode::OK) {
+                return daemon;
+            }
+            // It may have died by the wish of the test before it could answer: a job was left to go on with.
+            if daemon.is_dead() && crash.is_some() {
+                return daemon;
+            }
+            assert!(!daemon.is_dead() && Instant::now() < deadline, "the daemon does not answer:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default()
+    }
+
+    async fn try_get(&self, path: &str) -> Option<Answer> {
+        self.try_request("GET", path, &[], Bytes::new()).await.ok()
+    }
+
+    pub async fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let uri = format!("http://127.0.0.1:{}{path}", self.port);
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.client.request(request.body(Full::new(body.into()))?).await?;
+        let (parts, body) = answer.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
+    }
+
+    pub async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        self.try_request(method, path, headers, body).await.expect("an answer")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], Bytes::new()).await
+    }
+
+    /// Submits as the OCPS client does; returns the whole answer.
+    pub async fn put(&self, job: &Value) -> Answer {
+        self.request("PUT", "/api/v1/job", &[("content-type", "application/json")], job.to_string()).await
+    }
+
+    pub async fn submit(&self, command: &str) -> String {
+        let answer = self.put(&serde_json::json!({ "command": command, "url": null })).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()["jobId"].as_str().expect("an id").to_owned()
+    }
+
+    /// Polls until the job has ended; returns the last document.
+    pub async fn ends(&self, id: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.get(&format!("/api/v1/job/{id}")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+            let job = answer.json();
+            if matches!(job["phase"].as_str(), Some("completed" | "error" | "aborted")) {
+                return job;
+            }
+            assert!(Instant::now() < deadline, "{job} does not end:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How often the command of `id` ran, if it appends a line to `/count/$JOB_ID`.
+    pub fn times_run(&self, id: &str) -> usize {
+        std::fs::read_to_string(self.path().join("count").join(id)).unwrap_or_default().lines().count()
+    }
+
+    /// Waits until no container of any job of `ids` is left in the engine.
+    pub async fn leaves_no_container(&self, ids: &[String]) {
+        let path = self.docker.strip_prefix("unix://").expect("a local engine");
+        let docker = Docker::connect_with_unix(path, 30, bollard::API_DEFAULT_VERSION).expect("connected");
+        let docker = docker.negotiate_version().await.expect("an engine");
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            let all = ListContainersOptionsBuilder::default().all(true).build();
+            let names: Vec<String> = docker
+                .list_containers(Some(all))
+                .await
+                .expect("listed")
+                .into_iter()
+                .flat_map(|container| container.names.unwrap_or_default())
+                .filter(|name| ids.iter().any(|id| name.contains(id.as_str())))
+                .collect();
+            if names.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left over: {names:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Daemon {
+    pub fn is_dead(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_some()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
+        self.dies().await
+    }
+
+    /// Waits until it has died by itself; returns the exit code.
+    pub async fn dies(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.0.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the daemon does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+}
+
+/// A git server on loopback with one small repository, `job.git`.
+pub struct GitServer {
+    child: Child,
+    dir: TempDir,
+    port: u16,
+}
+
+impl GitServer {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let work = dir.path().join("work");
+        let script = "\
+            set -eu\n\
+            echo \"at $(pwd)\"\n\
+            printf '%s' \"$GREETING\" > \"$JOB_OUTPUT_DIR/greeting.txt\"\n\
+            echo done > \"$JOB_OUTPUT_DIR/ocps.log\"\n\
+            echo oops >&2\n";
+        std::fs::create_dir_all(work.join("bin")).expect("made");
+        std::fs::write(work.join("bin/pipetask.sh"), script).expect("written");
+        git(&work, &["init", "-q", "-b", "main"]);
+        git(&work, &["add", "."]);
+        git(&work, &["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "one"]);
+        git(dir.path(), &["clone", "-q", "--bare", "work", "job.git"]);
+        let port = free_port();
+        let child = Command::new("git")
+            .args(["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", dir.path().display()))
+            .arg(dir.path())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("git daemon");
+        let server = Self { child, dir, port };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(Instant::now() < deadline, "git daemon does not answer");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("git://127.0.0.1:{}/job.git", self.port)
+    }
+
+    pub fn head(&self) -> String {
+        let output = Command::new("git").args(["rev-parse", "main"]).current_dir(self.bare()).output().expect("git");
+        String::from_utf8(output.stdout).expect("hex").trim().to_owned()
+    }
+
+    fn bare(&self) -> PathBuf {
+        self.dir.path().join("job.git")
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn git(dir: &Path, arguments: &[&str]) {
+    let status = Command::new("git").args(arguments).current_dir(dir).status().expect("git");
+    assert!(status.success(), "git {arguments:?}");
+}

@@ -1,0 +1,93 @@
+//! `kill -9` of the daemon at each step of a job's life: nothing is lost, nothing runs twice, nothing is left over.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::bed::{Bed, GitServer, engine};
+
+/// Every step of a job's life at which the daemon can be made to die (`crash::point` in the sources).
+const STEPS: [&str; 9] =
+    ["directories", "fetched", "cloned", "created", "launched", "started", "ended", "harvested", "committed"];
+
+const COUNTED: &str = "echo x >> /count/$JOB_ID; echo begin; sleep 0.3; echo end; echo r > $JOB_OUTPUT_DIR/r";
+
+#[tokio::test]
+async fn a_kill_at_any_step_neither_loses_nor_doubles_a_job() {
+    let Some(engine) = engine() else { return };
+    let git = GitServer::start().await;
+    let bed = Bed::new(&engine, "");
+    let mut ids = Vec::new();
+    for step in STEPS {
+        let mut daemon = bed.start(Some(step)).await;
+        let body = json!({ "command": COUNTED, "url": git.url(), "commit_ref": "main" });
+        let answer = bed.put(&body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{step}: {}", answer.text());
+        let id = answer.json()["jobId"].as_str().expect("an id").to_owned();
+        assert_eq!(daemon.dies().await, None, "{step}: it died by a signal");
+        let daemon = bed.start(None).await;
+        let job = bed.ends(&id).await;
+        assert_eq!((&job["phase"], &job["jobInfo"]["exitCode"]), (&json!("completed"), &json!(0)), "{step}: {job}");
+        assert_eq!(bed.times_run(&id), 1, "{step}: {job}");
+        let log = bed.get(&format!("/api/v1/job/{id}/stdout")).await.text();
+        assert_eq!(log, "begin\nend\n", "{step}: the log is complete");
+        assert_eq!(bed.get(&format!("/api/v1/job/result/{id}/0")).await.text(), "r\n", "{step}");
+        ids.push(id);
+        bed.leaves_no_container(&ids).await;
+        daemon.kill();
+    }
+}
+
+#[tokio::test]
+async fn kills_at_random_moments_neither_lose_nor_double_a_job() {
+    let Some(engine) = engine() else { return };
+    let bed = Bed::new(&engine, "");
+    let seed = std::process::id();
+    eprintln!("seed {seed}");
+    let mut random = u64::from(seed);
+    let mut ids = Vec::new();
+    for round in 0..15 {
+        let daemon = bed.start(None).await;
+        for _ in 0..2 {
+            let id = bed.submit(if round % 3 == 0 { "echo x >> /count/$JOB_ID; exit 9" } else { COUNTED }).await;
+            ids.push((id, round % 3 == 0));
+        }
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        tokio::time::sleep(Duration::from_millis((random >> 33) % 900)).await;
+        daemon.kill();
+    }
+    let _daemon = bed.start(None).await;
+    for (id, fails) in &ids {
+        let job = bed.ends(id).await;
+        let expected = if *fails { (json!("error"), json!(9)) } else { (json!("completed"), json!(0)) };
+        assert_eq!((&job["phase"], &job["jobInfo"]["exitCode"]), (&expected.0, &expected.1), "seed {seed}: {job}");
+        assert_eq!(bed.times_run(id), 1, "seed {seed}: {job}");
+        if !fails {
+            let log = bed.get(&format!("/api/v1/job/{id}/stdout")).await.text();
+            assert_eq!(log, "begin\nend\n", "seed {seed}: {id}");
+        }
+    }
+    let ids: Vec<String> = ids.into_iter().map(|(id, _)| id).collect();
+    bed.leaves_no_container(&ids).await;
+}
+
+#[tokio::test]
+async fn a_stop_by_sigterm_leaves_running_jobs_alone() {
+    let Some(engine) = engine() else { return };
+    let bed = Bed::new(&engine, "");
+    let daemon = bed.start(None).await;
+    let id = bed.submit("echo x >> /count/$JOB_ID; echo begin; sleep 2; echo end").await;
+    while bed.times_run(&id) == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(daemon.terminate().await, Some(0), "{}", bed.log());
+    // While nobody listens the job goes on, and says something.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let _daemon = bed.start(None).await;
+    let job = bed.ends(&id).await;
+    assert_eq!(job["phase"], "completed", "{job}");
+    assert_eq!(bed.times_run(&id), 1);
+    assert_eq!(bed.get(&format!("/api/v1/job/{id}/stdout")).await.text(), "begin\nend\n");
+    bed.leaves_no_container(&[id]).await;
+}
