@@ -55,7 +55,7 @@ impl Guard {
     fn check_host(&self, host: &str, peer: &Peer) -> Result<(), ApiError> {
         let Via::Tcp { local, .. } = peer.via else { return Ok(()) };
         let name = name_of(host).ok_or_else(|| ApiError::Malformed("the Host header is not a host name".to_owned()))?;
-        if is_loopback(&name) || self.hosts.iter().any(|known| *known == name) || address(&name) == Some(local) {
+        if is_loopback(&name) || self.hosts.contains(&name) || address(&name) == Some(local) {
             return Ok(());
         }
         Err(ApiError::Foreign(format!(

@@ -189,3 +189,52 @@ fn settle(socket: &Socket, configured: &ListenAddress) -> io::Result<ListenAddre
         Socket::Unix(socket) => socket.set_nonblocking(true).map(|()| configured.clone()),
     }
 }
+
+#[cfg(all(test, feature = "test-support"))]
+mod tests {
+    use super::*;
+    use crate::config::{Listener, testing};
+
+    fn server(dir: &Path, addresses: &[&ListenAddress]) -> Server {
+        let mut server = testing::config_in(dir).server;
+        server.listeners = addresses
+            .iter()
+            .map(|address| Listener {
+                address: (*address).clone(),
+                trust: Trust::Anonymous,
+                trusted_proxies: Vec::new(),
+                is_insecure: false,
+            })
+            .collect();
+        server
+    }
+
+    fn passed_tcp() -> (ListenAddress, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        (ListenAddress::Tcp(listener.local_addr().expect("an address")), Socket::Tcp(listener))
+    }
+
+    #[test]
+    fn a_passed_socket_is_used_instead_of_binding() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("s");
+        let tcp = passed_tcp();
+        let unix = ListenAddress::Unix(path.clone());
+        let listener = UnixListener::bind(&path).expect("bound");
+        let config = server(dir.path(), &[&unix, &tcp.0]);
+        // Binding either of them again would fail.
+        let bound = bind(&config, Passed(vec![tcp, (unix, Socket::Unix(listener))])).expect("both were passed");
+        assert_eq!(bound.len(), 2);
+        drop(bound);
+        assert!(path.exists(), "the file belongs to whoever passed the socket");
+    }
+
+    #[test]
+    fn a_passed_socket_that_nobody_asks_for_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (tcp, other) = (passed_tcp(), passed_tcp());
+        let (config, name) = (server(dir.path(), &[&tcp.0]), other.0.to_string());
+        let error = bind(&config, Passed(vec![tcp, other])).expect_err("one too many");
+        assert!(matches!(error, BindError::Unmatched(_)) && error.to_string().contains(&name), "{error}");
+    }
+}

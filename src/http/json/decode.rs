@@ -40,12 +40,12 @@ fn of_json(body: &[u8]) -> Result<JobRequest, ApiError> {
         None => return Err(missing_command()),
     };
     let mut request = JobRequest::new(command);
-    request.run_id = text_field(&mut fields, "run_id")?.flatten();
+    request.run_id = text_field(fields.remove("run_id"), "run_id")?;
     // Left out is an empty URL, `null` is none: they differ in the variables that the job finds.
-    if let Some(url) = text_field(&mut fields, "url")? {
-        request.url = url;
+    if let Some(url) = fields.remove("url") {
+        request.url = text_field(Some(url), "url")?;
     }
-    request.commit_ref = text_field(&mut fields, "commit_ref")?.flatten().unwrap_or_default();
+    request.commit_ref = text_field(fields.remove("commit_ref"), "commit_ref")?.unwrap_or_default();
     request.environment = environment(fields.remove("environment").unwrap_or_default())?;
     request.replicas = match fields.remove("replicas") {
         None | Some(Value::Null) => 1,
@@ -57,12 +57,11 @@ fn of_json(body: &[u8]) -> Result<JobRequest, ApiError> {
     Ok(request)
 }
 
-/// A field that is a string or null; the outer `None`: it was left out.
-fn text_field(fields: &mut Map<String, Value>, name: &str) -> Result<Option<Option<String>>, ApiError> {
-    match fields.remove(name) {
-        None => Ok(None),
-        Some(Value::Null) => Ok(Some(None)),
-        Some(Value::String(text)) => Ok(Some(Some(text))),
+/// A field that is a string; `None` if it is null or was left out.
+fn text_field(value: Option<Value>, name: &str) -> Result<Option<String>, ApiError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => Err(wrong(name, &other, "a string")),
     }
 }

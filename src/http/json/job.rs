@@ -62,6 +62,8 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 #[utoipa::path(
     get,
     path = "/v1/job/{jobId}",
+    operation_id = "getJob",
+    tag = "jobs",
     params(("jobId" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "The job", body = JobObject),
@@ -77,6 +79,8 @@ pub(super) async fn get(api: &Api, asked: &Asked, id: &str) -> Result<Response, 
 #[utoipa::path(
     delete,
     path = "/v1/job/{jobId}",
+    operation_id = "deleteJob",
+    tag = "jobs",
     params(("jobId" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "The job is deleted or being deleted", body = DeletedObject),

@@ -53,6 +53,8 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 #[utoipa::path(
     put,
     path = "/v1/job",
+    operation_id = "makeJob",
+    tag = "jobs",
     request_body(
         content((JobRequest = "application/json"), (JobRequest = "application/x-www-form-urlencoded"), (JobRequest = "multipart/form-data")),
     ),
@@ -82,6 +84,8 @@ pub(super) async fn put<B: Buf>(
 #[utoipa::path(
     get,
     path = "/v1/job",
+    operation_id = "listJobs",
+    tag = "jobs",
     params(("phase" = Option<PhaseWord>, Query, description = "Only jobs in this phase; may be repeated")),
     responses(
         (status = 200, description = "The jobs", body = [JobObject]),

@@ -32,6 +32,8 @@ pub(super) struct Query<'a> {
 #[utoipa::path(
     get,
     path = "/v1/job/{jobId}/stdout",
+    operation_id = "getStdout",
+    tag = "jobs",
     params(
         ("jobId" = String, Path, description = "The job's id"),
         ("replica" = Option<u32>, Query, description = "Which of several replicas, from 0"),
@@ -53,6 +55,8 @@ pub(super) async fn stdout(api: &Api, query: Query<'_>) -> Result<Response, ApiE
 #[utoipa::path(
     get,
     path = "/v1/job/{jobId}/stderr",
+    operation_id = "getStderr",
+    tag = "jobs",
     params(
         ("jobId" = String, Path, description = "The job's id"),
         ("replica" = Option<u32>, Query, description = "Which of several replicas, from 0"),

@@ -48,6 +48,8 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
+    operation_id = "getOpenApi",
+    tag = "service",
     responses((status = 200, description = "An OpenAPI 3.1 document", body = Object, content_type = "application/json"))
 )]
 fn get(method: &Method, document: &Bytes) -> Result<Response, ApiError> {

@@ -59,6 +59,8 @@ fn unknown() -> Response {
 #[utoipa::path(
     get,
     path = "/v1/job/{jobId}/phase",
+    operation_id = "getPhase",
+    tag = "jobs",
     params(("jobId" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "The phase", body = PhaseWord),
@@ -73,6 +75,8 @@ pub(super) async fn phase(api: &Api, caller: &Caller, id: &str) -> Result<Respon
 #[utoipa::path(
     get,
     path = "/v1/job/{jobId}/results",
+    operation_id = "listResults",
+    tag = "jobs",
     params(("jobId" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "The results", body = [ResultObject]),
@@ -88,6 +92,8 @@ pub(super) async fn results(api: &Api, caller: &Caller, id: &str) -> Result<Resp
 #[utoipa::path(
     get,
     path = "/v1/job/{jobId}/parameters",
+    operation_id = "getParameters",
+    tag = "jobs",
     params(("jobId" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "The parameters", body = ParametersObject),

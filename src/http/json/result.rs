@@ -45,6 +45,8 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 #[utoipa::path(
     get,
     path = "/v1/job/result/{jobId}/{resultId}",
+    operation_id = "getResult",
+    tag = "jobs",
     params(
         ("jobId" = String, Path, description = "The job's id"),
         ("resultId" = u32, Path, description = "The result's number"),

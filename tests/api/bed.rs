@@ -1,0 +1,221 @@
+//! A daemon in this process, on a port of its own.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uwsd::backend::fake::{FakeBackend, FakeEngine};
+use uwsd::config::{Config, ListenAddress, Listener, Trust, testing};
+use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
+use uwsd::http::{Api, Passed, bind, serve};
+use uwsd::ports::{Checkout, Clock, SourceError, Sources, Store, SystemClock};
+use uwsd::sqlite::SqliteStore;
+use uwsd::supervisor::{Parts, start};
+
+use crate::client::{Answer, Client};
+
+/// A wall clock that a test can set forward.
+#[derive(Default)]
+pub struct ShiftedClock(AtomicI64);
+
+impl ShiftedClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).expect("a test's time"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemClock.now().millis() + self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct NoSources;
+
+#[async_trait]
+impl Sources for NoSources {
+    fn check(&self, source: &Source) -> Result<(), String> {
+        if source.url.starts_with("ext::") { Err("the protocol ext is not allowed".to_owned()) } else { Ok(()) }
+    }
+
+    async fn checkout(&self, _: &Source, _: &Path) -> Result<Checkout, SourceError> {
+        Ok(Checkout { commit: "c0ffee".to_owned() })
+    }
+}
+
+/// What a daemon is started with.
+pub struct Bed {
+    pub dir: TempDir,
+    pub config: Config,
+    /// Whether the engine answers from the beginning.
+    pub engine_answers: bool,
+}
+
+impl Bed {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut config = testing::config_in(dir.path());
+        let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        config.server.listeners = vec![listener(address)];
+        Self { dir, config, engine_answers: true }
+    }
+
+    /// Jobs are accepted and wait for ever.
+    pub fn without_runs() -> Self {
+        let mut bed = Self::new();
+        bed.config.queue.max_running = 0;
+        bed
+    }
+
+    pub async fn start(self) -> Daemon {
+        self.start_over(|store| store as Arc<dyn Store>).await
+    }
+
+    /// Starts with a store of the test's own before the real one, as request handlers see it.
+    pub async fn start_over(self, before: impl FnOnce(Arc<SqliteStore>) -> Arc<dyn Store>) -> Daemon {
+        let Self { dir, config, engine_answers } = self;
+        let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
+        let engine = Arc::new(FakeEngine::default());
+        engine.reboot("boot-1");
+        engine.set_silent(!engine_answers);
+        let clock = Arc::<ShiftedClock>::default();
+        let config = Arc::new(config);
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            backend: Arc::new(FakeBackend::new(Arc::clone(&engine))),
+            sources: Arc::new(NoSources),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            config: Arc::clone(&config),
+            host: "testhost".to_owned(),
+        };
+        let started = start(parts).await.expect("started");
+        let api = Api {
+            handle: started.handle,
+            store: before(Arc::clone(&store)),
+            config: Arc::clone(&config),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        };
+        let bound = bind(&config.server, Passed::default()).expect("bound");
+        let addresses: Vec<ListenAddress> = bound.iter().map(|bound| bound.address().clone()).collect();
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(started.queue.run());
+        tasks.spawn(started.retention.run());
+        tasks.spawn(started.health.run());
+        let mut server = JoinSet::new();
+        server.spawn(serve(api, bound, stop.clone(), config.server.shutdown_grace, TaskTracker::new()));
+        let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };
+        let expected = if engine_answers { 200 } else { 503 };
+        eventually("the daemon to look at its engine", || async {
+            let ready = daemon.client().get("/readyz").await;
+            (ready.status == expected && !ready.text().starts_with("starting")).then_some(())
+        })
+        .await;
+        daemon
+    }
+}
+
+pub const fn listener(address: ListenAddress) -> Listener {
+    Listener { address, trust: Trust::Anonymous, trusted_proxies: Vec::new(), is_insecure: false }
+}
+
+/// A running daemon; dropping it is as hard as a kill.
+pub struct Daemon {
+    pub dir: TempDir,
+    pub config: Arc<Config>,
+    pub engine: Arc<FakeEngine>,
+    pub clock: Arc<ShiftedClock>,
+    pub store: Arc<SqliteStore>,
+    pub addresses: Vec<ListenAddress>,
+    pub stop: CancellationToken,
+    pub server: JoinSet<std::io::Result<()>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Daemon {
+    /// A client that opens a connection for each request.
+    pub fn client(&self) -> Client {
+        Client::new(self.addresses[0].clone())
+    }
+
+    /// Submits a command and returns the job's id.
+    pub async fn submit(&self, command: &str) -> String {
+        let answer = self.put(&json!({ "command": command })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["jobId"].as_str().expect("a job id").to_owned()
+    }
+
+    pub async fn put(&self, request: &Value) -> Answer {
+        self.client().put_json("/api/v1/job", &request.to_string()).await
+    }
+
+    pub async fn job(&self, id: &str) -> Value {
+        let answer = self.client().get(&format!("/api/v1/job/{id}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    pub async fn reaches(&self, id: &str, phase: &str) -> Value {
+        eventually(&format!("{id} to be {phase}"), || async {
+            let job = self.job(id).await;
+            (job["phase"] == phase).then_some(job)
+        })
+        .await
+    }
+
+    /// Puts jobs straight into the store, where so many requests would test something else; their ids, newest first.
+    pub async fn fill(&self, jobs: u32) -> Vec<String> {
+        self.fill_with(jobs, "print 1").await
+    }
+
+    /// The same with a command of the test's own.
+    pub async fn fill_with(&self, jobs: u32, command: &str) -> Vec<String> {
+        let now = self.clock.now();
+        let stored = join_all((0..jobs).map(|_| self.store.submit(new_job(command, now)))).await;
+        let mut ids: Vec<(i64, String)> =
+            stored.into_iter().map(|job| job.map(|job| (job.seq, job.id.to_string())).expect("kept")).collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The number of jobs that the list shows.
+    pub async fn listed(&self) -> usize {
+        self.client().get("/api/v1/job").await.json().as_array().expect("a list").len()
+    }
+}
+
+fn new_job(command: &str, now: Timestamp) -> NewJob {
+    NewJob {
+        id: JobId::new(now),
+        service: "ocps".to_owned(),
+        owner: None,
+        run_id: None,
+        phase: Phase::Queued,
+        created_at: now,
+        execution_duration: None,
+        destruction: None,
+        reservation: Reservation { cpus: 1.0, memory: 1 },
+        work: Work { command: command.to_owned(), source: None, environment: Vec::new(), replicas: 1 },
+    }
+}
+
+/// Waits for a condition, at most ten seconds.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

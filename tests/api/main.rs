@@ -1,0 +1,17 @@
+//! The HTTP side over a real database and the fake engine, through real sockets: every sentence of its contract.
+
+mod bed;
+mod client;
+mod odd_store;
+
+mod deletion;
+mod documents;
+mod failures;
+mod files;
+mod guard;
+mod inputs;
+mod jobs;
+mod list;
+mod methods;
+mod sockets;
+mod stopping;

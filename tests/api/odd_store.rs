@@ -1,0 +1,92 @@
+//! A store before the real one, as request handlers see it: it counts pages and breaks where a test says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use uwsd::domain::{Deletion, Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
+use uwsd::ports::{Change, Changed, Event, QueuedJob, Store, StoreError, Totals};
+use uwsd::sqlite::SqliteStore;
+
+pub struct OddStore {
+    real: Arc<SqliteStore>,
+    /// How many pages of jobs were read.
+    pub pages: AtomicU32,
+    /// Whether looking at a job panics.
+    pub panics: AtomicBool,
+    /// Whether the list breaks after its first page, and looking at a job fails.
+    pub fails: AtomicBool,
+}
+
+impl OddStore {
+    pub fn new(real: Arc<SqliteStore>) -> Self {
+        Self { real, pages: AtomicU32::new(0), panics: AtomicBool::new(false), fails: AtomicBool::new(false) }
+    }
+}
+
+fn broken(doing: &'static str) -> StoreError {
+    StoreError::Failed { doing, source: "disk I/O error on /secret/path".into() }
+}
+
+#[async_trait]
+impl Store for OddStore {
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        assert!(!self.panics.load(Ordering::SeqCst), "the test wants it");
+        if self.fails.load(Ordering::SeqCst) { Err(broken("reading a job")) } else { self.real.job(id).await }
+    }
+
+    async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {
+        let before = self.pages.fetch_add(1, Ordering::SeqCst);
+        if before > 0 && self.fails.load(Ordering::SeqCst) {
+            return Err(broken("listing jobs"));
+        }
+        self.real.jobs(filter, page).await
+    }
+
+    async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {
+        self.real.submit(job).await
+    }
+    async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
+        self.real.change(id, change, now).await
+    }
+    async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.real.request_abort(id).await
+    }
+    async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError> {
+        self.real.request_deletion(id, now).await
+    }
+    async fn queued(&self, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+        self.real.queued(after, limit).await
+    }
+    async fn executing(&self) -> Result<Vec<Job>, StoreError> {
+        self.real.executing().await
+    }
+    async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
+        self.real.abort_requested().await
+    }
+    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
+        self.real.note_facts(id, facts).await
+    }
+    async fn due_for_destruction(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {
+        self.real.due_for_destruction(now, limit).await
+    }
+    async fn deleted(&self, limit: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError> {
+        self.real.deleted(limit).await
+    }
+    async fn files_removed(&self, id: JobId) -> Result<(), StoreError> {
+        self.real.files_removed(id).await
+    }
+    async fn forget(&self, now: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError> {
+        self.real.forget(now).await
+    }
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.real.totals().await
+    }
+    async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.real.events(after, limit).await
+    }
+}
