@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::backend::Shared;
 use super::connect::Client;
 use super::ending::standing;
-use super::error::{DOCKER, failed, status_of};
+use super::error::{DOCKER, failed, is_not_running, status_of};
 use crate::ports::{BackendError, RunRef, RunState};
 
 const STOPPING: &str = "stopping the container";
@@ -81,7 +81,7 @@ impl Shared {
 fn heard(answer: Result<(), Error>) -> Result<(), BackendError> {
     match answer {
         Ok(()) => Ok(()),
-        Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(()),
+        Err(error) if is_not_running(&error) => Ok(()),
         Err(error) => Err(failed(STOPPING, &error)),
     }
 }
