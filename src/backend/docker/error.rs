@@ -30,6 +30,16 @@ pub(super) fn is_unreachable(error: &Error) -> bool {
     }
 }
 
+/// Whether the name of a container to be created is taken; Podman tells so by a failure of its own.
+pub(super) fn is_name_taken(error: &Error) -> bool {
+    status_of(error) == Some(409) || words_of(error).contains("name is already in use")
+}
+
+/// Whether a container could not be told anything because it does not run; Podman tells so by a failure of its own.
+pub(super) fn is_not_running(error: &Error) -> bool {
+    matches!(status_of(error), Some(404 | 409)) || words_of(error).contains("container state improper")
+}
+
 /// What to tell of `error`, which came while `doing`.
 pub(super) fn failed(doing: &'static str, error: &Error) -> BackendError {
     let why = words_of(error);
@@ -97,6 +107,15 @@ mod tests {
             assert!(matches!(failed("asking", &error), BackendError::Unreachable { .. }), "{error}");
         }
         assert!(matches!(failed("asking", &answer(409, "conflict")), BackendError::Refused { .. }));
+    }
+
+    #[test]
+    fn podmans_words_are_understood() {
+        let taken = "the container name \"x\" is already in use by 64ae: that name is already in use";
+        assert!(is_name_taken(&answer(500, taken)) && is_name_taken(&answer(409, "Conflict")));
+        let ended = "can only kill running containers. 64ae is in state stopped: container state improper";
+        assert!(is_not_running(&answer(500, ended)) && is_not_running(&answer(409, "is not running")));
+        assert!(!is_not_running(&answer(500, "oops")) && !is_name_taken(&answer(500, "oops")));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 
 use super::backend::Shared;
 use super::connect::Client;
-use super::error::{failed, refused, status_of, words_of};
+use super::error::{failed, is_name_taken, refused, status_of, words_of};
 use super::spec::{helper, utf8};
 use crate::domain::JobId;
 use crate::ports::{BackendError, Pull};
@@ -80,9 +80,9 @@ impl Shared {
                     self.helpers.add(&created.id);
                     return Ok(created.id);
                 }
+                // Left over by an earlier process: this one gives no number twice.
+                Err(error) if is_name_taken(&error) => self.remove_container(&name).await?,
                 Err(error) => match status_of(&error) {
-                    // Left over by an earlier process: this one gives no number twice.
-                    Some(409) => self.remove_container(&name).await?,
                     Some(404) => drop(self.fetch_image(image, Pull::Missing).await?),
                     _ => return Err(failed(doing, &error)),
                 },

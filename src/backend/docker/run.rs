@@ -12,10 +12,10 @@ use bollard::query_parameters::{
 
 use super::backend::Shared;
 use super::ending::standing;
-use super::error::{failed, io_failed, is_unreachable, refused, status_of, words_of};
+use super::error::{failed, io_failed, is_name_taken, is_unreachable, refused, status_of, words_of};
 use super::logs::{Pump, Spools};
 use super::spec::{HELPER, INSTANCE, Setting, container, run_of};
-use crate::ports::{BackendError, FoundRun, RunRef, RunSpec, RunState};
+use crate::ports::{BackendError, FoundRun, MountKind, RunRef, RunSpec, RunState};
 
 const CREATING: &str = "creating the container";
 const STARTING: &str = "starting the container";
@@ -83,11 +83,14 @@ impl Shared {
             has_sub_paths: client.has_api(45),
         };
         let body = container(spec, setting).map_err(|why| refused(CREATING, why))?;
+        if client.is_podman && self.engine.is_local() {
+            sources_are_there(spec).await?;
+        }
         let name = spec.run.name();
         let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
         match self.engine.bounded(client.docker.create_container(Some(options), body)).await {
             Ok(created) => self.runs.created(&spec.run, created.id),
-            Err(error) if status_of(&error) == Some(409) => {
+            Err(error) if is_name_taken(&error) => {
                 let found = self.inspect(&spec.run).await?;
                 let found = found.ok_or_else(|| refused(CREATING, words_of(&error)))?;
                 let state = found.state.unwrap_or_default();
@@ -216,4 +219,19 @@ impl Shared {
     pub(super) fn is_gone(error: &bollard::errors::Error) -> bool {
         !is_unreachable(error) && status_of(error) == Some(404)
     }
+}
+
+/// Docker refuses to mount what is not there; Podman makes a directory of root's.
+async fn sources_are_there(spec: &RunSpec) -> Result<(), BackendError> {
+    for mount in &spec.mounts {
+        if let MountKind::Bind { source } = &mount.kind
+            && matches!(tokio::fs::try_exists(source).await, Ok(false))
+        {
+            return Err(refused(
+                CREATING,
+                format!("{}, to be mounted at {}, does not exist", source.display(), mount.target),
+            ));
+        }
+    }
+    Ok(())
 }
