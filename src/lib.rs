@@ -1,5 +1,6 @@
 //! uwsd.
 
+pub mod backend;
 pub mod config;
 pub mod domain;
 pub mod ports;

@@ -1,0 +1,3 @@
+//! Where jobs run: the adapters behind [`crate::ports::Backend`].
+
+pub mod process;
