@@ -1,4 +1,4 @@
 //! One contract, every backend. See `suite.rs`.
 
-mod docker;
+mod process;
 mod suite;
