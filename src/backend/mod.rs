@@ -1,3 +1,4 @@
-//! Where jobs run: the adapters behind [`crate::ports::Backend`].
+//! Where jobs run: the adapters of [`crate::ports::Backend`].
 
+pub mod docker;
 pub mod process;

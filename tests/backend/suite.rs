@@ -12,8 +12,8 @@ use uwsd::domain::JobId;
 use uwsd::ports::{Backend, Clock, Ending, RunRef, RunSpec, SystemClock, User};
 
 pub mod endings;
-pub mod files;
 pub mod fetching;
+pub mod files;
 pub mod limits;
 pub mod logs;
 pub mod restart;

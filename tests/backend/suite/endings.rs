@@ -56,14 +56,14 @@ pub async fn out_of_memory_is_told(bed: &Arc<dyn Bed>) {
 
 pub async fn a_child_out_of_memory_that_brought_it_down_is_told(bed: &Arc<dyn Bed>) {
     if can(&**bed, Can::LimitMemory) {
-        let how = how_in_little_memory(bed, &format!("sh -c '{}' || exit 7", GLUTTON.replace('\'', "\"'\"'"))).await;
+        let how = how_in_little_memory(bed, &format!("({GLUTTON}) || exit 7")).await;
         assert!(matches!(how, How::OutOfMemory { exit_code: Some(7) | None }), "{how:?}");
     }
 }
 
 pub async fn a_child_out_of_memory_that_was_survived_is_no_oom(bed: &Arc<dyn Bed>) {
     if can(&**bed, Can::LimitMemory) {
-        let script = format!("sh -c '{}'; echo survived; exit 0", GLUTTON.replace('\'', "\"'\"'"));
+        let script = format!("({GLUTTON}); echo survived; exit 0");
         assert_eq!(how_in_little_memory(bed, &script).await, How::Exited(0));
     }
 }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use uwsd::ports::{How, RunState};
 
-use super::{
-    Bed, clean, end_of, in_an_earlier_life, launch, log_of, prepare, soon, stdout_of, until, until_it_says,
-};
+use super::{Bed, clean, end_of, in_an_earlier_life, launch, log_of, prepare, soon, stdout_of, until, until_it_says};
 
-/// Says `begun`, waits until its mailbox `in`… changes is not possible from outside, so it waits a while, then goes on.
+/// Long enough for the next life of the daemon to begin.
 const LONG: &str = "echo begun; sleep 1.5; echo err >&2; echo ended; exit 7";
 
 pub async fn a_run_that_runs_is_adopted(bed: &Arc<dyn Bed>) {
@@ -75,7 +73,8 @@ pub async fn a_run_that_was_created_is_found_so(bed: &Arc<dyn Bed>) {
 
 pub async fn a_run_that_writes_on_keeps_every_byte(bed: &Arc<dyn Bed>) {
     const LINES: usize = 400;
-    let script = format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; echo err $i >&2; i=$((i+1)); sleep 0.005; done");
+    let script =
+        format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; echo err $i >&2; i=$((i+1)); sleep 0.005; done");
     let spec = bed.spec(&script);
     for (life, line) in [(0, 50), (1, 150), (2, 250)] {
         let theirs = spec.clone();
@@ -85,9 +84,10 @@ pub async fn a_run_that_writes_on_keeps_every_byte(bed: &Arc<dyn Bed>) {
                 until_it_says(&theirs, &format!("line {line}\n")).await;
             } else {
                 // Killed in the middle of its wait.
+                let line = format!("line {line}\n");
                 tokio::select! {
                     _ = backend.wait(&theirs.run, &theirs.dirs) => {}
-                    () = until_it_says(&theirs, &format!("line {line}\n")) => {}
+                    () = until_it_says(&theirs, &line) => {}
                 }
             }
         })

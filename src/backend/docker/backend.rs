@@ -1,0 +1,102 @@
+//! The adapter: what is asked of it, in the words of the port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
+
+use super::connect::Engine;
+use super::error::DOCKER;
+use super::helper::Helpers;
+use super::run::Runs;
+use super::spec::{Instance, LogKeeping};
+use crate::config;
+use crate::domain::JobId;
+use crate::ports::{Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, RunRef, RunSpec};
+
+/// Runs as containers of a Docker engine.
+///
+/// Containers outlive the daemon. Their logs are carried into the job's files by tasks of the given tracker; when they
+/// die with the daemon, the next one goes on from what the engine kept.
+#[derive(Debug, Clone)]
+pub struct DockerBackend(Arc<Shared>);
+
+/// What all requests have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) settings: config::Docker,
+    pub(super) instance: Instance,
+    pub(super) log: LogKeeping,
+    pub(super) tasks: TaskTracker,
+    pub(super) runs: Runs,
+    pub(super) helpers: Helpers,
+}
+
+impl DockerBackend {
+    /// The adapter for the engine of `settings`, which is not contacted before it is needed.
+    ///
+    /// `instance` is what tells this daemon's containers from those of others on the same engine; `tasks` owns the tasks
+    /// that carry the logs.
+    ///
+    /// # Errors
+    /// [`BackendError::Refused`] if the settings cannot be used.
+    pub fn new(settings: config::Docker, instance: Instance, tasks: TaskTracker) -> Result<Self, BackendError> {
+        let engine = Engine::new(&settings)?;
+        let log = LogKeeping { driver: settings.log_driver.clone(), max_size: settings.log_max_size };
+        let (runs, helpers) = (Runs::default(), Helpers::default());
+        Ok(Self(Arc::new(Shared { engine, settings, instance, log, tasks, runs, helpers })))
+    }
+}
+
+#[async_trait]
+impl Backend for DockerBackend {
+    fn kind(&self) -> &'static str {
+        DOCKER
+    }
+
+    async fn probe(&self) -> Result<EngineFacts, BackendError> {
+        self.0.engine.facts().await
+    }
+
+    async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError> {
+        self.0.find_runs().await
+    }
+
+    async fn fetch_image(&self, spec: &RunSpec) -> Result<ImageFacts, BackendError> {
+        self.0.fetch_image(&spec.image, spec.pull).await
+    }
+
+    async fn hand_over(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.0.hand_over(spec).await
+    }
+
+    async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.0.create(spec).await
+    }
+
+    async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.0.start(spec).await
+    }
+
+    async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
+        self.0.wait(run, dirs).await
+    }
+
+    async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
+        self.0.stop(run, grace).await
+    }
+
+    async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.0.take_back(spec).await
+    }
+
+    async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.0.remove(run).await
+    }
+
+    async fn remove_files(&self, job: JobId, dirs: &JobDirs, image: Option<&str>) -> Result<(), BackendError> {
+        self.0.remove_files(job, dirs, image).await
+    }
+}

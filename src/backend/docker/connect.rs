@@ -1,0 +1,219 @@
+//! Reaching the engine, and what it says of itself.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::query_parameters::InspectNetworkOptions;
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+
+use super::error::{DOCKER, failed, refused, words_of};
+use crate::config;
+use crate::ports::{BackendError, EngineFacts};
+
+/// The client's own limit; ours, a deadline for each request, is shorter, and streams have none.
+const NEVER: u64 = 10 * 365 * 24 * 3600;
+
+/// Where the engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Unix(String),
+    Tcp(String),
+    Tls { host: String, ca: PathBuf, cert: PathBuf, key: PathBuf },
+}
+
+impl Place {
+    fn of(settings: &config::Docker) -> Result<Self, String> {
+        let host = settings.host.as_str();
+        let tls = (&settings.tls_ca, &settings.tls_cert, &settings.tls_key);
+        if let Some(path) = host.strip_prefix("unix://") {
+            if path.starts_with('/') {
+                return Ok(Self::Unix(host.to_owned()));
+            }
+        } else if host.strip_prefix("tcp://").is_some_and(|address| !address.is_empty()) {
+            return match tls {
+                (None, None, None) => Ok(Self::Tcp(host.to_owned())),
+                (Some(ca), Some(cert), Some(key)) => {
+                    Ok(Self::Tls { host: host.to_owned(), ca: ca.clone(), cert: cert.clone(), key: key.clone() })
+                }
+                _ => Err("TLS needs all three of tls_ca, tls_cert and tls_key".to_owned()),
+            };
+        }
+        Err(format!("{host:?} is neither unix:///PATH nor tcp://HOST:PORT"))
+    }
+
+    fn connect(&self) -> Result<Docker, Error> {
+        match self {
+            Self::Unix(host) => Docker::connect_with_unix(host, NEVER, API_DEFAULT_VERSION),
+            Self::Tcp(host) => Docker::connect_with_http(host, NEVER, API_DEFAULT_VERSION),
+            Self::Tls { host, ca, cert, key } => {
+                Docker::connect_with_ssl(host, key, cert, ca, NEVER, API_DEFAULT_VERSION)
+            }
+        }
+    }
+}
+
+/// A connection to an engine whose API version is agreed.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    /// The connection; it limits no request by itself.
+    pub(super) docker: Docker,
+    /// Whether it is Podman that answers.
+    pub(super) is_podman: bool,
+    /// Name and version.
+    description: String,
+}
+
+impl Client {
+    /// Whether the engine knows what came with API version 1.`minor`.
+    pub(super) fn has_api(&self, minor: usize) -> bool {
+        self.docker.client_version() >= ClientVersion { major_version: 1, minor_version: minor }
+    }
+}
+
+/// The engine: connected to when it is first needed.
+#[derive(Debug)]
+pub(super) struct Engine {
+    place: Place,
+    request_timeout: Duration,
+    client: Mutex<Option<Client>>,
+}
+
+impl Engine {
+    pub(super) fn new(settings: &config::Docker) -> Result<Self, BackendError> {
+        let place = Place::of(settings).map_err(|why| refused("reading backend.docker", why))?;
+        Ok(Self { place, request_timeout: settings.request_timeout, client: Mutex::new(None) })
+    }
+
+    /// Whether it runs on this host: then its cgroups and its boot id are ours to read.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
+    }
+
+    /// The output of `request`, or [`Error::RequestTimeoutError`] when the engine took too long to answer.
+    pub(super) async fn bounded<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout(self.request_timeout, request).await.unwrap_or(Err(Error::RequestTimeoutError))
+    }
+
+    /// The connection, made if there is none yet.
+    pub(super) async fn client(&self) -> Result<Client, BackendError> {
+        let known = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(client) => Ok(client),
+            None => self.connect().await,
+        }
+    }
+
+    /// A new connection: the engine may have become another version.
+    async fn connect(&self) -> Result<Client, BackendError> {
+        let unreachable = |error: Error| BackendError::Unreachable {
+            backend: DOCKER,
+            doing: "connecting to the engine",
+            why: self.with_advice(&words_of(&error)),
+        };
+        let docker = self.place.connect().map_err(unreachable)?;
+        let (docker, version) = self
+            .bounded(async {
+                let docker = docker.negotiate_version().await?;
+                let version = docker.version().await?;
+                Ok((docker, version))
+            })
+            .await
+            .map_err(unreachable)?;
+        let is_podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
+        let name = if is_podman { "Podman" } else { "Docker Engine" };
+        let release = version.version.unwrap_or_default();
+        let description = format!("{name} {release} (API {})", docker.client_version());
+        let client = Client { docker, is_podman, description };
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Ok(client)
+    }
+
+    fn with_advice(&self, words: &str) -> String {
+        match &self.place {
+            Place::Unix(host) if words.contains("ermission denied") => {
+                format!("{words} ({host}); let the daemon's user into the socket's group, by default `docker`")
+            }
+            Place::Unix(host) => format!("{words} ({host}); start the engine, or set backend.docker.host"),
+            Place::Tcp(host) | Place::Tls { host, .. } => {
+                format!("{words} ({host}); start the engine, or look at the network and backend.docker")
+            }
+        }
+    }
+
+    /// What the engine says of itself, asked on a new connection.
+    pub(super) async fn facts(&self) -> Result<EngineFacts, BackendError> {
+        let client = self.connect().await?;
+        let boot_id = if self.is_local() {
+            let text = tokio::fs::read_to_string("/proc/sys/kernel/random/boot_id").await;
+            text.ok().map(|id| id.trim().to_owned())
+        } else {
+            None
+        };
+        let engine_start = if client.is_podman { None } else { self.start_of(&client).await? };
+        Ok(EngineFacts { description: client.description, boot_id, engine_start })
+    }
+
+    /// What tells one start of the engine from another, if containers do not live through it.
+    ///
+    /// The API does not tell when an engine started. But it makes its default network anew at each start at which it
+    /// finds no living container, and so that network's id is as good. An engine without that network, or one that
+    /// keeps containers alive across its restarts, gives nothing.
+    async fn start_of(&self, client: &Client) -> Result<Option<String>, BackendError> {
+        let (info, bridge) = self
+            .bounded(async {
+                Ok(tokio::join!(
+                    client.docker.info(),
+                    client.docker.inspect_network("bridge", None::<InspectNetworkOptions>)
+                ))
+            })
+            .await
+            .map_err(|error| failed("asking the engine about itself", &error))?;
+        let info = info.map_err(|error| failed("asking the engine about itself", &error))?;
+        let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
+        Ok(if is_kept_alive { None } else { bridge.ok().and_then(|network| network.id) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(host: &str, tls: bool) -> config::Docker {
+        let file = |name: &str| tls.then(|| PathBuf::from(name));
+        config::Docker {
+            host: host.to_owned(),
+            tls_ca: file("/ca"),
+            tls_cert: file("/cert"),
+            tls_key: file("/key"),
+            shared_state: true,
+            pull_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(10),
+            log_driver: "local".to_owned(),
+            log_max_size: 1024 * 1024,
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_socket_or_a_tcp_address() {
+        assert!(matches!(Place::of(&settings("unix:///run/x.sock", false)), Ok(Place::Unix(_))));
+        assert!(matches!(Place::of(&settings("tcp://host:2376", false)), Ok(Place::Tcp(_))));
+        assert!(matches!(Place::of(&settings("tcp://host:2376", true)), Ok(Place::Tls { .. })));
+        for bad in ["", "/run/x.sock", "unix://x", "tcp://", "http://host"] {
+            assert!(Place::of(&settings(bad, false)).is_err(), "{bad}");
+        }
+        let half = config::Docker { tls_key: None, ..settings("tcp://host:2376", true) };
+        assert!(Place::of(&half).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_unreachable_and_no_error_before_it_is_needed() {
+        let engine = Engine::new(&settings("unix:///no/such/docker.sock", false)).expect("nothing is contacted");
+        match engine.client().await {
+            Err(BackendError::Unreachable { why, .. }) => assert!(why.contains("/no/such/docker.sock"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

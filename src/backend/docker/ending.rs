@@ -1,0 +1,135 @@
+//! How a run ended, read from the engine's words; pure.
+
+use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::domain::Timestamp;
+use crate::ports::{Ending, How, RunState};
+
+/// Where a container of this status stands; `None`: it is as good as gone.
+pub(super) fn standing(state: &ContainerState) -> Option<RunState> {
+    match state.status {
+        Some(Status::CREATED) => Some(RunState::Created),
+        Some(Status::EXITED) => Some(RunState::Ended),
+        Some(Status::DEAD | Status::REMOVING) => None,
+        // Paused, restarting, and what later engines add: its processes may be there.
+        _ => Some(RunState::Running),
+    }
+}
+
+/// The end of a run whose container no longer runs.
+pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>) -> Ending {
+    let started_at = instant(state.started_at.as_deref());
+    let how = match standing(state) {
+        None => How::Vanished,
+        Some(RunState::Created) => How::NotStarted(why_not_started(state)),
+        Some(RunState::Running | RunState::Ended) => {
+            if started_at.is_none() && !words(state).is_empty() {
+                How::NotStarted(why_not_started(state))
+            } else {
+                how(state)
+            }
+        }
+    };
+    Ending { how, started_at, ended_at: instant(state.finished_at.as_deref()), peak_memory, is_advisory: false }
+}
+
+/// The end of a run that left nothing.
+pub(super) fn vanished() -> Ending {
+    Ending { how: How::Vanished, started_at: None, ended_at: None, peak_memory: None, is_advisory: false }
+}
+
+/// The init process exits with 128+n when signal n killed the command, and the engine tells no more than that: so an
+/// exit code of 129 to 159 counts as a signal, also where a shell gave it because of its own child.
+fn how(state: &ContainerState) -> How {
+    let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
+    // The engine tells an out-of-memory event of any process of the container; if the command got over it, it is none.
+    if state.oom_killed == Some(true) && code != 0 {
+        return How::OutOfMemory { exit_code: Some(code) };
+    }
+    match code {
+        129..=159 => How::Signaled(code - 128),
+        code => How::Exited(code),
+    }
+}
+
+fn words(state: &ContainerState) -> &str {
+    state.error.as_deref().unwrap_or_default().trim()
+}
+
+fn why_not_started(state: &ContainerState) -> String {
+    let words = words(state);
+    if words.is_empty() { "it was created and never started".to_owned() } else { words.to_owned() }
+}
+
+/// An instant as the engine writes it; the year 1 means none.
+fn instant(text: Option<&str>) -> Option<Timestamp> {
+    let at = OffsetDateTime::parse(text?, &Rfc3339).ok()?;
+    let millis = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
+    (millis > 0).then(|| Timestamp::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: &str = "0001-01-01T00:00:00Z";
+
+    fn ended(exit_code: i64, oom_killed: bool) -> ContainerState {
+        ContainerState {
+            status: Some(Status::EXITED),
+            exit_code: Some(exit_code),
+            oom_killed: Some(oom_killed),
+            error: Some(String::new()),
+            started_at: Some("2026-11-23T02:24:58.545744132Z".into()),
+            finished_at: Some("2026-11-23T02:24:59.000000001Z".into()),
+            ..ContainerState::default()
+        }
+    }
+
+    #[test]
+    fn exit_codes_signals_and_memory_are_told_apart() {
+        for (code, oom, how) in [
+            (0, false, How::Exited(0)),
+            (1, false, How::Exited(1)),
+            (128, false, How::Exited(128)),
+            (137, false, How::Signaled(9)),
+            (143, false, How::Signaled(15)),
+            (160, false, How::Exited(160)),
+            (255, false, How::Exited(255)),
+            (137, true, How::OutOfMemory { exit_code: Some(137) }),
+            (7, true, How::OutOfMemory { exit_code: Some(7) }),
+            (0, true, How::Exited(0)),
+        ] {
+            assert_eq!(ending(&ended(code, oom), None).how, how);
+        }
+    }
+
+    #[test]
+    fn times_are_read_and_the_year_1_is_none() {
+        let ending = ending(&ended(0, false), None);
+        assert_eq!(ending.started_at.expect("known").to_iso(), "2026-11-23T02:24:58.545Z");
+        assert_eq!(ending.ended_at.expect("known").to_iso(), "2026-11-23T02:24:59.000Z");
+        assert_eq!(instant(Some(NEVER)), None);
+        assert_eq!(instant(Some("")), None);
+    }
+
+    #[test]
+    fn what_never_started_is_no_exit() {
+        let state = ContainerState {
+            status: Some(Status::CREATED),
+            exit_code: Some(127),
+            error: Some("exec: not found".into()),
+            started_at: Some(NEVER.into()),
+            ..ContainerState::default()
+        };
+        assert_eq!(ending(&state, None).how, How::NotStarted("exec: not found".into()));
+    }
+
+    #[test]
+    fn what_the_engine_gave_up_is_gone() {
+        let state = ContainerState { status: Some(Status::DEAD), ..ended(0, false) };
+        assert_eq!(ending(&state, None).how, How::Vanished);
+    }
+}

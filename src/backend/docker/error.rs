@@ -1,0 +1,107 @@
+//! The engine's errors in the words of the port.
+
+use std::error::Error as StdError;
+
+use bollard::errors::Error;
+
+use crate::ports::BackendError;
+
+/// The backend's name in messages.
+pub(super) const DOCKER: &str = "docker";
+
+/// The HTTP status that the engine answered with, if it answered.
+pub(super) fn status_of(error: &Error) -> Option<u16> {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// Whether the engine may not have received the request, or its answer never came: nothing is known.
+pub(super) fn is_unreachable(error: &Error) -> bool {
+    match error {
+        Error::RequestTimeoutError
+        | Error::IOError { .. }
+        | Error::HyperResponseError { .. }
+        | Error::HyperLegacyError { .. }
+        | Error::SocketNotFoundError(_) => true,
+        Error::DockerResponseServerError { status_code, .. } => matches!(status_code, 502..=504),
+        _ => false,
+    }
+}
+
+/// What to tell of `error`, which came while `doing`.
+pub(super) fn failed(doing: &'static str, error: &Error) -> BackendError {
+    let why = words_of(error);
+    if is_unreachable(error) {
+        BackendError::Unreachable { backend: DOCKER, doing, why }
+    } else if is_disk_full(&why) {
+        BackendError::DiskFull { doing, why }
+    } else {
+        BackendError::Refused { backend: DOCKER, doing, why }
+    }
+}
+
+/// A refusal of our own.
+pub(super) fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {
+    BackendError::Refused { backend: DOCKER, doing, why: why.into() }
+}
+
+/// A failed operation on our own files.
+pub(super) fn io_failed(doing: &'static str, source: std::io::Error) -> BackendError {
+    match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            BackendError::DiskFull { doing, why: source.to_string() }
+        }
+        _ => BackendError::Io { doing, source },
+    }
+}
+
+/// Whether the engine's words tell of a full disk; it has no code for that.
+pub(super) fn is_disk_full(words: &str) -> bool {
+    words.contains("no space left on device") || words.contains("disk quota exceeded")
+}
+
+/// The words of the engine, or of whatever kept us from it, down to the first cause.
+pub(super) fn words_of(error: &Error) -> String {
+    match error {
+        Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        Error::DockerStreamError { error } => error.trim().to_owned(),
+        Error::RequestTimeoutError => "no answer in time".to_owned(),
+        other => {
+            let mut words = other.to_string();
+            let mut cause = other.source();
+            while let Some(error) = cause {
+                let text = error.to_string();
+                if !words.contains(&text) {
+                    words = format!("{words}: {text}");
+                }
+                cause = error.source();
+            }
+            words
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status_code: u16, message: &str) -> Error {
+        Error::DockerResponseServerError { status_code, message: message.to_owned() }
+    }
+
+    #[test]
+    fn silence_is_not_a_refusal() {
+        for error in [Error::RequestTimeoutError, Error::SocketNotFoundError("/x".into()), answer(503, "starting")] {
+            assert!(matches!(failed("asking", &error), BackendError::Unreachable { .. }), "{error}");
+        }
+        assert!(matches!(failed("asking", &answer(409, "conflict")), BackendError::Refused { .. }));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_such() {
+        let full = answer(500, "write /var/lib/x: no space left on device");
+        assert!(matches!(failed("creating", &full), BackendError::DiskFull { .. }));
+    }
+}

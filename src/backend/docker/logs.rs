@@ -1,0 +1,166 @@
+//! Both output streams of a run, from the engine into their files.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::query_parameters::{AttachContainerOptions, LogsOptions};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connect::Client;
+use super::error::{is_unreachable, words_of};
+use super::spool::Spool;
+
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+
+/// How a pump came to its end.
+#[derive(Debug, Clone)]
+pub(super) enum Drained {
+    /// The stream ended.
+    Whole,
+    /// The stream broke off, or was given up.
+    Broken {
+        /// Whether the engine may tell it another time.
+        is_unreachable: bool,
+        /// The engine's words.
+        why: String,
+    },
+    /// The files could not be written.
+    Failed(Arc<io::Error>),
+}
+
+/// Both files.
+#[derive(Debug)]
+pub(super) struct Spools {
+    stdout: Spool,
+    stderr: Spool,
+}
+
+impl Spools {
+    /// Empty files below `dir`, which is made if need be.
+    pub(super) async fn empty(dir: &Path) -> io::Result<Self> {
+        tokio::fs::create_dir_all(dir).await?;
+        let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
+        let (stdout, stderr) = tokio::try_join!(Spool::empty(&stdout), Spool::empty(&stderr))?;
+        Ok(Self { stdout, stderr })
+    }
+
+    /// The files below `dir` with what they hold.
+    async fn resume(dir: &Path) -> io::Result<Self> {
+        tokio::fs::create_dir_all(dir).await?;
+        let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
+        let (stdout, stderr) = tokio::try_join!(Spool::resume(&stdout), Spool::resume(&stderr))?;
+        Ok(Self { stdout, stderr })
+    }
+
+    async fn fill(&mut self, mut output: Output, given_up: &CancellationToken) -> Drained {
+        loop {
+            let item = tokio::select! {
+                biased;
+                item = output.next() => item,
+                // What the stream holds ready is taken first; the rest is told again by whoever gave this one up.
+                () = given_up.cancelled() => {
+                    return Drained::Broken { is_unreachable: true, why: "given up".to_owned() };
+                }
+            };
+            let taken = match item {
+                None => return Drained::Whole,
+                Some(Ok(LogOutput::StdOut { message })) => self.stdout.take(&message).await,
+                Some(Ok(LogOutput::StdErr { message })) => self.stderr.take(&message).await,
+                // The rest of a torn stream, or words of the engine itself.
+                Some(Ok(LogOutput::Console { message } | LogOutput::StdIn { message })) => {
+                    let why = format!("the stream broke off: {}", String::from_utf8_lossy(&message).trim());
+                    return Drained::Broken { is_unreachable: true, why };
+                }
+                Some(Err(error)) => {
+                    return Drained::Broken { is_unreachable: is_unreachable(&error), why: words_of(&error) };
+                }
+            };
+            if let Err(error) = taken {
+                return Drained::Failed(Arc::new(error));
+            }
+        }
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        tokio::try_join!(self.stdout.finish(), self.stderr.finish()).map(|_| ())
+    }
+}
+
+/// A task that carries the output of one run into its files.
+#[derive(Debug)]
+pub(super) struct Pump {
+    end: watch::Receiver<Option<Drained>>,
+    given_up: CancellationToken,
+}
+
+impl Pump {
+    /// Takes what the container says from now on: for one that has not started.
+    pub(super) async fn attach(
+        client: &Client,
+        container: &str,
+        spools: Spools,
+        tasks: &TaskTracker,
+    ) -> Result<Self, Error> {
+        let options =
+            AttachContainerOptions { stream: true, stdout: true, stderr: true, ..AttachContainerOptions::default() };
+        let attached = client.docker.attach_container(container, Some(options)).await?;
+        Ok(Self::of(attached.output, spools, tasks))
+    }
+
+    /// Takes what the engine kept of the container's output from its first byte on, and goes on to the container's end
+    /// if `is_followed`.
+    pub(super) async fn read(
+        client: &Client,
+        container: &str,
+        dir: &Path,
+        is_followed: bool,
+        tasks: &TaskTracker,
+    ) -> io::Result<Self> {
+        let spools = Spools::resume(dir).await?;
+        let options = LogsOptions { follow: is_followed, stdout: true, stderr: true, ..LogsOptions::default() };
+        let output = client.docker.logs(container, Some(options)).boxed();
+        Ok(Self::of(output, spools, tasks))
+    }
+
+    fn of(output: Output, mut spools: Spools, tasks: &TaskTracker) -> Self {
+        let (tell, end) = watch::channel(None);
+        let given_up = CancellationToken::new();
+        let token = given_up.clone();
+        tasks.spawn(async move {
+            let mut drained = spools.fill(output, &token).await;
+            if let Err(error) = spools.finish().await {
+                drained = Drained::Failed(Arc::new(error));
+            }
+            tell.send_replace(Some(drained));
+        });
+        Self { end, given_up }
+    }
+
+    /// The end, once everything that came is on the disk.
+    pub(super) async fn end(&self) -> Drained {
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(drained) => drained.clone(),
+            Err(_) => None,
+        }
+        .unwrap_or_else(|| Drained::Broken { is_unreachable: true, why: "the pump is gone".to_owned() })
+    }
+
+    /// Whether it has ended without the end of the stream.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(*self.end.borrow(), Some(Drained::Broken { .. }))
+    }
+
+    /// Stops it; its files are closed when this returns.
+    pub(super) async fn give_up(&self) {
+        self.given_up.cancel();
+        self.end().await;
+    }
+}

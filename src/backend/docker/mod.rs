@@ -1,0 +1,40 @@
+//! Runs as containers of a Docker engine, or of one that speaks its API (Podman).
+//!
+//! ```text
+//! backend.rs   the adapter itself: what is asked of it, in the words of the port
+//! connect.rs   reaching the engine, and what it says of itself
+//! spec.rs      from a run to the body of the request that creates it; pure
+//! image.rs     fetching images
+//! run.rs       create, start, find, remove
+//! wait.rs      the end of a run; ending.rs reads it from the engine's words
+//! stop.rs      ending a run
+//! logs.rs      both output streams into files; spool.rs one such file
+//! memory.rs    how much a run used at most
+//! files.rs     who owns a job's directories; helper.rs by a container, walk.rs by ourselves
+//! archive.rs   files through the engine's archive API: secrets.rs, and remote.rs for engines without shared storage
+//! error.rs     the engine's errors in the words of the port
+//! ```
+//!
+//! Nothing that must survive is in memory: names and labels lead back to every container.
+
+mod archive;
+mod backend;
+mod connect;
+mod ending;
+mod error;
+mod files;
+mod helper;
+mod image;
+mod logs;
+mod memory;
+mod remote;
+mod run;
+mod secrets;
+mod spec;
+mod spool;
+mod stop;
+mod wait;
+mod walk;
+
+pub use backend::DockerBackend;
+pub use spec::Instance;

@@ -1,0 +1,219 @@
+//! Making, starting, finding and removing a run's container.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum as Status};
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
+    StartContainerOptions,
+};
+
+use super::backend::Shared;
+use super::ending::standing;
+use super::error::{failed, io_failed, is_unreachable, refused, status_of, words_of};
+use super::logs::{Pump, Spools};
+use super::spec::{HELPER, INSTANCE, Setting, container, run_of};
+use crate::ports::{BackendError, FoundRun, RunRef, RunSpec, RunState};
+
+const CREATING: &str = "creating the container";
+const STARTING: &str = "starting the container";
+const LISTING: &str = "listing the containers";
+const INSPECTING: &str = "looking at the container";
+const REMOVING: &str = "removing the container";
+
+/// What this process knows of runs; to be without it costs a question to the engine and nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Runs(Mutex<HashMap<RunRef, Known>>);
+
+/// What this process knows of one run.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// The container's id.
+    id: Option<String>,
+    /// Whether it was created here and not started since.
+    is_fresh: bool,
+    /// What carries its logs.
+    pump: Option<Arc<Pump>>,
+}
+
+impl Runs {
+    fn with<T>(&self, run: &RunRef, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(*run).or_default())
+    }
+
+    fn created(&self, run: &RunRef, id: String) {
+        self.with(run, |known| *known = Known { id: Some(id), is_fresh: true, pump: None });
+    }
+
+    fn take_fresh(&self, run: &RunRef) -> bool {
+        self.with(run, |known| std::mem::take(&mut known.is_fresh))
+    }
+
+    pub(super) fn id(&self, run: &RunRef) -> Option<String> {
+        self.with(run, |known| known.id.clone())
+    }
+
+    pub(super) fn set_id(&self, run: &RunRef, id: Option<String>) {
+        self.with(run, |known| known.id = id);
+    }
+
+    pub(super) fn pump(&self, run: &RunRef) -> Option<Arc<Pump>> {
+        self.with(run, |known| known.pump.clone())
+    }
+
+    pub(super) fn set_pump(&self, run: &RunRef, pump: Option<Arc<Pump>>) {
+        self.with(run, |known| known.pump = pump);
+    }
+
+    pub(super) fn forget(&self, run: &RunRef) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+    }
+}
+
+impl Shared {
+    pub(super) async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        let client = self.engine.client().await?;
+        let log = (!client.is_podman).then_some(&self.log);
+        let setting = Setting {
+            instance: &self.instance,
+            is_shared: self.settings.shared_state,
+            log,
+            has_sub_paths: client.has_api(45),
+        };
+        let body = container(spec, setting).map_err(|why| refused(CREATING, why))?;
+        let name = spec.run.name();
+        let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
+        match self.engine.bounded(client.docker.create_container(Some(options), body)).await {
+            Ok(created) => self.runs.created(&spec.run, created.id),
+            Err(error) if status_of(&error) == Some(409) => {
+                let found = self.inspect(&spec.run).await?;
+                let found = found.ok_or_else(|| refused(CREATING, words_of(&error)))?;
+                let state = found.state.unwrap_or_default();
+                if standing(&state) != Some(RunState::Created) {
+                    return Ok(());
+                }
+                self.runs.set_id(&spec.run, found.id);
+            }
+            // "No such image"; a mount that is missing is told by 400.
+            Err(error) if status_of(&error) == Some(404) => {
+                let image = spec.image.clone();
+                return Err(BackendError::Image { image, why: words_of(&error), is_transient: false });
+            }
+            Err(error) => return Err(failed(CREATING, &error)),
+        }
+        // Also for a container that was found: its maker may have been killed in between.
+        if !self.settings.shared_state {
+            self.send_directories(&client, spec).await?;
+        }
+        self.send_secrets(&client, spec).await
+    }
+
+    pub(super) async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        let run = &spec.run;
+        if !self.runs.take_fresh(run) {
+            let found = self.inspect(run).await?.ok_or_else(|| refused(STARTING, "there is no such container"))?;
+            if found.state.is_none_or(|state| standing(&state) != Some(RunState::Created)) {
+                return Ok(());
+            }
+        }
+        let client = self.engine.client().await?;
+        let name = run.name();
+        let spools = Spools::empty(&spec.dirs.log(run)).await.map_err(|error| io_failed("opening the logs", error))?;
+        let pump = self.engine.bounded(Pump::attach(&client, &name, spools, &self.tasks)).await;
+        let pump = pump.map_err(|error| failed("attaching to the container", &error))?;
+        let started = self.engine.bounded(client.docker.start_container(&name, None::<StartContainerOptions>)).await;
+        match started {
+            Ok(()) => {
+                self.runs.set_pump(run, Some(Arc::new(pump)));
+                Ok(())
+            }
+            Err(error) => {
+                // If it did start, its logs are read from the engine.
+                pump.give_up().await;
+                Err(failed(STARTING, &error))
+            }
+        }
+    }
+
+    pub(super) async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError> {
+        let client = self.engine.client().await?;
+        let label = format!("{INSTANCE}={}", self.instance.0);
+        let filters = HashMap::from([("label".to_owned(), vec![label])]);
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let listed = self.engine.bounded(client.docker.list_containers(Some(options))).await;
+        let mut found = Vec::new();
+        for summary in listed.map_err(|error| failed(LISTING, &error))? {
+            let labels = summary.labels.unwrap_or_default();
+            let id = summary.id.unwrap_or_default();
+            if labels.contains_key(HELPER) {
+                if !self.helpers.is_mine(&id) {
+                    self.remove_container(&id).await?;
+                }
+            } else if let Some(run) = run_of(&labels) {
+                let state = match summary.state {
+                    Some(Status::CREATED) => RunState::Created,
+                    Some(Status::EXITED | Status::DEAD | Status::REMOVING) => RunState::Ended,
+                    _ => RunState::Running,
+                };
+                found.push(FoundRun { run, state });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The container of `run` if there is one and it is ours.
+    pub(super) async fn inspect(&self, run: &RunRef) -> Result<Option<ContainerInspectResponse>, BackendError> {
+        let client = self.engine.client().await?;
+        let name = run.name();
+        match self.engine.bounded(client.docker.inspect_container(&name, None::<InspectContainerOptions>)).await {
+            Ok(found) => {
+                let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+                let is_ours = labels.is_some_and(|labels| {
+                    labels.get(INSTANCE) == Some(&self.instance.0) && run_of(labels).as_ref() == Some(run)
+                });
+                Ok(is_ours.then_some(found))
+            }
+            Err(error) if status_of(&error) == Some(404) => Ok(None),
+            Err(error) => Err(failed(INSPECTING, &error)),
+        }
+    }
+
+    pub(super) async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        if let Some(found) = self.inspect(run).await? {
+            self.remove_container(found.id.as_deref().unwrap_or(&run.name())).await?;
+        }
+        if let Some(pump) = self.runs.pump(run) {
+            pump.give_up().await;
+        }
+        self.runs.forget(run);
+        Ok(())
+    }
+
+    /// Removes a container, whatever its state, and sees it gone.
+    pub(super) async fn remove_container(&self, container: &str) -> Result<(), BackendError> {
+        let client = self.engine.client().await?;
+        let deadline = tokio::time::Instant::now() + self.settings.request_timeout;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let options = RemoveContainerOptions { v: true, force: true, link: false };
+            match self.engine.bounded(client.docker.remove_container(container, Some(options))).await {
+                Ok(()) => return Ok(()),
+                Err(error) => match status_of(&error) {
+                    Some(404) => return Ok(()),
+                    // Another removal is under way, and nothing tells of its end.
+                    Some(409) if tokio::time::Instant::now() < deadline => {}
+                    _ => return Err(failed(REMOVING, &error)),
+                },
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether `error` says that the container is there no more.
+    pub(super) fn is_gone(error: &bollard::errors::Error) -> bool {
+        !is_unreachable(error) && status_of(error) == Some(404)
+    }
+}

@@ -1,0 +1,148 @@
+//! One output stream of a run in its file.
+
+use std::io;
+use std::path::Path;
+
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Stands in the file where the engine's log and what was written before do not fit together.
+const GAP: &[u8] = b"\n[uwsd: the engine's log was cut: output is missing or repeated here]\n";
+
+/// A file that receives a stream, and knows what of it it holds already.
+#[derive(Debug)]
+pub(super) struct Spool {
+    file: File,
+    has_grown: bool,
+    held: Option<Held>,
+}
+
+/// What the file held when it was opened and the stream has not told again yet.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    left: u64,
+    buffer: Vec<u8>,
+}
+
+impl Spool {
+    /// An empty file for a stream that is told once, from its first byte on.
+    pub(super) async fn empty(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path).await?;
+        Ok(Self { file, has_grown: false, held: None })
+    }
+
+    /// A file for a stream that is told anew from its first byte on: what the file holds is not written again.
+    pub(super) async fn resume(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path).await?;
+        let left = file.metadata().await?.len();
+        let held =
+            if left == 0 { None } else { Some(Held { file: File::open(path).await?, left, buffer: Vec::new() }) };
+        Ok(Self { file, has_grown: false, held })
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(super) async fn take(&mut self, mut told: &[u8]) -> io::Result<()> {
+        while let Some(held) = &mut self.held
+            && !told.is_empty()
+        {
+            held.read(told.len()).await?;
+            let agreement = agree(&held.buffer, told);
+            held.buffer.drain(..agreement.held);
+            told = &told[agreement.told..];
+            if agreement.parts {
+                self.held = None;
+                self.write(GAP).await?;
+            } else if held.left == 0 && held.buffer.is_empty() {
+                self.held = None;
+            }
+        }
+        if told.is_empty() { Ok(()) } else { self.write(told).await }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.has_grown = true;
+        self.file.write_all(bytes).await
+    }
+
+    /// Ends the file; what was written is on the disk afterwards.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.file.flush().await?;
+        if self.has_grown { self.file.sync_all().await } else { Ok(()) }
+    }
+}
+
+impl Held {
+    /// Has at least `wanted` bytes in the buffer, and one more to tell a lost newline by, as far as there are so many.
+    async fn read(&mut self, wanted: usize) -> io::Result<()> {
+        let missing = u64::try_from((wanted + 1).saturating_sub(self.buffer.len())).unwrap_or(u64::MAX);
+        let missing = missing.min(self.left);
+        let read = (&mut self.file).take(missing).read_to_end(&mut self.buffer).await?;
+        self.left = if read == 0 { 0 } else { self.left - u64::try_from(read).unwrap_or(self.left) };
+        Ok(())
+    }
+}
+
+/// How far two beginnings tell the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Agreement {
+    held: usize,
+    told: usize,
+    /// Whether they differ from there on; else one of them just ends.
+    parts: bool,
+}
+
+/// Compares what is held with what is told.
+///
+/// The engine's `local` log driver forgets a newline that follows directly on a multiple of 16 KiB without one, so a
+/// newline may be held that is not told.
+fn agree(held: &[u8], told: &[u8]) -> Agreement {
+    let (mut h, mut t) = (0, 0);
+    while let (Some(a), Some(b)) = (held.get(h), told.get(t)) {
+        if a == b {
+            t += 1;
+        } else if *a != b'\n' {
+            return Agreement { held: h, told: t, parts: true };
+        }
+        h += 1;
+    }
+    Agreement { held: h, told: t, parts: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn resumed(held: &str, told: &[&str]) -> String {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("stdout");
+        std::fs::write(&path, held).expect("written");
+        let mut spool = Spool::resume(&path).await.expect("opened");
+        for told in told {
+            spool.take(told.as_bytes()).await.expect("taken");
+        }
+        spool.finish().await.expect("finished");
+        std::fs::read_to_string(&path).expect("read")
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_not_written_again() {
+        assert_eq!(resumed("", &["a\n", "b\n"]).await, "a\nb\n");
+        assert_eq!(resumed("a\nb", &["a\n", "b\nc", "d"]).await, "a\nb\ncd");
+        assert_eq!(resumed("a\nb\n", &["a\n", "b\n"]).await, "a\nb\n");
+        assert_eq!(resumed("abc", &["a", "b"]).await, "abc");
+        assert_eq!(resumed("abcdef", &["ab", "c", "defg"]).await, "abcdefg");
+    }
+
+    #[tokio::test]
+    async fn a_newline_that_the_engine_forgot_moves_nothing() {
+        assert_eq!(resumed("xx\n\nyy\n", &["xx\n", "yy\nzz\n"]).await, "xx\n\nyy\nzz\n");
+        assert_eq!(resumed("xx\n", &["xx", "zz\n"]).await, "xx\nzz\n");
+    }
+
+    #[tokio::test]
+    async fn a_cut_log_is_marked() {
+        let gap = String::from_utf8_lossy(GAP);
+        assert_eq!(resumed("1\n2\n3\n", &["3\n", "4\n"]).await, format!("1\n2\n3\n{gap}3\n4\n"));
+    }
+}

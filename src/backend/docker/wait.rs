@@ -1,0 +1,152 @@
+//! Waiting for the end of a run and of its logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::WaitContainerOptions;
+use futures_util::StreamExt;
+use tracing::warn;
+
+use super::backend::Shared;
+use super::ending::{ending, standing, vanished};
+use super::error::{DOCKER, io_failed};
+use super::logs::{Drained, Pump};
+use super::memory::Peak;
+use crate::ports::{BackendError, Ending, JobDirs, RunRef, RunState};
+
+/// How long the last words may take after the end, before they are read from what the engine kept.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How long reading what the engine kept may take.
+const READING: Duration = Duration::from_secs(600);
+/// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
+const ONE_WAIT: Duration = Duration::from_secs(300);
+/// Between attempts to reach the engine.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+impl Shared {
+    pub(super) async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
+        let peak = Peak::new();
+        let (found, pump) = tokio::select! {
+            ended = self.until_ended(run, dirs) => ended?,
+            never = peak.watch(self.engine.is_local(), || self.runs.id(run)) => match never {},
+        };
+        let Some(state) = found.and_then(|found| found.state) else {
+            if let Some(pump) = pump {
+                pump.give_up().await;
+            }
+            return Ok(vanished());
+        };
+        if let Some(pump) = pump {
+            self.drain(run, dirs, &pump).await?;
+        }
+        Ok(ending(&state, peak.highest()))
+    }
+
+    /// The container, once it does not run, and what carries its logs; no container if it is gone.
+    ///
+    /// While the engine cannot be reached nothing is known, and it is asked again.
+    async fn until_ended(
+        &self,
+        run: &RunRef,
+        dirs: &JobDirs,
+    ) -> Result<(Option<ContainerInspectResponse>, Option<Arc<Pump>>), BackendError> {
+        let mut pump = self.runs.pump(run);
+        let mut pause = PAUSES.0;
+        // What another process started, or has ended long ago, is looked at first.
+        let mut is_known = pump.is_some();
+        loop {
+            if is_known {
+                if !self.await_end(run).await {
+                    // The connection broke, and with it perhaps the one of the logs, which does not tell.
+                    if let Some(pump) = pump.take() {
+                        pump.give_up().await;
+                        self.runs.set_pump(run, None);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+            match self.inspect(run).await {
+                Ok(None) => return Ok((None, pump)),
+                Ok(Some(found)) => {
+                    let stands = found.state.as_ref().and_then(standing);
+                    if stands != Some(RunState::Created) && pump.as_ref().is_none_or(|pump| pump.is_broken()) {
+                        pump = Some(self.follow(run, dirs).await?);
+                        self.runs.set_id(run, found.id.clone());
+                    }
+                    if stands != Some(RunState::Running) {
+                        return Ok((Some(found), pump));
+                    }
+                    is_known = true;
+                }
+                Err(BackendError::Unreachable { why, .. }) => {
+                    warn!(backend = DOCKER, run = run.name(), "the engine cannot be reached, asking again: {why}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until the engine tells that the container does not run; `false` if the connection broke before.
+    async fn await_end(&self, run: &RunRef) -> bool {
+        let Ok(client) = self.engine.client().await else { return false };
+        let options = WaitContainerOptions { condition: "not-running".to_owned() };
+        let mut answer = Box::pin(client.docker.wait_container(&run.name(), Some(options)));
+        match tokio::time::timeout(ONE_WAIT, answer.next()).await {
+            Err(_) | Ok(Some(Ok(_))) => true,
+            Ok(None) => false,
+            // An exit code other than 0, or no such container, which the look at it will tell.
+            Ok(Some(Err(error))) => {
+                matches!(error, bollard::errors::Error::DockerContainerWaitError { .. }) || Self::is_gone(&error)
+            }
+        }
+    }
+
+    /// Takes the logs from what the engine kept, from the first byte on.
+    async fn follow(&self, run: &RunRef, dirs: &JobDirs) -> Result<Arc<Pump>, BackendError> {
+        let client = self.engine.client().await?;
+        let pump = Pump::read(&client, &run.name(), &dirs.log(run), true, &self.tasks).await;
+        let pump = Arc::new(pump.map_err(|error| io_failed("opening the logs", error))?);
+        self.runs.set_pump(run, Some(Arc::clone(&pump)));
+        Ok(pump)
+    }
+
+    /// Waits for the last byte of the logs of a run that has ended.
+    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<(), BackendError> {
+        let first = tokio::time::timeout(LAST_WORDS, pump.end()).await;
+        match first {
+            Ok(Drained::Whole) => return Ok(()),
+            Ok(Drained::Failed(error)) => return Err(writing_failed(&error)),
+            Ok(Drained::Broken { .. }) | Err(_) => pump.give_up().await,
+        }
+        let mut pause = PAUSES.0;
+        loop {
+            let client = self.engine.client().await?;
+            let again = Pump::read(&client, &run.name(), &dirs.log(run), false, &self.tasks).await;
+            let again = again.map_err(|error| io_failed("opening the logs", error))?;
+            let why = match tokio::time::timeout(READING, again.end()).await {
+                Ok(Drained::Whole) => return Ok(()),
+                Ok(Drained::Failed(error)) => return Err(writing_failed(&error)),
+                Ok(Drained::Broken { is_unreachable: true, .. }) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                    continue;
+                }
+                Ok(Drained::Broken { is_unreachable: false, why }) => why,
+                Err(_) => {
+                    again.give_up().await;
+                    format!("not read within {}s", READING.as_secs())
+                }
+            };
+            warn!(backend = DOCKER, run = run.name(), "the end of its logs may be missing: {why}");
+            return Ok(());
+        }
+    }
+}
+
+fn writing_failed(error: &std::io::Error) -> BackendError {
+    io_failed("writing the logs", std::io::Error::new(error.kind(), error.to_string()))
+}

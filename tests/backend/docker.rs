@@ -1,0 +1,167 @@
+//! The contract on a real Docker engine: the one of `UWSD_TEST_DOCKER` (`unix:///path`), with the image of
+//! `UWSD_TEST_IMAGE`, which has a shell and the usual small programs.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{getegid, geteuid};
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+use uwsd::backend::docker::{DockerBackend, Instance};
+use uwsd::config;
+use uwsd::ports::{Backend, JobDirs, Network, Pull, RunRef, RunSpec, User};
+
+use crate::suite::{Bed, Can, new_run};
+
+/// Jobs as the daemon's own user, directories mounted.
+mod own_user {
+    crate::suite::contract!(super::own_user);
+}
+
+/// Jobs as another user, directories mounted.
+mod another_user {
+    crate::suite::contract!(super::another_user);
+}
+
+/// An engine that does not share the daemon's storage.
+mod remote {
+    crate::suite::contract!(super::remote);
+}
+
+async fn own_user() -> Option<Arc<dyn Bed>> {
+    DockerBed::new(own(), true).await
+}
+
+async fn another_user() -> Option<Arc<dyn Bed>> {
+    DockerBed::new(OTHER, true).await
+}
+
+async fn remote() -> Option<Arc<dyn Bed>> {
+    DockerBed::new(OTHER, false).await
+}
+
+const OTHER: User = User { uid: 4711, gid: 4712 };
+
+fn own() -> User {
+    User { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+}
+
+struct DockerBed {
+    settings: config::Docker,
+    image: String,
+    user: User,
+    instance: Instance,
+    backend: Arc<dyn Backend>,
+    jobs: TempDir,
+}
+
+impl DockerBed {
+    async fn new(user: User, shared_state: bool) -> Option<Arc<dyn Bed>> {
+        let Some(host) = variable("UWSD_TEST_DOCKER") else {
+            eprintln!("SKIPPED: UWSD_TEST_DOCKER is not set, so nothing is known about the docker backend");
+            return None;
+        };
+        let image = variable("UWSD_TEST_IMAGE").expect("UWSD_TEST_IMAGE names an image of that engine");
+        let settings = config::Docker {
+            host,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            shared_state,
+            pull_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(30),
+            log_driver: "local".to_owned(),
+            log_max_size: 50 * 1024 * 1024,
+        };
+        let instance = Instance(Uuid::new_v4().to_string());
+        let backend = adapter(&settings, &instance);
+        let facts = backend.probe().await.expect("the engine answers");
+        assert!(facts.description.contains("API 1."), "{facts:?}");
+        let jobs = tempfile::tempdir().expect("a directory for jobs");
+        Some(Arc::new(Self { settings, image, user, instance, backend, jobs }))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the tests' engine is, only the environment tells")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn adapter(settings: &config::Docker, instance: &Instance) -> Arc<dyn Backend> {
+    Arc::new(DockerBackend::new(settings.clone(), instance.clone(), TaskTracker::new()).expect("good settings"))
+}
+
+impl Bed for DockerBed {
+    fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend)
+    }
+
+    fn fresh_backend(&self) -> Arc<dyn Backend> {
+        adapter(&self.settings, &self.instance)
+    }
+
+    fn other_instance(&self) -> Arc<dyn Backend> {
+        adapter(&self.settings, &Instance(Uuid::new_v4().to_string()))
+    }
+
+    fn spec(&self, script: &str) -> RunSpec {
+        let run = new_run();
+        let dirs = JobDirs { root: self.jobs.path().join(run.job.to_string()) };
+        for dir in [dirs.input(), dirs.source(), dirs.output(), dirs.home(), dirs.log(&run)] {
+            std::fs::create_dir_all(dir).expect("made");
+        }
+        std::fs::write(dirs.input().join("parameters.json"), "{}\n").expect("written");
+        let inside = JobDirs::inside(&run.job);
+        let env = [
+            ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            ("HOME", format!("{inside}/home")),
+            ("JOB_OUTPUT_DIR", format!("{inside}/out")),
+        ];
+        RunSpec {
+            run,
+            service: "test".to_owned(),
+            image: self.image.clone(),
+            pull: Pull::Never,
+            argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            user: self.user,
+            extra_groups: vec![],
+            cpus: 1.0,
+            memory: 256 * 1024 * 1024,
+            pids: 256,
+            network: Network::None,
+            mounts: vec![],
+            secrets: vec![],
+            dirs,
+        }
+    }
+
+    fn can(&self, what: Can) -> bool {
+        match what {
+            Can::LimitMemory
+            | Can::LimitProcesses
+            | Can::DropPrivileges
+            | Can::Mount
+            | Can::ExtraGroups
+            | Can::Images => true,
+            Can::ShareFiles => self.settings.shared_state,
+            Can::TellHighExitCodes => false,
+        }
+    }
+
+    fn other_user(&self) -> Option<User> {
+        (self.user == own()).then_some(OTHER)
+    }
+
+    fn engine_tells(&self, run: &RunRef) -> Option<String> {
+        let socket = self.settings.host.strip_prefix("unix://").map(Path::new)?;
+        let url = format!("http://localhost/containers/{}/json", run.name());
+        let told =
+            Command::new("curl").arg("-sf").arg("--unix-socket").arg(socket).arg(url).output().expect("curl runs");
+        assert!(told.status.success(), "the engine knows the container");
+        Some(String::from_utf8_lossy(&told.stdout).into_owned())
+    }
+}
