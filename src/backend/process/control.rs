@@ -37,5 +37,6 @@ async fn connect(run: &RunDir) -> io::Result<UnixStream> {
 }
 
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::WouldBlock)
+    use ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, WouldBlock};
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset | WouldBlock)
 }

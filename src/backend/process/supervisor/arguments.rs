@@ -45,6 +45,7 @@ impl Arguments {
             args.mount(mount, plan.limits.memory);
         }
         for secret in secrets {
+            args.make_way(secret.target);
             args.add(["--perms", "0600", "--bind-data"]).add([secret.fd.to_string()]).add([secret.target]);
         }
         args.seal(plan);
@@ -135,12 +136,14 @@ impl Arguments {
             && let Ok(resolver) = std::fs::canonicalize("/etc/resolv.conf")
             && !resolver.starts_with(ETC)
         {
-            self.read_only(&resolver, &resolver); // often a link into /run
+            self.make_way(&resolver); // often a link into /run
+            self.read_only(&resolver, &resolver);
         }
     }
 
     fn show_job(&mut self, plan: &Plan) {
         let inside = plan.inside();
+        self.make_way(&inside.join("in"));
         self.read_only(&plan.root.join("in"), &inside.join("in"));
         for name in ["src", "out", "home"] {
             self.add(["--bind"]).add([plan.root.join(name), inside.join(name)]);
@@ -148,6 +151,7 @@ impl Arguments {
     }
 
     fn mount(&mut self, mount: &PlannedMount, most: u64) {
+        self.make_way(&mount.target);
         match &mount.source {
             Some(source) if mount.is_read_only => self.read_only(source, &mount.target),
             Some(source) => {
@@ -168,6 +172,14 @@ impl Arguments {
             if plan.mounts.iter().all(|mount| mount.target != place) {
                 self.add(["--remount-ro"]).add([place]);
             }
+        }
+    }
+
+    /// Makes the directories above `target`: bubblewrap would make them for their owner only.
+    fn make_way(&mut self, target: &Path) {
+        let above: Vec<&Path> = target.ancestors().skip(1).filter(|dir| dir.parent().is_some()).collect();
+        for dir in above.into_iter().rev() {
+            self.add(["--perms", "0755", "--dir"]).add([dir]);
         }
     }
 
