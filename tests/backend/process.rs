@@ -9,9 +9,16 @@ use uwsd::backend::process::ProcessBackend;
 use uwsd::config;
 use uwsd::ports::{Backend, JobDirs, Network, Pull, RunRef, RunSpec, User};
 
-use crate::suite::{Bed, Can, contract, new_run};
+use crate::suite::{Bed, Can, new_run};
 
-contract!(crate::process::bed);
+mod endings;
+mod ordinary_user;
+mod outliving;
+mod sandbox;
+
+mod contract {
+    crate::suite::contract!(crate::process::bed);
+}
 
 /// A user that is nobody's.
 const STRANGER: User = User { uid: 43_210, gid: 43_211 };
@@ -28,12 +35,12 @@ fn uwsd() -> PathBuf {
     std::env::var_os("UWSD_TEST_UWSD").map_or_else(|| env!("CARGO_BIN_EXE_uwsd").into(), PathBuf::from)
 }
 
-fn config() -> config::Process {
+fn settings() -> config::Process {
     config::Process { bwrap: "bwrap".into(), host_network: false }
 }
 
 fn backend_in(state: &Path) -> ProcessBackend {
-    ProcessBackend::new(&config(), state).expect("bubblewrap works here").with_program(uwsd())
+    ProcessBackend::new(&settings(), state).expect("bubblewrap works here").with_program(uwsd())
 }
 
 async fn new_bed() -> ProcessBed {

@@ -157,12 +157,7 @@ impl Cgroup {
         group
     }
 
-    fn add(
-        &mut self,
-        base: Option<&Path>,
-        name: &str,
-        limit: impl FnOnce(&Path) -> io::Result<()>,
-    ) -> Option<PathBuf> {
+    fn add(&mut self, base: Option<&Path>, name: &str, limit: impl FnOnce(&Path) -> io::Result<()>) -> Option<PathBuf> {
         let Some(base) = base else {
             self.is_whole = false;
             return None;

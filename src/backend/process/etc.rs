@@ -68,7 +68,11 @@ fn is_open_dir(meta: &Metadata) -> bool {
 
 fn is_open_file(meta: &Metadata) -> bool {
     let kind = meta.file_type();
-    meta.mode() & 0o004 != 0 && !kind.is_socket() && !kind.is_fifo() && !kind.is_block_device() && !kind.is_char_device()
+    meta.mode() & 0o004 != 0
+        && !kind.is_socket()
+        && !kind.is_fifo()
+        && !kind.is_block_device()
+        && !kind.is_char_device()
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Whether this host can run jobs this way.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use super::supervisor::Arguments;
 
 /// The oldest bubblewrap that can do what is asked of it.
 const OLDEST: (u32, u32) = (0, 8);
@@ -32,36 +35,34 @@ pub enum HostError {
 }
 
 /// The program `name`, looked for in `path` if it has no directory.
-pub(super) fn find_program(name: &Path, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
+pub(super) fn find_program(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     let is_there = |candidate: &PathBuf| candidate.is_file();
     if name.components().count() > 1 {
         return Some(name.to_owned()).filter(is_there).and_then(|found| std::path::absolute(found).ok());
     }
-    let path = path.unwrap_or(std::ffi::OsStr::new("/usr/local/bin:/usr/bin:/bin"));
+    let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(is_there)
 }
 
 /// The version of bubblewrap, once a sandbox of the kind that jobs get was made with it.
 pub(super) fn check(bwrap: &Path) -> Result<String, HostError> {
     let own = || bwrap.to_owned();
-    let told = run(bwrap, &["--version"]).map_err(|why| HostError::NotExecutable(own(), why))?;
+    let told = run(bwrap, ["--version"]).map_err(|why| HostError::NotExecutable(own(), why))?;
     let version = told.trim().trim_start_matches("bubblewrap ").to_owned();
     if parse(&version).is_none_or(|version| version < OLDEST) {
         return Err(HostError::TooOld(own(), version));
     }
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--unshare-user", "--disable-userns"] };
-    let sandbox = [
-        &["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"][..],
-        user,
-        &["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"],
-        &["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/proc/self/exe", "--version"],
-    ];
-    // `/proc/self/exe` is bubblewrap itself then: a program that is surely there.
-    run(bwrap, &sandbox.concat()).map_err(|why| HostError::Unable(own(), why))?;
+    // What is executed in it is bubblewrap itself, through its link in `/proc`: a program that is surely there.
+    let trial =
+        Arguments::of_trial(nix::unistd::geteuid().is_root()).map_err(|e| e.to_string()).and_then(|mut args| {
+            args.extend(["--", "/proc/self/exe", "--version"].map(Into::into));
+            run(bwrap, args)
+        });
+    trial.map_err(|why| HostError::Unable(own(), why))?;
     Ok(version)
 }
 
-fn run(program: &Path, args: &[&str]) -> Result<String, String> {
+fn run(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String, String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

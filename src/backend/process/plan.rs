@@ -219,7 +219,9 @@ fn plan_mount(mount: &Mount) -> Result<PlannedMount, String> {
         MountKind::Bind { source } => return Err(format!("the mount source {} is not absolute", source.display())),
         MountKind::Tmpfs { size } => (None, *size),
         MountKind::Volume { source, .. } => {
-            return Err(format!("the process backend has no volumes, so none named {source:?}; mount a directory (bind)"));
+            return Err(format!(
+                "the process backend has no volumes, so none named {source:?}; mount a directory (bind)"
+            ));
         }
     };
     Ok(PlannedMount { source, size, target: checked_target(&mount.target)?, is_read_only: mount.is_read_only })

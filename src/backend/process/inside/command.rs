@@ -87,10 +87,7 @@ fn switch_user(command: &Command) -> io::Result<()> {
 
 fn drop_privileges() -> io::Result<()> {
     let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(
-        None,
-        CapabilitySets { effective: none, permitted: none, inheritable: none },
-    )?;
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     nix::sys::prctl::set_no_new_privs()?;
     Ok(())
 }

@@ -116,10 +116,8 @@ fn terminate_all() {
 fn await_either(signals: &SignalFd, supervisor: &BufReader<UnixStream>) -> io::Result<[bool; 2]> {
     let has_word = !supervisor.buffer().is_empty();
     let timeout = if has_word { PollTimeout::ZERO } else { PollTimeout::NONE };
-    let mut fds = [
-        PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        PollFd::new(supervisor.get_ref().as_fd(), PollFlags::POLLIN),
-    ];
+    let mut fds =
+        [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(supervisor.get_ref().as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, timeout) {
         Ok(_) => {}
         Err(Errno::EINTR) => return Ok([false, has_word]),

@@ -17,12 +17,15 @@ const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", 
 const EMPTY: [&str; 4] = ["/run", "/home", "/root", "/var"];
 /// Places for everybody's short-lived files, in memory.
 const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// What of `/proc` is hidden, and what may only be read: bubblewrap's own cover misses what root may write by its mode.
+const PROC_HIDDEN: [&str; 7] = ["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi"];
+const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 /// What init needs to act for the job's user: to become it, to give it its secrets, to signal it.
 const FOR_INIT: [&str; 5] = ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_CHOWN", "CAP_KILL"];
 
 /// The arguments under construction.
 #[derive(Debug, Default)]
-pub(super) struct Arguments(Vec<OsString>);
+pub(in crate::backend::process) struct Arguments(Vec<OsString>);
 
 /// A secret's content, in a file in memory that bubblewrap inherits.
 pub(super) struct OpenSecret<'a> {
@@ -36,7 +39,8 @@ impl Arguments {
     /// The whole sandbox of `plan`, seen from the host as it is now.
     pub(super) fn of(plan: &Plan, secrets: &[OpenSecret<'_>], info: RawFd) -> io::Result<Self> {
         let mut args = Self::default();
-        args.confine(plan, info);
+        args.confine(plan.is_root, plan.has_host_network);
+        args.add(["--info-fd".to_owned(), info.to_string()]);
         args.show_system()?;
         args.show_etc(plan)?;
         args.make_places(plan);
@@ -50,6 +54,15 @@ impl Arguments {
         }
         args.seal(plan);
         Ok(args)
+    }
+
+    /// A sandbox to try whether one can be made: nothing in it but the system's programs.
+    pub(in crate::backend::process) fn of_trial(is_root: bool) -> io::Result<Vec<OsString>> {
+        let mut args = Self::default();
+        args.confine(is_root, false);
+        args.show_system()?;
+        args.add(["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/"]);
+        Ok(args.0)
     }
 
     /// In the form that `--args` reads.
@@ -67,15 +80,14 @@ impl Arguments {
         self
     }
 
-    fn confine(&mut self, plan: &Plan, info: RawFd) {
+    fn confine(&mut self, is_root: bool, has_host_network: bool) {
         self.add(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
-        if !plan.has_host_network {
+        if !has_host_network {
             self.add(["--unshare-net"]);
         }
         self.add(["--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"]);
-        self.add(["--info-fd".to_owned(), info.to_string()]);
         self.add(["--cap-drop", "ALL"]);
-        if plan.is_root {
+        if is_root {
             for capability in FOR_INIT {
                 self.add(["--cap-add", capability]);
             }
@@ -126,6 +138,7 @@ impl Arguments {
 
     fn make_places(&mut self, plan: &Plan) {
         self.add(["--proc", "/proc", "--dev", "/dev"]);
+        self.cover_proc();
         for place in EMPTY {
             self.add(["--perms", "0755", "--tmpfs", place]);
         }
@@ -138,6 +151,20 @@ impl Arguments {
         {
             self.make_way(&resolver); // often a link into /run
             self.read_only(&resolver, &resolver);
+        }
+    }
+
+    fn cover_proc(&mut self) {
+        let proc = Path::new("/proc");
+        for path in PROC_HIDDEN.map(|name| proc.join(name)) {
+            if path.is_dir() {
+                self.add(["--perms", "0000", "--tmpfs"]).add([&path]).add(["--remount-ro"]).add([&path]);
+            } else if path.exists() {
+                self.read_only(Path::new("/dev/null"), &path);
+            }
+        }
+        for path in PROC_READ_ONLY.map(|name| proc.join(name)).iter().filter(|path| path.exists()) {
+            self.read_only(path, path);
         }
     }
 

@@ -69,7 +69,9 @@ impl Client {
         match self.socket.read(&mut chunk) {
             Ok(0) => return Heard::Gone,
             Ok(n) => self.line.extend_from_slice(&chunk[..n]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Heard::Nothing,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Heard::Nothing;
+            }
             Err(_) => return Heard::Gone,
         }
         if self.line.len() > LONGEST {

@@ -11,5 +11,6 @@ mod supervise;
 mod watch;
 
 pub(super) use answer::Answer;
+pub(super) use arguments::Arguments;
 pub(super) use launch::launch_main;
 pub(super) use supervise::supervisor_main;

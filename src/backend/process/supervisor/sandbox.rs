@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::unistd::{Gid, Pid, Uid, fchown};
 use serde::Deserialize;
@@ -22,8 +22,6 @@ const LARGEST_SECRET: u64 = 1024 * 1024;
 /// A sandbox that is being made or is there.
 #[derive(Debug)]
 pub(super) struct Sandbox {
-    /// Bubblewrap itself; it ends when the sandbox's init has.
-    pub bwrap: Child,
     /// The link to init.
     pub link: Link,
     /// Standard output and error.
@@ -66,7 +64,8 @@ impl Sandbox {
         // Through a file in memory: the arguments of a process are for everybody to read.
         let arguments = in_memory(&Arguments::of(plan, &secrets, info_end.as_raw_fd())?.into_bytes())?;
 
-        let bwrap = Command::new(&plan.bwrap)
+        // Reaped with all other children, so its handle is not kept.
+        Command::new(&plan.bwrap)
             .args(["--args", &arguments.as_raw_fd().to_string(), "--"])
             .args([&format!("/proc/self/fd/{}", own.as_raw_fd()), entry::INIT])
             .env_clear()
@@ -76,7 +75,7 @@ impl Sandbox {
             .stderr(error_end)
             .spawn()
             .map_err(|e| io::Error::new(e.kind(), format!("{} could not be executed: {e}", plan.bwrap.display())))?;
-        Ok(Self { bwrap, link: Link::new(ours), logs, info })
+        Ok(Self { link: Link::new(ours), logs, info })
     }
 
     /// The number of the sandbox's init on the host; to be asked once init has spoken.
@@ -85,12 +84,6 @@ impl Sandbox {
         let n = self.info.read(&mut text)?;
         let info: Info = serde_json::from_slice(&text[..n])?;
         Ok(Pid::from_raw(info.child_pid))
-    }
-
-    /// Kills the sandbox with everything in it.
-    pub(super) fn kill(&mut self) {
-        self.link.cut();
-        let _ = self.bwrap.kill(); // takes init along; it may have ended
     }
 }
 

@@ -130,4 +130,3 @@ fn note_exit(run: &RunDir, exit: &Exit) -> io::Result<()> {
         }
     }
 }
-

@@ -22,8 +22,8 @@ use crate::ports::{Clock, SystemClock};
 
 /// How long the sandbox may take to be made.
 const MAKING: Duration = Duration::from_secs(60);
-/// How long after a kill the next is tried.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How long after a kill the next is tried, if nothing ends meanwhile.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How much of bubblewrap's words is kept, in bytes.
 const WORDS: usize = 4096;
 
@@ -65,11 +65,11 @@ pub(super) struct Watch<'a> {
     group: Cgroup,
     name: String,
     stage: Stage,
-    init: Option<Pid>,
     /// What bubblewrap said before there was a run.
     words: String,
     /// When everything is killed.
     kill_at: Option<Instant>,
+    is_killing: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -87,9 +87,9 @@ impl<'a> Watch<'a> {
             group,
             name,
             stage: Stage::Making,
-            init: None,
             words: String::new(),
             kill_at: Some(Instant::now() + MAKING),
+            is_killing: false,
         })
     }
 
@@ -152,7 +152,6 @@ impl<'a> Watch<'a> {
     fn begin_command(&mut self) -> Stage {
         self.hear_bubblewrap();
         let begun = self.sandbox.init().and_then(|pid| {
-            self.init = Some(pid);
             // Before the command runs: who comes after us can then see that the sandbox is gone.
             self.run.note_init(&Process::find(pid.as_raw()).ok_or(ErrorKind::NotFound)?)?;
             self.group.join(pid);
@@ -164,11 +163,13 @@ impl<'a> Watch<'a> {
             }
             self.sandbox.link.send(&command)
         });
-        self.kill_at = None;
         match begun {
-            Ok(()) => Stage::Starting,
+            Ok(()) => {
+                self.kill_at = None;
+                Stage::Starting
+            }
             Err(error) => {
-                self.sandbox.kill();
+                self.kill_at = Some(Instant::now());
                 Stage::Failed { why: format!("the sandbox failed: {error}") }
             }
         }
@@ -213,10 +214,13 @@ impl<'a> Watch<'a> {
     }
 
     fn keep_time(&mut self) {
-        if self.kill_at.is_some_and(|at| at <= Instant::now()) {
-            self.sandbox.kill();
-            if let Some(init) = self.init {
-                let _ = kill(init, Signal::SIGKILL); // not reaped yet, else nothing would be left: it is no other's number
+        if self.is_killing || self.kill_at.is_some_and(|at| at <= Instant::now()) {
+            self.is_killing = true;
+            self.sandbox.link.cut();
+            // Bubblewrap, and whatever it left to us when it died: a child of its that has not come to
+            // `--die-with-parent` yet is not taken along.
+            for child in children() {
+                let _ = kill(child, Signal::SIGKILL); // not reaped yet: it is no other's number
             }
             self.kill_at = Some(Instant::now() + AGAIN);
         }
@@ -281,4 +285,17 @@ fn is_all_reaped() -> bool {
             Ok(Some(_)) | Err(_) => {}
         }
     }
+}
+
+/// The children of this process, also those that were left to it.
+fn children() -> Vec<Pid> {
+    let own = nix::unistd::getpid().to_string();
+    let is_ours = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        parent == Some(own.as_str())
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(is_ours).map(Pid::from_raw).collect()
 }
