@@ -85,9 +85,9 @@ impl Status {
 impl Process {
     /// The process that has this number now.
     pub(super) fn find(pid: i32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let facts = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name, second, may hold anything; the start is the 22nd field.
-        let (_, rest) = stat.rsplit_once(')')?;
+        let (_, rest) = facts.rsplit_once(')')?;
         let start = rest.split_whitespace().nth(19)?.parse().ok()?;
         Some(Self { pid, start })
     }

@@ -133,9 +133,8 @@ fn reap(command: Pid) -> io::Result<Option<Status>> {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid.as_raw_pid() == command.as_raw() => end = Some(Status::of(status)),
-            Ok(Some(_)) => {} // an orphan of the command's
             Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(end),
-            Err(rustix::io::Errno::INTR) => {}
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {} // an orphan of the command's, or nothing
             Err(errno) => return Err(errno.into()),
         }
     }

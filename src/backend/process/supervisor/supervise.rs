@@ -58,7 +58,7 @@ fn supervise(run: &RunDir) -> io::Result<()> {
     let exit = Watch::begin(run, &plan, clients, signals).map_or_else(
         |error| never_begun(error.to_string()),
         |watch| {
-            watch.to_the_end(|| {
+            watch.see_to_the_end(|| {
                 is_answered = true;
                 Answer::Started.say()
             })

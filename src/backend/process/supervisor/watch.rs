@@ -94,7 +94,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Stays until nothing of the sandbox is left and the logs are durable; `started` is called when the command runs.
-    pub(super) fn to_the_end(mut self, mut started: impl FnMut() -> io::Result<()>) -> Exit {
+    pub(super) fn see_to_the_end(mut self, mut started: impl FnMut() -> io::Result<()>) -> Exit {
         let mut has_word = false;
         loop {
             if has_word {
