@@ -32,15 +32,15 @@ mod remote {
 }
 
 async fn own_user() -> Option<Arc<dyn Bed>> {
-    DockerBed::new(own(), true).await
+    DockerBed::found(own(), true).await
 }
 
 async fn another_user() -> Option<Arc<dyn Bed>> {
-    DockerBed::new(OTHER, true).await
+    DockerBed::found(OTHER, true).await
 }
 
 async fn remote() -> Option<Arc<dyn Bed>> {
-    DockerBed::new(OTHER, false).await
+    DockerBed::found(OTHER, false).await
 }
 
 const OTHER: User = User { uid: 4711, gid: 4712 };
@@ -59,7 +59,7 @@ struct DockerBed {
 }
 
 impl DockerBed {
-    async fn new(user: User, shared_state: bool) -> Option<Arc<dyn Bed>> {
+    async fn found(user: User, shared_state: bool) -> Option<Arc<dyn Bed>> {
         let Some(host) = variable("UWSD_TEST_DOCKER") else {
             eprintln!("SKIPPED: UWSD_TEST_DOCKER is not set, so nothing is known about the docker backend");
             return None;

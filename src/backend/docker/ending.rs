@@ -32,7 +32,10 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>) -> Ending
             }
         }
     };
-    Ending { how, started_at, ended_at: instant(state.finished_at.as_deref()), peak_memory, is_advisory: false }
+    // The engine takes the two times apart, and of a very short run it may tell the end before the start.
+    let ended_at =
+        instant(state.finished_at.as_deref()).map(|ended| started_at.map_or(ended, |start| ended.max(start)));
+    Ending { how, started_at, ended_at, peak_memory, is_advisory: false }
 }
 
 /// The end of a run that left nothing.
@@ -111,6 +114,9 @@ mod tests {
         let ending = ending(&ended(0, false), None);
         assert_eq!(ending.started_at.expect("known").to_iso(), "2026-11-23T02:24:58.545Z");
         assert_eq!(ending.ended_at.expect("known").to_iso(), "2026-11-23T02:24:59.000Z");
+        let hasty = ContainerState { finished_at: Some("2026-11-23T02:24:58.5Z".into()), ..ended(0, false) };
+        let hasty = super::ending(&hasty, None);
+        assert_eq!(hasty.ended_at, hasty.started_at);
         assert_eq!(instant(Some(NEVER)), None);
         assert_eq!(instant(Some("")), None);
     }

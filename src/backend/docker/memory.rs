@@ -23,8 +23,11 @@ impl Peak {
 
     /// Looks again and again until it is dropped, if the container's cgroup is on this host and readable.
     pub(super) async fn watch(&self, is_local: bool, id: impl Fn() -> Option<String>) -> Infallible {
+        if !is_local {
+            std::future::pending::<()>().await;
+        }
         let mut pause = LOOKS.0;
-        while is_local {
+        loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOKS.1);
             let Some(id) = id() else { continue };
@@ -37,7 +40,6 @@ impl Peak {
                 }
             }
         }
-        std::future::pending().await
     }
 }
 

@@ -22,10 +22,10 @@ impl Shared {
     ///
     /// What cannot be mounted read-only belongs to root instead: the input, and the job's directory itself.
     pub(super) async fn send_directories(&self, client: &Client, spec: &RunSpec) -> Result<(), BackendError> {
-        let (send, pieces) = mpsc::channel(PIECES);
+        let (sender, pieces) = mpsc::channel(PIECES);
         let (dirs, inside, user) = (spec.dirs.clone(), JobDirs::inside(&spec.run.job), spec.user);
         let pack = blocking(SENDING, move || {
-            let mut tar = Builder::new(std::io::BufWriter::with_capacity(64 * 1024, PieceWriter(send)));
+            let mut tar = Builder::new(std::io::BufWriter::with_capacity(64 * 1024, PieceWriter(sender)));
             pack(&mut tar, &dirs, inside.trim_start_matches('/'), user)?;
             std::io::Write::flush(&mut tar.into_inner()?)
         });
@@ -36,18 +36,18 @@ impl Shared {
         let options = UploadToContainerOptions { path: "/".to_owned(), ..UploadToContainerOptions::default() };
         let upload = client.docker.upload_to_container(&container, Some(options), bollard::body_try_stream(stream));
         let limit = self.settings.pull_timeout;
-        let (packed, sent) = tokio::time::timeout(limit, async { tokio::join!(pack, upload) })
+        let (packed, uploaded) = tokio::time::timeout(limit, async { tokio::join!(pack, upload) })
             .await
             .map_err(|_| refused(SENDING, format!("it took longer than {}s", limit.as_secs())))?;
         // If the engine breaks off, packing fails for that reason only.
-        sent.map_err(|error| failed(SENDING, &error))?;
+        uploaded.map_err(|error| failed(SENDING, &error))?;
         packed
     }
 
     /// Copies the output from the container, which has ended or at least is there.
     pub(super) async fn fetch_output(&self, spec: &RunSpec) -> Result<(), BackendError> {
         let client = self.engine.client().await?;
-        let (send, pieces) = mpsc::channel(PIECES);
+        let (sender, pieces) = mpsc::channel(PIECES);
         let into = spec.dirs.output();
         let unpacking = blocking(FETCHING, move || {
             let mut reader = PieceReader::new(pieces);
@@ -65,11 +65,11 @@ impl Shared {
                     Ok(piece) => (Ok(piece), Ok(())),
                     Err(error) => (Err(std::io::Error::other(error.to_string())), Err(failed(FETCHING, &error))),
                 };
-                if send.send(piece).await.is_err() || is_last {
+                if sender.send(piece).await.is_err() || is_last {
                     return result;
                 }
             }
-            drop(send);
+            drop(sender);
             Ok(())
         };
         let limit = self.settings.pull_timeout;

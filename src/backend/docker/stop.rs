@@ -32,7 +32,7 @@ impl Shared {
                 Some(RunState::Running) => {
                     if state.paused == Some(true) {
                         // A paused process hears nothing.
-                        self.heard(self.engine.bounded(client.docker.unpause_container(&name)).await)?;
+                        heard(self.engine.bounded(client.docker.unpause_container(&name)).await)?;
                     }
                     self.signal(&client, &name, "SIGTERM").await?;
                     if self.ends_within(&client, &name, grace).await {
@@ -62,17 +62,7 @@ impl Shared {
 
     async fn signal(&self, client: &Client, name: &str, signal: &str) -> Result<(), BackendError> {
         let options = KillContainerOptions { signal: signal.to_owned() };
-        self.heard(self.engine.bounded(client.docker.kill_container(name, Some(options))).await)
-    }
-
-    /// A container that is gone or has ended cannot be told anything, which is as good.
-    #[expect(clippy::unused_self, reason = "reads as the rest")]
-    fn heard(&self, answer: Result<(), Error>) -> Result<(), BackendError> {
-        match answer {
-            Ok(()) => Ok(()),
-            Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(()),
-            Err(error) => Err(failed(STOPPING, &error)),
-        }
+        heard(self.engine.bounded(client.docker.kill_container(name, Some(options))).await)
     }
 
     /// Whether the engine tells within `limit` that the container does not run.
@@ -84,5 +74,14 @@ impl Shared {
             Ok(Some(Err(error))) => Self::is_gone(&error),
             Ok(None) | Err(_) => false,
         }
+    }
+}
+
+/// A container that is gone or has ended cannot be told anything, which is as good.
+fn heard(answer: Result<(), Error>) -> Result<(), BackendError> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(()),
+        Err(error) => Err(failed(STOPPING, &error)),
     }
 }

@@ -56,16 +56,14 @@ impl Shared {
         // What another process started, or has ended long ago, is looked at first.
         let mut is_known = pump.is_some();
         loop {
-            if is_known {
-                if !self.await_end(run).await {
-                    // The connection broke, and with it perhaps the one of the logs, which does not tell.
-                    if let Some(pump) = pump.take() {
-                        pump.give_up().await;
-                        self.runs.set_pump(run, None);
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
+            if is_known && !self.await_end(run).await {
+                // The connection broke, and with it perhaps the one of the logs, which does not tell.
+                if let Some(pump) = pump.take() {
+                    pump.give_up().await;
+                    self.runs.set_pump(run, None);
                 }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
             }
             match self.inspect(run).await {
                 Ok(None) => return Ok((None, pump)),

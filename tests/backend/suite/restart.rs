@@ -96,7 +96,7 @@ pub async fn a_run_that_writes_on_keeps_every_byte(bed: &Arc<dyn Bed>) {
     let backend = bed.fresh_backend();
     assert_eq!(end_of(&*backend, &spec).await.how, How::Exited(0));
     for (stream, word) in [("stdout", "line"), ("stderr", "err")] {
-        let expected: String = (0..LINES).map(|n| format!("{word} {n}\n")).collect();
+        let expected: String = (0..LINES).flat_map(|n| [word.to_owned(), format!(" {n}\n")]).collect();
         assert_eq!(String::from_utf8_lossy(&log_of(&spec, stream)), expected, "{stream}");
     }
     clean(&*backend, &spec).await;
