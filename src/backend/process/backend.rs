@@ -226,7 +226,12 @@ impl Backend for ProcessBackend {
                 Standing::Stopped => {
                     return Ok(bare(How::NotStarted("it was stopped before its command started".to_owned())));
                 }
-                Standing::Ended(exit) => return Ok(exit.ending(&self.boot_id().await?)),
+                Standing::Ended(exit) => {
+                    if let Some(why) = &exit.log_failure {
+                        warn!("the logs of {} are not complete: {why}", run.name());
+                    }
+                    return Ok(exit.ending(&self.boot_id().await?));
+                }
                 Standing::Lost(started) => return self.lost(run, started).await,
                 Standing::Created => {}
                 Standing::Supervised => {

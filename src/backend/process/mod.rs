@@ -7,11 +7,11 @@
 //! ```
 //! All of them are this executable under hidden first arguments ([`run_hidden_command`]): synchronous, single-threaded, a
 //! few MiB. The launcher sets the supervisor free, so that it outlives the daemon. The supervisor writes the job's logs,
-//! keeps its limits, and at the end one record, [`record::Exit`]. If it is killed, the sandbox dies with it, by
+//! keeps its limits, and at the end one record, `exit.json`. If it is killed, the sandbox dies with it, by
 //! bubblewrap's `--die-with-parent` and because init watches the socket between them.
 //!
 //! # What survives the daemon
-//! `{state_dir}/runs/{run-name}/`, private to the daemon ([`rundir`]):
+//! `{state_dir}/runs/{run-name}/`, private to the daemon (see `rundir.rs`):
 //!
 //! | file | written | means |
 //! |---|---|---|
