@@ -120,7 +120,7 @@ impl Arguments {
                 if path.is_symlink() {
                     self.link(&std::fs::read_link(&path)?, &path);
                 } else if !hidden.contains(&path) {
-                    self.read_only(&path, &path);
+                    self.add(["--ro-bind-try"]).add([&path, &path]); // it may be gone by then
                 }
             }
         } else {

@@ -15,12 +15,18 @@ use super::answer::Answer;
 use super::clients::Clients;
 use super::watch::Watch;
 use crate::backend::process::descriptors::close_inherited;
+use crate::backend::process::plan::Plan;
 use crate::backend::process::record::{End, Exit, Process, Started};
 use crate::backend::process::rundir::RunDir;
 use crate::ports::{Clock, SystemClock};
 
 /// How long somebody who only looks may hold the lock.
 const A_LOOK: Duration = Duration::from_secs(10);
+
+/// How often a sandbox is tried to be made.
+const ATTEMPTS: u32 = 3;
+/// The time between two attempts.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
 /// The main function of a supervisor.
 pub(in crate::backend::process) fn supervisor_main(rundir: &Path) -> ExitCode {
@@ -51,19 +57,14 @@ fn supervise(run: &RunDir) -> io::Result<()> {
     let plan = run.load_plan()?;
     let boot_id = std::fs::read_to_string(&plan.boot_id_file)?.trim().to_owned();
     let signals = take_signals()?;
-    let clients = Clients::new(listen(run)?)?;
+    let clients = &mut Clients::new(listen(run)?)?;
     run.note_started(&Started { boot_id: boot_id.clone(), supervisor: Process::own()? })?; // from here on, never again
 
     let mut is_answered = false;
-    let exit = Watch::begin(run, &plan, clients, signals).map_or_else(
-        |error| never_begun(error.to_string()),
-        |watch| {
-            watch.see_to_the_end(|| {
-                is_answered = true;
-                Answer::Started.say()
-            })
-        },
-    );
+    let exit = carry_out(run, &plan, clients, &signals, || {
+        is_answered = true;
+        Answer::Started.say()
+    })?;
     let exit = Exit { boot_id, ..exit };
     note_exit(run, &exit)?;
     match exit.end {
@@ -71,6 +72,30 @@ fn supervise(run: &RunDir) -> io::Result<()> {
         End::NotStarted(why) => Answer::Failed(why).say(),
         End::Status(_) | End::OutOfMemory { .. } if is_answered => Ok(()),
         End::Status(_) | End::OutOfMemory { .. } => Answer::Started.say(),
+    }
+}
+
+/// The run, from the sandbox to its end.
+fn carry_out(
+    run: &RunDir,
+    plan: &Plan,
+    clients: &mut Clients,
+    signals: &SignalFd,
+    mut started: impl FnMut() -> io::Result<()>,
+) -> io::Result<Exit> {
+    let mut attempt = 1;
+    loop {
+        let watch = match Watch::begin(run, plan, clients, signals) {
+            Ok(watch) => watch,
+            Err(error) => return Ok(never_begun(error.to_string())),
+        };
+        let (exit, is_made) = watch.see_to_the_end(&mut started);
+        if is_made || attempt == ATTEMPTS || run.is_stopped()? {
+            return Ok(exit);
+        }
+        // The host's mounts or its configuration may have changed while bubblewrap looked at them. Nothing has run.
+        attempt += 1;
+        std::thread::sleep(BETWEEN_ATTEMPTS);
     }
 }
 

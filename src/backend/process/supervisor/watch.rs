@@ -59,8 +59,8 @@ enum Stage {
 pub(super) struct Watch<'a> {
     run: &'a RunDir,
     plan: &'a Plan,
-    clients: Clients,
-    signals: SignalFd,
+    clients: &'a mut Clients,
+    signals: &'a SignalFd,
     sandbox: Sandbox,
     group: Cgroup,
     name: String,
@@ -74,7 +74,12 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Makes the run's group and starts its sandbox.
-    pub(super) fn begin(run: &'a RunDir, plan: &'a Plan, clients: Clients, signals: SignalFd) -> io::Result<Self> {
+    pub(super) fn begin(
+        run: &'a RunDir,
+        plan: &'a Plan,
+        clients: &'a mut Clients,
+        signals: &'a SignalFd,
+    ) -> io::Result<Self> {
         let name = plan.run().ok_or(ErrorKind::InvalidData)?.name();
         let sandbox = Sandbox::start(plan)?;
         let group = Cgroup::create(&plan.hierarchy, &name, &plan.limits);
@@ -94,7 +99,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Stays until nothing of the sandbox is left and the logs are durable; `started` is called when the command runs.
-    pub(super) fn see_to_the_end(mut self, mut started: impl FnMut() -> io::Result<()>) -> Exit {
+    ///
+    /// The second value tells whether the sandbox was made: if not, and nobody stopped it, it may be tried again.
+    pub(super) fn see_to_the_end(mut self, mut started: impl FnMut() -> io::Result<()>) -> (Exit, bool) {
         let mut has_word = false;
         loop {
             if has_word {
@@ -110,7 +117,8 @@ impl<'a> Watch<'a> {
             has_word = self.wait();
         }
         self.hear_init(&mut started); // its last words
-        self.conclude()
+        let is_made = self.stage != Stage::Making;
+        (self.conclude(), is_made)
     }
 
     /// Waits for anything; whether init may have spoken.
@@ -215,6 +223,9 @@ impl<'a> Watch<'a> {
 
     fn keep_time(&mut self) {
         if self.is_killing || self.kill_at.is_some_and(|at| at <= Instant::now()) {
+            if self.stage == Stage::Making && !self.run.is_stopped().unwrap_or(false) {
+                self.stage = Stage::Failed { why: format!("the sandbox was not made within {} s", MAKING.as_secs()) };
+            }
             self.is_killing = true;
             self.sandbox.link.cut();
             // Bubblewrap, and whatever it left to us when it died: a child of its that has not come to
