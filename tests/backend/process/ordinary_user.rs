@@ -91,6 +91,7 @@ async fn without_a_group_limits_are_asked_for_and_said_to_be_advisory() {
     let spec = RunSpec { pids: 16, ..bed.spec(bomb) };
     live(&*bed.backend, &spec).await;
     let alive = stdout_of(&spec).lines().count();
-    assert!((3..=17).contains(&alive), "{alive} processes at once");
+    // The shell gives up at the first that cannot be made, and takes those along that have not spoken yet.
+    assert!((1..=17).contains(&alive), "{alive} processes at once");
     clean(&*bed.backend, &spec).await;
 }
