@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::backend::docker::{DockerBackend, Instance};
+use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config};
 use crate::http::{Api, BindError, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError};
@@ -44,6 +45,9 @@ pub enum AppError {
     /// The backend cannot be set up.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The process backend cannot be used on this host.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// Sources cannot be set up.
     #[error(transparent)]
     Sources(#[from] SetupError),
@@ -115,14 +119,17 @@ fn backend(config: &Config, instance: &str, tasks: TaskTracker) -> Result<Arc<dy
             let instance = Instance(instance.to_owned());
             Ok(Arc::new(DockerBackend::new(config.backend.docker.clone(), instance, tasks)?))
         }
-        BackendKind::Process => unimplemented!(),
+        BackendKind::Process => {
+            ProcessBackend::check_host(&config.backend.process)?;
+            Ok(Arc::new(ProcessBackend::new(&config.backend.process, &config.server.state_dir)?))
+        }
     }
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), AppError> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(|source| AppError::Directory { path: path.to_owned(), source })
+    let result = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    result.map_err(|source| AppError::Directory { path: path.to_owned(), source })
 }
 
 /// Makes the state directory and takes it for this process, until the lock is dropped.

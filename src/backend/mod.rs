@@ -1,5 +1,6 @@
-//! Where jobs run.
+//! Where jobs run: the adapters of [`crate::ports::Backend`].
 
 pub mod docker;
 #[cfg(feature = "test-support")]
 pub mod fake;
+pub mod process;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Words that the daemon gives to itself, as the first argument, are looked at here: before the command line, the
-    // configuration and any thread.
+    // The supervisors of jobs, their init and their last step are this program too: before any thread and runtime.
+    if let Some(code) = uwsd::backend::process::run_hidden_command(std::env::args_os()) {
+        return code;
+    }
     uwsd::cli::main(std::env::vars_os().collect())
 }

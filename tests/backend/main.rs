@@ -1,4 +1,5 @@
 //! One contract, every backend. See `suite.rs`.
 
 mod docker;
+mod process;
 mod suite;

@@ -1,0 +1,366 @@
+//! The backend itself, in the daemon.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::unistd::{getegid, geteuid, getgroups};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::cgroup::{self, Hierarchy};
+use super::host::{self, HostError};
+use super::plan::{Host, Plan};
+use super::record::Started;
+use super::rundir::{RunDir, Standing};
+use super::supervisor::Answer;
+use super::{control, entry, files};
+use crate::config;
+use crate::domain::JobId;
+use crate::ports::{
+    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, RunRef, RunSpec, RunState, User,
+};
+
+const KIND: &str = "process";
+/// The file that holds the boot id of the host.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Between two looks at a run that nobody supervises (yet).
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// How long beyond the grace a supervisor may take to see the end of its sandbox.
+const BEYOND_GRACE: Duration = Duration::from_secs(30);
+/// How long the rest of a sandbox may take to go whose supervisor is gone.
+const LAST_REST: Duration = Duration::from_secs(30);
+
+/// Runs jobs as local processes inside bubblewrap.
+///
+/// A run outlives the daemon: its supervisor is a process of its own, and its facts are in its directory.
+#[derive(Debug, Clone)]
+pub struct ProcessBackend {
+    runs: PathBuf,
+    program: PathBuf,
+    host: Host,
+}
+
+impl ProcessBackend {
+    /// The backend of the instance whose state is in `state_dir`.
+    ///
+    /// Looks at the host, and on version 2 of cgroups may move the daemon to a group of its own: to be called once, at
+    /// start, before there are other processes. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`HostError`] if this host cannot run jobs this way.
+    pub fn new(config: &config::Process, state_dir: &Path) -> Result<Self, HostError> {
+        let bwrap = locate(config)?;
+        host::check(&bwrap)?;
+        let program = std::env::current_exe().map_err(|e| HostError::NoProgram(e.to_string()))?;
+        let host = Host {
+            bwrap,
+            has_network: config.host_network,
+            boot_id_file: BOOT_ID.into(),
+            hierarchy: Hierarchy::find(),
+            user: User { uid: geteuid().as_raw(), gid: getegid().as_raw() },
+            groups: getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect(),
+        };
+        let runs = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()).join("runs");
+        Ok(Self { runs, program, host })
+    }
+
+    /// Looks whether this host can run jobs this way, without changing anything: what `uwsd check` and start-up ask.
+    ///
+    /// # Errors
+    /// [`HostError`], naming the configuration key and the remedy.
+    pub fn check_host(config: &config::Process) -> Result<(), HostError> {
+        host::check(&locate(config)?).map(drop)
+    }
+
+    /// The same backend whose helpers are another `uwsd` executable: for programs that are not `uwsd` themselves.
+    #[must_use]
+    pub fn with_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The same backend on a host whose boot id is in another file: to see what a restart of the host does.
+    #[must_use]
+    pub fn with_boot_id_file(mut self, file: PathBuf) -> Self {
+        self.host.boot_id_file = file;
+        self
+    }
+
+    fn dir(&self, run: &RunRef) -> RunDir {
+        RunDir::new(&self.runs, &run.name())
+    }
+
+    async fn standing(&self, run: &RunRef) -> Result<Standing, BackendError> {
+        let dir = self.dir(run);
+        blocking("looking where a run stands", move || dir.standing()).await
+    }
+
+    async fn boot_id(&self) -> Result<String, BackendError> {
+        let file = self.host.boot_id_file.clone();
+        let id = blocking("reading the boot id", move || std::fs::read_to_string(file)).await?;
+        Ok(id.trim().to_owned())
+    }
+
+    /// The end of a run whose supervisor is gone without a word, once its sandbox is gone too.
+    async fn lost(&self, run: &RunRef, started: Started) -> Result<Ending, BackendError> {
+        let how = if started.boot_id == self.boot_id().await? {
+            self.see_it_gone(run).await?;
+            How::Vanished
+        } else {
+            How::HostRestarted
+        };
+        Ok(bare(how))
+    }
+
+    /// Waits until the sandbox's init is gone, which dies with its supervisor; helps if it must.
+    async fn see_it_gone(&self, run: &RunRef) -> Result<(), BackendError> {
+        let dir = self.dir(run);
+        let Some(init) = blocking("reading what a lost run left", move || dir.init()).await? else {
+            return Ok(()); // it never came to the command
+        };
+        let patience = Instant::now() + LAST_REST;
+        while init.is_there() {
+            if Instant::now() > patience {
+                return Err(unreachable("ending a lost run", format!("its process {} does not end", init.pid)));
+            }
+            init.kill();
+            sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    }
+
+    async fn kill_supervisor(&self, run: &RunRef) -> Result<(), BackendError> {
+        let dir = self.dir(run);
+        blocking("killing a supervisor", move || {
+            if let Some(started) = dir.started()? {
+                warn!("the supervisor of {} does not end its run and is killed", dir.path().display());
+                started.supervisor.kill();
+            }
+            Ok(())
+        })
+        .await?;
+        sleep(BETWEEN_LOOKS).await;
+        Ok(())
+    }
+
+    /// What follows from a supervisor that died before it answered.
+    async fn unanswered(&self, run: &RunRef) -> Result<(), BackendError> {
+        match self.standing(run).await? {
+            Standing::Supervised | Standing::Ended(_) | Standing::Lost(_) => Ok(()), // `wait` tells
+            Standing::Absent => Err(refused("starting the run", "there is no such run; it has to be created first")),
+            Standing::Stopped => Err(refused("starting the run", "it was stopped")),
+            Standing::Created => Err(refused("starting the run", "its supervisor could not be started")),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for ProcessBackend {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn probe(&self) -> Result<EngineFacts, BackendError> {
+        let bwrap = self.host.bwrap.clone();
+        let version = blocking("looking for bubblewrap", move || Ok(host::check(&bwrap)))
+            .await?
+            .map_err(|error| unreachable("making a sandbox", error.to_string()))?;
+        Ok(EngineFacts {
+            description: format!("bubblewrap {version}, {}", self.host.hierarchy.describe()),
+            boot_id: Some(self.boot_id().await?),
+            engine_start: None,
+        })
+    }
+
+    async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError> {
+        let runs = self.runs.clone();
+        blocking("looking for runs", move || find_runs(&runs)).await
+    }
+
+    async fn fetch_image(&self, _spec: &RunSpec) -> Result<ImageFacts, BackendError> {
+        Ok(ImageFacts { digest: None })
+    }
+
+    async fn hand_over(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        let doing = "giving the job its directories";
+        self.host.check_user(spec.user).map_err(|why| refused(doing, why))?;
+        if self.host.user.uid != 0 {
+            return Ok(()); // they are its own already
+        }
+        let (dirs, user) = (spec.dirs.clone(), spec.user);
+        blocking(doing, move || files::give(&dirs, user)).await
+    }
+
+    async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        let plan = Plan::new(spec, &self.host).map_err(|why| refused("creating the run", why))?;
+        let dir = self.dir(&spec.run);
+        blocking("creating the run", move || dir.create(&plan)).await
+    }
+
+    async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        let doing = "starting the run";
+        let launch = Command::new(&self.program)
+            .arg(entry::LAUNCH)
+            .arg(self.dir(&spec.run).path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .await;
+        let said = launch.map_err(|source| failed(doing, source))?.stdout;
+        match Answer::parse(&String::from_utf8_lossy(&said)) {
+            Some(Answer::Started | Answer::Already) => Ok(()),
+            Some(Answer::Stopped) => Err(refused(doing, "it was stopped")),
+            Some(Answer::Failed(why)) => Err(refused(doing, why)),
+            None => self.unanswered(&spec.run).await,
+        }
+    }
+
+    async fn wait(&self, run: &RunRef, _dirs: &JobDirs) -> Result<Ending, BackendError> {
+        let dir = self.dir(run);
+        loop {
+            match self.standing(run).await? {
+                Standing::Absent => return Ok(bare(How::Vanished)),
+                Standing::Stopped => {
+                    return Ok(bare(How::NotStarted("it was stopped before its command started".to_owned())));
+                }
+                Standing::Ended(exit) => {
+                    if let Some(why) = &exit.log_failure {
+                        warn!("the logs of {} are not complete: {why}", run.name());
+                    }
+                    return Ok(exit.ending(&self.boot_id().await?));
+                }
+                Standing::Lost(started) => return self.lost(run, started).await,
+                Standing::Created => {}
+                Standing::Supervised => {
+                    let attended = control::attend(&dir, None).await;
+                    if attended.map_err(|source| failed("waiting for the run", source))? {
+                        continue; // its supervisor has ended
+                    }
+                }
+            }
+            sleep(BETWEEN_LOOKS).await; // not started, or its supervisor does not listen yet
+        }
+    }
+
+    async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
+        let doing = "stopping the run";
+        let dir = self.dir(run);
+        let noted = dir.clone();
+        // Before the look: a supervisor that begins after the look sees the note.
+        blocking(doing, move || match noted.note_stopped() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        })
+        .await?;
+        let patience = Instant::now() + grace + BEYOND_GRACE;
+        loop {
+            match self.standing(run).await? {
+                Standing::Absent | Standing::Created | Standing::Stopped | Standing::Ended(_) => return Ok(()),
+                Standing::Lost(started) => return self.lost(run, started).await.map(drop),
+                Standing::Supervised => {}
+            }
+            let left = patience.saturating_duration_since(Instant::now());
+            match timeout(left, control::attend(&dir, Some(grace))).await {
+                Ok(attended) => {
+                    if !attended.map_err(|source| failed(doing, source))? {
+                        sleep(BETWEEN_LOOKS).await; // it does not listen yet
+                    }
+                }
+                // It hangs: without it the sandbox dies, and the run is lost.
+                Err(_) => self.kill_supervisor(run).await?,
+            }
+        }
+    }
+
+    async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        if self.host.user.uid == 0 {
+            return Ok(()); // root reads everything
+        }
+        let output = spec.dirs.output();
+        blocking("making the output readable", move || files::open_up(&output)).await
+    }
+
+    async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.stop(run, Duration::ZERO).await?;
+        let (dir, hierarchy, name) = (self.dir(run), self.host.hierarchy.clone(), run.name());
+        blocking("removing the run", move || {
+            cgroup::remove(&hierarchy, &name);
+            dir.remove()
+        })
+        .await
+    }
+
+    async fn remove_files(&self, job: JobId, dirs: &JobDirs, _image: Option<&str>) -> Result<(), BackendError> {
+        let doing = "removing the job's files";
+        let root = dirs.root.clone();
+        if root.file_name().is_none_or(|name| *name != *job.to_string()) {
+            return Err(refused(doing, format!("{} is not the directory of job {job}", root.display())));
+        }
+        blocking(doing, move || Ok(files::remove(&root))).await?.map_err(|e| refused(doing, e.to_string()))
+    }
+}
+
+fn locate(config: &config::Process) -> Result<PathBuf, HostError> {
+    host::find_program(&config.bwrap, std::env::var_os("PATH").as_deref())
+        .ok_or_else(|| HostError::Missing(config.bwrap.clone()))
+}
+
+fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
+    let listing = match std::fs::read_dir(runs) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing?,
+    };
+    let mut found = Vec::new();
+    for entry in listing {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue; // being made or removed
+        }
+        let dir = RunDir::at(&entry.path());
+        let Some(run) = dir.load_plan().ok().and_then(|plan| plan.run()) else {
+            warn!("{} is no run's directory", entry.path().display());
+            continue;
+        };
+        let state = match dir.standing()? {
+            Standing::Absent => continue, // removed meanwhile
+            Standing::Created => RunState::Created,
+            Standing::Supervised => RunState::Running,
+            Standing::Stopped | Standing::Ended(_) | Standing::Lost(_) => RunState::Ended,
+        };
+        found.push(FoundRun { run, state });
+    }
+    Ok(found)
+}
+
+/// An end of which nothing more is known.
+fn bare(how: How) -> Ending {
+    Ending { how, started_at: None, ended_at: None, peak_memory: None, is_advisory: false }
+}
+
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BackendError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|source| failed(doing, source)),
+        Err(stopped) => Err(unreachable(doing, stopped.to_string())),
+    }
+}
+
+fn failed(doing: &'static str, source: io::Error) -> BackendError {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => BackendError::DiskFull { doing, why: source.to_string() },
+        _ => BackendError::Io { doing, source },
+    }
+}
+
+fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {
+    BackendError::Refused { backend: KIND, doing, why: why.into() }
+}
+
+fn unreachable(doing: &'static str, why: String) -> BackendError {
+    BackendError::Unreachable { backend: KIND, doing, why }
+}
