@@ -13,7 +13,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("backend", &["backend", "domain", "ports", "config", "crash"]),
     ("sources", &["sources", "domain", "ports", "config"]),
     ("http", &["http", "domain", "ports", "config", "supervisor"]),
-    ("client", &["client"]),
+    ("client", &["client", "domain"]),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

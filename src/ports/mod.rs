@@ -2,13 +2,15 @@
 
 mod backend;
 mod clock;
+mod run;
 mod source;
 mod store;
 
-pub use backend::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull,
-    RunRef, RunSpec, RunState, Secret, User,
-};
+pub use backend::{Backend, BackendError};
 pub use clock::{Clock, SystemClock};
+pub use run::{
+    Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull, RunRef, RunSpec,
+    RunState, Secret, User,
+};
 pub use source::{Checkout, SourceError, Sources};
 pub use store::{Change, Changed, End, Event, Launch, QueuedJob, Store, StoreError, Totals};

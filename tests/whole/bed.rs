@@ -62,7 +62,7 @@ impl Bed {
         std::fs::create_dir(&count).expect("made");
         let (docker, image) = engine.clone();
         let config = format!(
-            "[backend.docker]\nhost = {docker:?}\n\n[sources]\ngit_protocols = [\"git\"]\n\n\
+            "[backend.docker]\nhost = {docker:?}\n\n[sources]\ngit_protocols = [\"git\", \"http\"]\n\n\
              [queue]\nmax_running = 4\ncpus = 8\n\n\
              [service.ocps]\nimage = {image:?}\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"256MiB\"\n\
              kill_grace = \"2s\"\nmounts = [{{ source = '{}', target = \"/count\", read_only = false }}]\n{extra}\n",

@@ -110,7 +110,7 @@ async fn a_mistyped_ref_never_runs_the_wrong_code() {
     for (url, commit_ref, word) in [
         (git.url(), "mian", "mian"),
         (git.url().replace("job.git", "jbo.git"), "main", "checked out"),
-        ("git://user:s3cret@127.0.0.1:1/x.git".to_owned(), "main", "checked out"),
+        ("http://user:s3cret@127.0.0.1:1/x.git".to_owned(), "main", "checked out"),
     ] {
         let id = bed.put(&execute(&url, commit_ref)).await.json()["jobId"].as_str().expect("an id").to_owned();
         let job = bed.ends(&id).await;
