@@ -108,5 +108,10 @@ answer=$(
         engine POST "/images/create?fromSrc=-&repo=${image%:*}&tag=${image##*:}&changes=CMD%20%5B%22%2Fbin%2Fbash%22%5D" \
             -H 'Content-Type: application/x-tar' -T -
 ) || die "the engine refused the image: $answer"
+if ! engine GET "/images/$image/json" >/dev/null 2>&1; then
+    # Podman 4 imports without the name: give it afterwards.
+    id=$(grep -oE 'sha256:[0-9a-f]{64}' <<<"$answer" | tail -n 1) || true
+    [ -z "$id" ] || engine POST "/images/${id#sha256:}/tag?repo=${image%:*}&tag=${image##*:}" >/dev/null || true
+fi
 engine GET "/images/$image/json" >/dev/null || die "the engine did not make the image: $answer"
 printf '%s (%s)\n' "$image" "$(du -sh "$root" | cut -f1)"

@@ -56,6 +56,17 @@ pub enum AppError {
     Lifecycle(#[from] LifecycleError),
 }
 
+impl AppError {
+    /// Whether another configuration or an installed program would cure it.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        match self {
+            Self::Host(_) | Self::Sources(_) | Self::Backend(_) | Self::Directory { .. } => true,
+            Self::Running(_) | Self::Bind(_) | Self::Open(_) | Self::Store(_) | Self::Lifecycle(_) => false,
+        }
+    }
+}
+
 /// Runs the daemon until it is stopped. Jobs that run are left alone: the next start goes on with them.
 ///
 /// # Errors

@@ -130,8 +130,9 @@ impl Serve {
                 ExitCode::SUCCESS
             }
             Err(e) => {
-                error!("{e:#}");
-                ExitCode::FAILURE
+                let code = e.exit_code();
+                error!("{:#}", anyhow::Error::from(e));
+                code
             }
         }
     }
@@ -141,7 +142,7 @@ fn load_or_say(request: &LoadRequest) -> Option<Loaded> {
     load(request).inspect_err(|errors| eprintln!("{errors}")).ok()
 }
 
-fn serve(config: Config) -> Result<(), anyhow::Error> {
+fn serve(config: Config) -> Result<(), ServeError> {
     if let Err(e) = raise_open_file_limit() {
         warn!("the limit of open files cannot be raised: {e}");
     }
@@ -153,11 +154,30 @@ fn serve(config: Config) -> Result<(), anyhow::Error> {
         .max_blocking_threads(64)
         .thread_name("uwsd-worker")
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(ServeError::Runtime)?;
     let end = runtime.block_on(app::run(config, lifecycle));
     // What was left behind on blocking threads must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    Ok(end?)
+    end.map_err(ServeError::App)
+}
+
+/// Why the daemon did not run or did not end well.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    App(#[from] app::AppError),
+}
+
+impl ServeError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::App(error) if error.is_configuration() => ExitCode::from(EXIT_CONFIG),
+            Self::App(_) | Self::Runtime(_) => ExitCode::FAILURE,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ pub trait Backend: Send + Sync {
     /// Waits for the run's end and for the last byte of its logs in the files of `dirs`.
     ///
     /// Works for a run that another process of this daemon started: the logs are then completed from what the backend
-    /// kept. A run that is gone ends as [`How::Vanished`]. While the backend cannot be reached it keeps trying.
+    /// kept. A run that is gone ends as [`How::Vanished`](super::How::Vanished). While the backend cannot be reached it keeps trying.
     ///
     /// Kubernetes: follows the watch to the terminated container status, then reads the log to its end.
     ///

@@ -34,11 +34,11 @@ pub enum Denied {
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
     /// The job asks for something that it cannot have: which field, and a sentence.
-    #[error("{field}: {why}")]
+    #[error("{why}")]
     Unacceptable {
         /// The field, in the words of the JSON API.
         field: &'static str,
-        /// What is wrong and what would do.
+        /// A sentence that names the field, what is wrong and what would do.
         why: String,
     },
     /// The job has ended: nothing can be changed any more.
@@ -144,7 +144,7 @@ impl Handle {
         let Submission { service: name, run_id, work } = submission;
         let Some(service) = self.shared.services.get(&name) else { return Err(Denied::NoSuchService(name)) };
         if work.replicas == 0 || work.replicas > service.max_replicas {
-            let why = format!("is {}; give 1 to {}", work.replicas, service.max_replicas);
+            let why = format!("replicas is {}; give 1 to {}", work.replicas, service.max_replicas);
             return Err(Denied::Unacceptable { field: "replicas", why });
         }
         let reservation = Reservation {
@@ -154,13 +154,16 @@ impl Handle {
         let queue = &self.shared.queue;
         if reservation.cpus > queue.cpus || reservation.memory > queue.memory {
             let why = format!(
-                "{} replicas would reserve {} CPUs and {} bytes of memory; this host gives out {} and {}",
+                "replicas: {} of them would reserve {} CPUs and {} bytes of memory; this host gives out {} and {}",
                 work.replicas, reservation.cpus, reservation.memory, queue.cpus, queue.memory
             );
             return Err(Denied::Unacceptable { field: "replicas", why });
         }
         if let Some(source) = work.source.as_ref().filter(|source| !source.url.is_empty()) {
-            self.shared.sources.check(source).map_err(|why| Denied::Unacceptable { field: "url", why })?;
+            self.shared.sources.check(source).map_err(|why| {
+                let why = if why.contains("commit_ref") { why } else { format!("url: {why}") };
+                Denied::Unacceptable { field: "url", why }
+            })?;
         }
         Ok(NewJob {
             id: JobId::new(now),
