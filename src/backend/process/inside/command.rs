@@ -11,7 +11,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::take_standard_input;
+use super::{dispositions, take_standard_input};
 use crate::backend::process::plan::{Command, Limits};
 
 /// How much sooner than the rest of the host a job is chosen when the host itself runs out of memory (0 to 1000).
@@ -45,6 +45,7 @@ fn become_command(init: &mut impl Read) -> Result<Infallible, String> {
     }
     drop_privileges().map_err(step("give up privileges"))?;
     std::env::set_current_dir(&command.cwd).map_err(|e| format!("no working directory {}: {e}", command.cwd))?;
+    dispositions::reset().map_err(step("reset signals"))?;
     SigSet::empty().thread_set_mask().map_err(io::Error::from).map_err(step("unblock signals"))?;
 
     let (program, args) = command.argv.split_first().ok_or("the command is empty")?;

@@ -4,6 +4,7 @@
 //! output and error are the run's, from the beginning.
 
 mod command;
+mod dispositions;
 mod init;
 mod messages;
 
