@@ -12,9 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::domain::JobId;
+use crate::domain::{JobId, Timestamp};
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, RunRef, RunSpec, RunState,
+    Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, RunRef, RunSpec, RunState,
+    SystemClock,
 };
 
 /// One run of the fake engine.
@@ -22,6 +23,8 @@ struct Run {
     script: String,
     state: watch::Sender<State>,
     starts: u32,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,14 @@ impl FakeEngine {
                 }
                 ran
             });
+        }
+    }
+
+    /// Every run that is running ends by itself, now, with this exit code.
+    pub fn end_by_itself(&self, code: i32) {
+        for run in self.runs().values_mut().filter(|run| *run.state.borrow() == State::Running) {
+            run.ended_at = Some(SystemClock.now());
+            run.state.send_replace(State::Ended(How::Exited(code)));
         }
     }
 
@@ -175,7 +186,8 @@ impl Backend for FakeBackend {
     async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
         self.engine.answer("creating a run")?;
         let script = spec.argv.last().cloned().unwrap_or_default();
-        let new = || Run { script, state: watch::channel(State::Created).0, starts: 0 };
+        let state = watch::channel(State::Created).0;
+        let new = || Run { script, state, starts: 0, started_at: None, ended_at: None };
         self.engine.runs().entry(spec.run).or_insert_with(new);
         Ok(())
     }
@@ -191,8 +203,10 @@ impl Backend for FakeBackend {
             return Ok(());
         }
         run.starts += 1;
+        run.started_at = Some(SystemClock.now());
         let end = play(&run.script, &spec.dirs, &spec.run)
             .map_err(|source| BackendError::Io { doing: "playing a script", source })?;
+        run.ended_at = end.as_ref().map(|_| SystemClock.now());
         run.state.send_replace(end.map_or(State::Running, State::Ended));
         Ok(())
     }
@@ -205,7 +219,9 @@ impl Backend for FakeBackend {
                 Ok(_) | Err(_) => How::Vanished,
             },
         };
-        Ok(Ending { how, started_at: None, ended_at: None, peak_memory: Some(1 << 20), is_advisory: false })
+        let (started_at, ended_at) =
+            self.engine.runs().get(run).map_or((None, None), |run| (run.started_at, run.ended_at));
+        Ok(Ending { how, started_at, ended_at, peak_memory: Some(1 << 20), is_advisory: false })
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {

@@ -82,6 +82,8 @@ pub struct Facts {
     pub boot_id: Option<String>,
     /// When the engine had started, as the engine tells, when the run was launched.
     pub engine_start: Option<String>,
+    /// How long the host had been up when the run was launched: its limit goes on from there after a restart.
+    pub launched_since_boot: Option<Duration>,
     /// Whether some limit of the run could only be asked for and not enforced (`limits: advisory`).
     pub is_advisory: bool,
 }

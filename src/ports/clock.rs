@@ -1,13 +1,16 @@
 //! The wall clock.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
 
-/// Where wall-clock time comes from. Limits are kept on tokio's monotonic clock, not on this one.
+/// Where time comes from. Limits are kept on monotonic clocks: tokio's, and over a restart the host's uptime.
 pub trait Clock: Send + Sync {
     /// The instant it is.
     fn now(&self) -> Timestamp;
+
+    /// How long the host has been up, sleep included: a clock that nobody sets, the same for every process of one boot.
+    fn since_boot(&self) -> Duration;
 }
 
 /// The host's clock.
@@ -19,5 +22,9 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         let elapsed = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn since_boot(&self) -> Duration {
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
     }
 }

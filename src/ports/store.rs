@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Deletion, Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, Timestamp,
+    Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, Timestamp,
 };
 
 /// What a driver writes when a job begins to execute.
@@ -80,6 +80,17 @@ pub struct QueuedJob {
     pub id: JobId,
     /// What it would take from the budget.
     pub reservation: Reservation,
+}
+
+/// A job that was deleted and whose files are still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedJob {
+    /// The order of acceptance.
+    pub seq: i64,
+    /// The job.
+    pub id: JobId,
+    /// The image that ran it, if it came that far.
+    pub image: Option<String>,
 }
 
 /// How many jobs there are.
@@ -160,7 +171,7 @@ pub trait Store: Send + Sync {
     /// Every job that is EXECUTING or SUSPENDED, oldest first.
     async fn executing(&self) -> Result<Vec<Job>, StoreError>;
 
-    /// Every waiting job whose abort was asked for: left over from a crash between the wish and the deed.
+    /// Every job that has not ended and whose abort was asked for: a crash may have come between the wish and the deed.
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError>;
 
     /// Notes what became known about a run before its job executes.
@@ -173,16 +184,16 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError>;
 
-    /// At most `limit` final, deleted jobs: their files are to be removed, then they may be forgotten once
-    /// [`Deletion::visible_until`] has passed.
-    async fn deleted(&self, limit: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError>;
+    /// At most `limit` final, deleted jobs with a greater sequence number than `after` whose files are to be removed,
+    /// oldest first.
+    async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError>;
 
     /// Notes that the files of a deleted job are gone.
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError>;
 
-    /// Forgets the deleted jobs whose files are gone and whose visibility ended before `now`; returns how many, and
-    /// when the next one is due.
-    async fn forget(&self, now: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError>;
+    /// Forgets at most `limit` deleted jobs whose files are gone and whose visibility ended before `now`; returns how
+    /// many, and when the next one is due.
+    async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError>;
 
     /// How many jobs there are.
     async fn totals(&self) -> Result<Totals, StoreError>;

@@ -155,12 +155,23 @@ pub(super) fn note_facts(connection: &Connection, id: JobId, facts: &Facts) -> R
 
 fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO run (job, host, image, image_digest, commit_hash, boot_id, engine_start, \
-               is_advisory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let Facts { host, image, image_digest, commit, boot_id, engine_start, is_advisory } = facts;
+               launched_ms, is_advisory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let Facts { host, image, image_digest, commit, boot_id, engine_start, launched_since_boot, is_advisory } = facts;
+    let launched = launched_since_boot.map(millis);
     connection
         .prepare_cached(sql)
         .and_then(|mut insert| {
-            insert.execute(params![seq, host, image, image_digest, commit, boot_id, engine_start, is_advisory])
+            insert.execute(params![
+                seq,
+                host,
+                image,
+                image_digest,
+                commit,
+                boot_id,
+                engine_start,
+                launched,
+                is_advisory
+            ])
         })
         .map(drop)
         .doing("writing what is known about a run")

@@ -76,7 +76,8 @@ pub(super) fn executing(connection: &Connection) -> Result<Vec<Job>, StoreError>
 
 pub(super) fn abort_requested(connection: &Connection) -> Result<Vec<JobId>, StoreError> {
     let doing = "reading what is to be aborted";
-    let sql = "SELECT id FROM job WHERE phase IN ('PENDING', 'QUEUED', 'HELD') AND abort_requested = 1 ORDER BY seq";
+    let sql = "SELECT id FROM job WHERE phase IN ('PENDING', 'QUEUED', 'HELD', 'EXECUTING', 'SUSPENDED') \
+               AND abort_requested = 1 ORDER BY seq";
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
     let ids = statement.query_map([], |row| Ok(JobId::from_bytes(row.get(0)?)));
     ids.and_then(Iterator::collect).doing(doing)

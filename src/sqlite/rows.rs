@@ -16,7 +16,7 @@ pub(super) const JOB_COLUMNS: &str = "\
     j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
     j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, \
-    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.is_advisory";
+    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory";
 
 /// Where they come from.
 pub(super) const JOB_TABLES: &str = "job j JOIN work w ON w.job = j.seq LEFT JOIN run r ON r.job = j.seq";
@@ -103,6 +103,7 @@ fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
         commit: row.get("commit_hash")?,
         boot_id: row.get("boot_id")?,
         engine_start: row.get("engine_start")?,
+        launched_since_boot: row.get::<_, Option<i64>>("launched_ms")?.map(duration),
         is_advisory: row.get::<_, Option<bool>>("is_advisory")?.unwrap_or(false),
     })
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
-use crate::domain::{Deletion, Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use crate::ports::{Change, Changed, Event, QueuedJob, Store, StoreError, Totals};
+use crate::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
+use crate::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
 
 use super::error::OpenError;
 use super::readers::Readers;
@@ -96,16 +96,16 @@ impl Store for SqliteStore {
         self.readers.read(move |c| retention::due_for_destruction(c, now, limit)).await
     }
 
-    async fn deleted(&self, limit: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError> {
-        self.readers.read(move |c| retention::deleted(c, limit)).await
+    async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
+        self.readers.read(move |c| retention::deleted(c, after, limit)).await
     }
 
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError> {
         self.writer.write("noting that a job's files are gone", move |c| retention::files_removed(c, id)).await
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError> {
-        self.writer.write("forgetting deleted jobs", move |c| retention::forget(c, now)).await
+    async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError> {
+        self.writer.write("forgetting deleted jobs", move |c| retention::forget(c, now, limit)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -23,6 +23,7 @@ type Write = Box<dyn FnOnce(Result<&Connection, Arc<rusqlite::Error>>) -> Ran + 
 /// What a write came to, before the commit.
 struct Ran {
     keep: bool,
+    is_full: bool,
     answer: Answer,
 }
 
@@ -55,6 +56,7 @@ impl Writer {
             };
             Ran {
                 keep: result.is_ok(),
+                is_full: matches!(result, Err(StoreError::Full { .. })),
                 answer: Box::new(move |commit| {
                     let told = match (result, commit) {
                         (Err(error), _) => Err(error),
@@ -103,36 +105,38 @@ fn run(connection: &Connection, mut waiting: mpsc::Receiver<Write>) {
             refuse(first, source);
             continue;
         }
-        let mut next = Some(first);
+        let (mut next, mut is_full) = (Some(first), false);
         while let Some(write) = next.take() {
-            answers.push(run_one(connection, write));
+            let (answer, has_filled) = run_one(connection, write);
+            answers.push(answer);
+            is_full |= has_filled;
             if answers.len() < BATCH && !connection.is_autocommit() {
                 next = waiting.try_recv().ok();
             }
         }
-        let commit = finish(connection);
+        let commit = finish(connection, is_full);
         for answer in answers {
             answer(commit.clone());
         }
     }
 }
 
-/// Runs one write so that its error undoes it alone.
-fn run_one(connection: &Connection, write: Write) -> Answer {
+/// Runs one write so that its error undoes it alone; the second value says whether it found the disk full.
+fn run_one(connection: &Connection, write: Write) -> (Answer, bool) {
     if let Err(source) = execute(connection, "SAVEPOINT one") {
-        return write(Err(Arc::new(source))).answer;
+        return (write(Err(Arc::new(source))).answer, false);
     }
-    let Ran { keep, answer } = write(Ok(connection));
+    let Ran { keep, is_full, answer } = write(Ok(connection));
     let closed = if keep {
         execute(connection, "RELEASE one")
     } else {
         execute(connection, "ROLLBACK TO one").and_then(|()| execute(connection, "RELEASE one"))
     };
     match closed {
-        Ok(()) => answer,
+        Ok(()) => (answer, is_full),
         Err(source) => {
             let source = Arc::new(source);
-            Box::new(move |_| answer(Err(source)))
+            (Box::new(move |_| answer(Err(source))), is_full)
         }
     }
 }
@@ -142,11 +146,12 @@ fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
 }
 
 /// Commits the transaction; what cannot be committed is rolled back.
-fn finish(connection: &Connection) -> Commit {
+fn finish(connection: &Connection, is_full: bool) -> Commit {
     if connection.is_autocommit() {
-        // SQLite rolled the transaction back by itself, as it does when the disk is full.
+        // SQLite rolled the transaction back by itself, as it may when the disk is full or fails.
+        let code = if is_full { rusqlite::ffi::SQLITE_FULL } else { rusqlite::ffi::SQLITE_ABORT };
         return Err(Arc::new(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+            rusqlite::ffi::Error::new(code),
             Some("the transaction was rolled back".to_owned()),
         )));
     }

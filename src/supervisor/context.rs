@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::domain::{Job, JobId};
@@ -96,6 +97,8 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         swept: Notify::new(),
         stages: Mutex::new(HashMap::new()),
         readiness,
+        is_reconciled: AtomicBool::new(false),
+        deeds: TaskTracker::new(),
     });
     let context = Arc::new(Context {
         shared: Arc::clone(&shared),

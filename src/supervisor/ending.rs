@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::domain::{Outcome, Reason, Timestamp};
+use crate::domain::{Outcome, Reason, SummaryKind, Timestamp};
 use crate::ports::{BackendError, Ending, How};
 
 use super::message::StopWhy;
@@ -35,6 +35,10 @@ pub(super) struct Verdict {
 /// The end of a job whose replicas came to `waited`; `memory` is the limit in bytes.
 pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> Verdict {
     let endings = || waited.iter().filter_map(|waited| waited.as_ref().ok());
+    // The limit may be noticed late, when the daemon was down or the engine silent: what had ended by itself before it
+    // keeps its own end.
+    let cause = cause
+        .filter(|cause| !matches!(cause, Cause::Limit(limit) if waited.iter().all(|one| ended_within(one, *limit))));
     let mut outcome = match cause {
         Some(Cause::Asked(StopWhy::Aborted)) => Outcome::new(Reason::Aborted, ""),
         Some(Cause::Asked(StopWhy::Expired)) => {
@@ -70,6 +74,14 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
     }
 }
 
+/// Whether a run is known to have ended by itself in less than `limit`.
+fn ended_within(waited: &Waited, limit: Duration) -> bool {
+    match waited {
+        Ok(Ending { started_at: Some(start), ended_at: Some(end), .. }) => end.since(*start) < limit,
+        Ok(_) | Err(_) => false,
+    }
+}
+
 /// Whether this end of a replica ends the job.
 pub(super) fn is_failure(waited: &Waited) -> bool {
     !matches!(waited, Ok(Ending { how: How::Exited(0), .. }))
@@ -92,7 +104,7 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
     let who = replica.map_or_else(|| "the command".to_owned(), |n| format!("the command of replica {n}"));
     let ending = match waited {
         Ok(ending) => ending,
-        Err(error) => return Outcome::new(Reason::EngineError, error.to_string()),
+        Err(error) => return refused(error),
     };
     let outcome = match &ending.how {
         How::Exited(0) => Outcome::new(Reason::Ok, ""),
@@ -122,6 +134,37 @@ fn bytes(size: u64) -> String {
         Some((name, unit)) => format!("{}.{} {name}", size / unit, size % unit * 10 / unit),
         None => format!("{size} bytes"),
     }
+}
+
+/// The end of a job that the backend could not prepare or start.
+pub(super) fn refused(error: &BackendError) -> Outcome {
+    let message = chain(error);
+    match error {
+        BackendError::Image { is_transient, .. } => {
+            let kind = if *is_transient { SummaryKind::Transient } else { SummaryKind::Fatal };
+            Outcome::new(Reason::PullFailed, message).of_kind(kind)
+        }
+        BackendError::PullTimedOut { .. } => Outcome::new(Reason::PullTimeout, message),
+        BackendError::DiskFull { .. } => Outcome::new(Reason::DiskFull, message),
+        BackendError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Outcome::new(Reason::DiskFull, message)
+        }
+        BackendError::Io { .. } | BackendError::Refused { .. } | BackendError::Unreachable { .. } => {
+            Outcome::new(Reason::EngineError, message)
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -187,6 +230,15 @@ mod tests {
             assert_eq!((outcome.reason, outcome.reason.phase()), (reason, Phase::Aborted));
             assert_eq!(outcome.exit_code, Some(0));
         }
+    }
+
+    #[test]
+    fn what_had_ended_before_its_limit_keeps_its_own_end() {
+        let late = Some(Cause::Limit(Duration::from_millis(2001)));
+        assert_eq!(verdict(late, &[Ok(ended(How::Exited(0)))], 1).outcome.reason, Reason::Ok);
+        assert_eq!(verdict(late, &[Ok(ended(How::Exited(3)))], 1).outcome.reason, Reason::Nonzero);
+        let unknown = Ending { ended_at: None, ..ended(How::Exited(0)) };
+        assert_eq!(verdict(late, &[Ok(unknown)], 1).outcome.reason, Reason::Timeout);
     }
 
     #[test]

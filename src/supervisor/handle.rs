@@ -1,11 +1,12 @@
 //! What the outside may ask of the supervisor: submit, abort, delete, look.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::config;
 use crate::domain::{Caller, Job, JobId, NewJob, Phase, Reservation, RunId, Stage, Timestamp, Work};
@@ -101,6 +102,10 @@ pub(super) struct Shared {
     pub(super) swept: Notify,
     pub(super) stages: Mutex<HashMap<JobId, Stage>>,
     pub(super) readiness: watch::Sender<Readiness>,
+    /// Set once stored jobs were held against the backend's runs: nothing starts before.
+    pub(super) is_reconciled: AtomicBool,
+    /// What was begun for a request is finished, also when its client has gone away.
+    pub(super) deeds: TaskTracker,
 }
 
 impl Shared {
@@ -133,11 +138,25 @@ impl Handle {
     pub async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Job, Denied> {
         let now = self.shared.clock.now();
         let job = self.accept(caller, submission, now)?;
-        let place = Place::reserve(&self.shared.waiting, self.shared.queue.max_queued)?;
-        let job = self.shared.store.submit(job).await?;
-        place.keep();
-        self.shared.wake.notify_one();
-        Ok(job)
+        let shared = Arc::clone(&self.shared);
+        self.finish(async move {
+            let place = Place::reserve(&shared.waiting, shared.queue.max_queued)?;
+            let job = shared.store.submit(job).await?;
+            place.keep();
+            shared.wake.notify_one();
+            Ok(job)
+        })
+        .await
+    }
+
+    /// Does `deed` to its end even if the caller stops waiting for it: a client that hangs up must leave nothing half
+    /// done.
+    async fn finish<T: Send + 'static>(
+        &self,
+        deed: impl Future<Output = Result<T, Denied>> + Send + 'static,
+    ) -> Result<T, Denied> {
+        // An error here is a panic of the deed, or the end of the runtime.
+        self.shared.deeds.spawn(deed).await.unwrap_or(Err(Denied::ShuttingDown))
     }
 
     fn accept(&self, caller: &Caller, submission: Submission, now: Timestamp) -> Result<NewJob, Denied> {
@@ -187,10 +206,15 @@ impl Handle {
     /// [`Denied::NoSuchJob`], also for a job of somebody else's; [`Denied::Store`].
     pub async fn delete(&self, caller: &Caller, id: JobId) -> Result<Deleted, Denied> {
         self.visible(caller, id).await?;
-        let now = self.shared.clock.now();
-        let job = self.shared.store.request_deletion(id, now).await?.ok_or(Denied::NoSuchJob(id))?;
-        let job = self.stop(job, StopWhy::Aborted).await?;
-        Ok(Deleted { job })
+        let this = self.clone();
+        self.finish(async move {
+            let now = this.shared.clock.now();
+            let job = this.shared.store.request_deletion(id, now).await?.ok_or(Denied::NoSuchJob(id))?;
+            crate::crash::point("wish");
+            let job = this.stop(job, StopWhy::Aborted).await?;
+            Ok(Deleted { job })
+        })
+        .await
     }
 
     /// Aborts a job: it is ABORTED once everything that it started is verified gone.
@@ -199,12 +223,16 @@ impl Handle {
     /// [`Denied::NoSuchJob`]; [`Denied::AlreadyFinal`] unless it was aborted already, which is success.
     pub async fn abort(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         self.visible(caller, id).await?;
-        let job = self.shared.store.request_abort(id).await?.ok_or(Denied::NoSuchJob(id))?;
-        match job.phase {
-            Phase::Aborted => Ok(job),
-            phase if phase.is_final() => Err(Denied::AlreadyFinal { id, phase }),
-            _ => self.stop(job, StopWhy::Aborted).await,
-        }
+        let this = self.clone();
+        self.finish(async move {
+            let job = this.shared.store.request_abort(id).await?.ok_or(Denied::NoSuchJob(id))?;
+            match job.phase {
+                Phase::Aborted => Ok(job),
+                phase if phase.is_final() => Err(Denied::AlreadyFinal { id, phase }),
+                _ => this.stop(job, StopWhy::Aborted).await,
+            }
+        })
+        .await
     }
 
     /// Hands the wish to the supervisor; a job that has no run yet has ended when this returns.
@@ -236,7 +264,13 @@ impl Handle {
     /// Whether jobs can run.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        self.shared.readiness.borrow().clone()
+        let readiness = self.shared.readiness.borrow().clone();
+        match readiness {
+            Readiness::Ready { backend } if !self.shared.is_reconciled.load(Ordering::Acquire) => {
+                Readiness::Starting(format!("holding stored jobs against the runs that {backend} still has"))
+            }
+            other => other,
+        }
     }
 }
 

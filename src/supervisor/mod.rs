@@ -23,6 +23,7 @@ mod prepare;
 mod queue_loop;
 mod recovery;
 mod retention;
+mod watching;
 
 pub use context::{Parts, Started, start};
 pub use handle::{Deleted, Denied, Handle, Readiness, Submission};

@@ -12,35 +12,33 @@ use crate::ports::{BackendError, RunSpec, SourceError};
 
 use super::backoff::Backoff;
 use super::context::{Context, runs};
+use super::ending::refused;
 use super::plan;
 
-/// A job whose runs are made and wait to be started.
-pub(super) struct Prepared {
-    /// One a replica.
-    pub(super) specs: Vec<RunSpec>,
-    /// What is known about them.
-    pub(super) facts: Facts,
-}
-
-/// Prepares `job`. Dropping the future stops what is under way; what it left is swept with the job.
+/// Makes the runs of `job`, one a replica, ready to be started; `facts` takes what becomes known, also when this fails.
+///
+/// Dropping the future stops what is under way; what it left is swept with the job.
 ///
 /// # Errors
 /// The end of the job, if it cannot run.
-pub(super) async fn prepare(context: &Context, job: &Job, service: &Service) -> Result<Prepared, Box<Outcome>> {
+pub(super) async fn prepare(
+    context: &Context,
+    job: &Job,
+    service: &Service,
+    facts: &mut Facts,
+) -> Result<Vec<RunSpec>, Box<Outcome>> {
     let stage = |stage| context.shared.set_stage(job.id, Some(stage));
     let dirs = context.dirs(job.id);
     let specs: Vec<RunSpec> = runs(job).map(|run| plan::run_spec(job, service, run, dirs.clone())).collect();
     let first = specs.first().expect("a job has at least one replica");
-    let mut facts = Facts {
-        host: Some(context.host.clone()),
-        image: Some(first.image.clone()),
-        boot_id: context.engine().and_then(|engine| engine.boot_id),
-        engine_start: context.engine().and_then(|engine| engine.engine_start),
-        ..Facts::default()
-    };
+    *facts = Facts { host: Some(context.host.clone()), image: Some(first.image.clone()), ..Facts::default() };
 
     stage(Stage::Preparing);
-    make_directories(context, first).await.map_err(|error| Box::new(refused(&error)))?;
+    // On which start of which engine this is, asked anew: what health knows may be some seconds old.
+    let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.probe()));
+    made.map_err(|error| Box::new(refused(&error)))?;
+    let engine = engine.map_err(|error| Box::new(refused(&error)))?;
+    (facts.boot_id, facts.engine_start) = (engine.boot_id, engine.engine_start);
 
     crate::crash::point("directories");
 
@@ -67,7 +65,7 @@ pub(super) async fn prepare(context: &Context, job: &Job, service: &Service) -> 
     };
     created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
     crate::crash::point("created");
-    Ok(Prepared { specs, facts })
+    Ok(specs)
 }
 
 /// Calls again while the backend cannot be reached: nothing is concluded from silence.
@@ -117,25 +115,6 @@ fn make(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
-/// The end of a job that the backend could not prepare or start.
-pub(super) fn refused(error: &BackendError) -> Outcome {
-    let message = chain(error);
-    match error {
-        BackendError::Image { is_transient, .. } => {
-            let kind = if *is_transient { SummaryKind::Transient } else { SummaryKind::Fatal };
-            Outcome::new(Reason::PullFailed, message).of_kind(kind)
-        }
-        BackendError::PullTimedOut { .. } => Outcome::new(Reason::PullTimeout, message),
-        BackendError::DiskFull { .. } => Outcome::new(Reason::DiskFull, message),
-        BackendError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            Outcome::new(Reason::DiskFull, message)
-        }
-        BackendError::Io { .. } | BackendError::Refused { .. } | BackendError::Unreachable { .. } => {
-            Outcome::new(Reason::EngineError, message)
-        }
-    }
-}
-
 fn not_cloned(source: &Source, error: &SourceError) -> Outcome {
     let what = if source.commit_ref.is_empty() { "the source" } else { &source.commit_ref };
     let message = format!("{what} could not be checked out: {error}");
@@ -145,16 +124,4 @@ fn not_cloned(source: &Source, error: &SourceError) -> Outcome {
         SourceError::TimedOut(_) => Outcome::new(Reason::CloneTimeout, message),
         SourceError::DiskFull(_) => Outcome::new(Reason::DiskFull, message),
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

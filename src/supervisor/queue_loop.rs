@@ -1,11 +1,14 @@
 //! The supervisor's own task: starts jobs, hears wishes, joins drivers.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::config::Service;
@@ -13,12 +16,18 @@ use crate::domain::{Job, JobId, Phase, Reservation};
 use crate::ports::{Change, Changed, End, QueuedJob, RunRef, StoreError};
 
 use super::admission::{self, Budget};
+use super::backoff::Backoff;
 use super::context::Context;
 use super::driver::{Driver, not_started};
+use super::ending::chain;
 use super::handle::Readiness;
 use super::message::{Message, StopWhy};
-use super::prepare::{chain, patiently};
-use super::recovery::{Left, reconcile};
+use super::recovery::{Found, Left, reconcile};
+
+/// How many wishes are met together, so that their writes share a commit.
+const WISHES: usize = 64;
+/// How soon the store is asked again after it failed.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A job with a driver.
 struct Running {
@@ -32,8 +41,12 @@ pub struct QueueLoop {
     wishes: mpsc::Receiver<Message>,
     running: HashMap<JobId, Running>,
     drivers: JoinSet<(JobId, Vec<RunRef>)>,
-    sweeps: JoinSet<()>,
+    sweeps: JoinSet<JobId>,
+    /// How many runs of a job are being removed: it must not be started meanwhile, its new runs have the same names.
+    swept: HashMap<JobId, u32>,
     is_reconciled: bool,
+    /// The store failed in what must be done: do it again soon.
+    is_behind: bool,
 }
 
 impl Context {
@@ -41,7 +54,8 @@ impl Context {
     pub(super) fn changed(&self, changed: &Changed) {
         let waits = |phase| matches!(phase, Phase::Pending | Phase::Queued | Phase::Held);
         if waits(changed.from) && !waits(changed.job.phase) {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            let one_less = |waiting: u64| Some(waiting.saturating_sub(1));
+            let _ = self.shared.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less); // always Some
         }
         let reason = changed.job.outcome.as_ref().map(|outcome| outcome.reason.as_str());
         info!(
@@ -50,6 +64,32 @@ impl Context {
         );
         if changed.job.deletion.is_some() {
             self.shared.swept.notify_one();
+        }
+    }
+
+    /// Ends a job that has no run. `Ok(None)`: it is not there, has ended, or has a run whose driver does it.
+    async fn end_waiting(&self, id: JobId, why: StopWhy) -> Result<Option<Job>, StoreError> {
+        let Some(job) = self.shared.store.job(id).await? else { return Ok(None) };
+        // Of a job that executes the driver comes with recovery, which reads the stored wish.
+        if job.phase.is_final() || matches!(job.phase, Phase::Executing | Phase::Suspended) {
+            return Ok(None);
+        }
+        let now = self.shared.clock.now();
+        let end = End {
+            outcome: not_started(StopWhy::stored(&job).unwrap_or(why)),
+            started_at: None,
+            ended_at: now,
+            results: Vec::new(),
+            facts: None,
+            visible_for: self.visible_for,
+        };
+        match self.shared.store.change(id, Change::End(Box::new(end)), now).await {
+            Ok(changed) => {
+                self.changed(&changed);
+                Ok(Some(changed.job))
+            }
+            Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -62,13 +102,14 @@ impl QueueLoop {
             running: HashMap::new(),
             drivers: JoinSet::new(),
             sweeps: JoinSet::new(),
+            swept: HashMap::new(),
             is_reconciled: false,
+            is_behind: true,
         }
     }
 
     /// Runs until dropped. Dropping it drops the drivers and leaves every run alone: the next start goes on with them.
     pub async fn run(mut self) {
-        self.abort_left_over().await;
         let context = Arc::clone(&self.context);
         let mut readiness = context.shared.readiness.subscribe();
         let recovered = async {
@@ -78,42 +119,66 @@ impl QueueLoop {
         };
         tokio::pin!(recovered);
         let mut changes = context.shared.readiness.subscribe();
+        let mut wishes = Vec::with_capacity(WISHES);
         loop {
-            if self.is_reconciled {
-                self.start_admitted().await;
+            if self.is_behind {
+                self.is_behind = self.meet_stored_wishes().await.is_err();
+            }
+            if self.is_reconciled && self.start_admitted().await.is_err() {
+                self.is_behind = true;
             }
             tokio::select! {
-                // Every branch is safe to cancel: channels, a join, a notification, a pinned future.
-                left = &mut recovered, if !self.is_reconciled => self.adopt(left).await,
-                Some(wish) = self.wishes.recv() => self.hear(wish).await,
+                // Every branch is safe to cancel: channels, a join, a notification, a timer, a pinned future.
+                found = &mut recovered, if !self.is_reconciled => self.adopt(found).await,
+                _ = self.wishes.recv_many(&mut wishes, WISHES) => self.hear(&mut wishes).await,
                 Some(ended) = self.drivers.join_next() => self.ended(ended),
-                Some(swept) = self.sweeps.join_next() => report(swept),
+                Some(swept) = self.sweeps.join_next() => self.swept(swept),
                 () = context.shared.wake.notified() => {}
                 Ok(()) = changes.changed() => {}
+                () = tokio::time::sleep(AGAIN), if self.is_behind => {}
             }
         }
     }
 
-    /// Meets the wishes that a crash left between their note and the deed.
-    async fn abort_left_over(&mut self) {
-        match self.context.shared.store.abort_requested().await {
-            Ok(jobs) => {
-                for id in jobs {
-                    self.end_waiting(id, StopWhy::Aborted).await;
+    /// Meets the wishes that are stored and were not met: a crash or a failure of the store came between.
+    async fn meet_stored_wishes(&self) -> Result<(), StoreError> {
+        let result = async {
+            for id in self.context.shared.store.abort_requested().await? {
+                match self.running.get(&id) {
+                    Some(running) => wish(running, StopWhy::Aborted),
+                    None => drop(self.context.end_waiting(id, StopWhy::Aborted).await?),
                 }
             }
-            Err(error) => error!("jobs to be aborted cannot be read: {}", chain(&error)),
-        }
+            Ok(())
+        };
+        result.await.inspect_err(|error| error!("jobs cannot be aborted yet: {}", chain(error)))
     }
 
-    async fn adopt(&mut self, left: Vec<Left>) {
+    async fn adopt(&mut self, found: Found) {
         self.is_reconciled = true;
-        for Left { job, adoption } in left {
+        self.context.shared.is_reconciled.store(true, Ordering::Release);
+        for run in found.to_sweep {
+            self.sweep(run);
+        }
+        for Left { job, adoption } in found.left {
             // Read again: a wish may have been stored since, when there was no driver to hear it.
-            let job = self.context.shared.store.job(job.id).await.ok().flatten().unwrap_or(job);
+            let Some(now) = self.read(job.id).await else { continue };
+            let job = Job { facts: job.facts, ..now };
             let Some(driver) = self.driver(job) else { continue };
             let id = driver.job.id;
             self.drivers.spawn(async move { (id, driver.run_adopted(adoption).await) });
+        }
+    }
+
+    /// Reads a job, however long the store takes to answer.
+    async fn read(&self, id: JobId) -> Option<Job> {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.context.shared.store.job(id).await {
+                Ok(job) => return job,
+                Err(error) => error!("job {id} cannot be read: {}", chain(&error)),
+            }
+            backoff.wait().await;
         }
     }
 
@@ -122,7 +187,7 @@ impl QueueLoop {
         let service = self.service(&job)?;
         let (stop, signal) = watch::channel(StopWhy::stored(&job));
         self.running.insert(job.id, Running { reservation: job.reservation, stop });
-        Some(Driver { context: Arc::clone(&self.context), job, service, stop: signal })
+        Some(Driver::new(Arc::clone(&self.context), job, service, signal))
     }
 
     /// The service of a job. One that is no longer configured is lent the settings of another: its runs must not be
@@ -136,109 +201,102 @@ impl QueueLoop {
         service.cloned()
     }
 
-    async fn hear(&mut self, wish: Message) {
-        let Message::Stop { id, why, reply } = wish;
-        let ended = match self.running.get(&id) {
-            Some(running) => {
-                // The first wish decides.
-                running.stop.send_if_modified(|before| before.is_none() && before.replace(why).is_none());
-                None
-            }
-            None => self.end_waiting(id, why).await,
-        };
-        // The one who asked may have gone away.
-        drop(reply.send(ended));
-    }
-
-    /// Ends a job that has no run.
-    async fn end_waiting(&mut self, id: JobId, why: StopWhy) -> Option<Job> {
-        let now = self.context.shared.clock.now();
-        let why = match self.context.shared.store.job(id).await {
-            // It has a run, and its driver comes with recovery, which reads the stored wish.
-            Ok(Some(job)) if matches!(job.phase, Phase::Executing | Phase::Suspended) => return None,
-            Ok(Some(job)) => StopWhy::stored(&job).unwrap_or(why),
-            Ok(None) => return None,
-            Err(error) => {
-                error!("job {id} cannot be read: {}", chain(&error));
-                return None;
-            }
-        };
-        let end = End {
-            outcome: not_started(why),
-            started_at: None,
-            ended_at: now,
-            results: Vec::new(),
-            facts: None,
-            visible_for: self.context.visible_for,
-        };
-        match self.context.shared.store.change(id, Change::End(Box::new(end)), now).await {
-            Ok(changed) => {
-                self.context.changed(&changed);
-                Some(changed.job)
-            }
-            Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => None,
-            Err(error) => {
-                error!("job {id} could not be ended: {}", chain(&error));
-                None
+    /// Meets wishes: of running jobs their drivers do it, of waiting ones we do, all in one commit.
+    async fn hear(&mut self, wishes: &mut Vec<Message>) {
+        let mut replies = Vec::new();
+        for Message::Stop { id, why, reply } in wishes.drain(..) {
+            if let Some(running) = self.running.get(&id) {
+                wish(running, why);
+                // The one who asked may have gone away, here and below.
+                drop(reply.send(None));
+            } else {
+                let context = Arc::clone(&self.context);
+                replies.push(async move { (reply, context.end_waiting(id, why).await) });
             }
         }
+        let mut is_behind = false;
+        for (reply, ended) in join_all(replies).await {
+            let ended = ended.unwrap_or_else(|error| {
+                error!("a job could not be ended yet: {}", chain(&error));
+                is_behind = true;
+                None
+            });
+            drop(reply.send(ended));
+        }
+        self.is_behind |= is_behind;
     }
 
-    async fn start_admitted(&mut self) {
-        if !matches!(*self.context.shared.readiness.borrow(), Readiness::Ready { .. }) {
-            return;
-        }
+    async fn start_admitted(&mut self) -> Result<(), StoreError> {
         let queue = &self.context.shared.queue;
         let jobs = usize::try_from(queue.max_running).unwrap_or(usize::MAX);
-        if self.running.len() >= jobs {
-            return;
+        let is_ready = matches!(*self.context.shared.readiness.borrow(), Readiness::Ready { .. });
+        if !is_ready || self.running.len() >= jobs {
+            return Ok(());
         }
         let budget = Budget { jobs, cpus: queue.cpus, memory: queue.memory };
         // Jobs that are being prepared are QUEUED too, so there may be as many of them before the next one.
         let limit = u32::try_from(self.running.len() + jobs).unwrap_or(u32::MAX).min(1000);
-        let queued: Vec<QueuedJob> = match self.context.shared.store.queued(0, limit).await {
-            Ok(queued) => queued.into_iter().filter(|job| !self.running.contains_key(&job.id)).collect(),
-            Err(error) => return error!("the queue cannot be read: {}", chain(&error)),
-        };
+        let queued = self.context.shared.store.queued(0, limit).await;
+        let queued = queued.inspect_err(|error| error!("the queue cannot be read: {}", chain(error)))?;
+        let queued: Vec<QueuedJob> = queued
+            .into_iter()
+            .filter(|job| !self.running.contains_key(&job.id) && !self.swept.contains_key(&job.id))
+            .collect();
         let reserved: Vec<Reservation> = self.running.values().map(|running| running.reservation).collect();
         let admitted = admission::admit(budget, &reserved, &queued);
-        for next in queued.into_iter().take(admitted) {
-            self.start(next.id).await;
+        for QueuedJob { id, .. } in queued.into_iter().take(admitted) {
+            let job = self.context.shared.store.job(id).await;
+            let job = job.inspect_err(|error| error!("job {id} cannot be read: {}", chain(error)))?;
+            let Some(job) = job.filter(|job| job.phase == Phase::Queued) else { continue };
+            let Some(driver) = self.driver(job) else { continue };
+            self.drivers.spawn(async move { (id, driver.run_new().await) });
         }
-    }
-
-    async fn start(&mut self, id: JobId) {
-        let job = match self.context.shared.store.job(id).await {
-            Ok(Some(job)) if job.phase == Phase::Queued => job,
-            Ok(_) => return,
-            Err(error) => return error!("job {id} cannot be read: {}", chain(&error)),
-        };
-        let Some(driver) = self.driver(job) else { return };
-        self.drivers.spawn(async move { (id, driver.run_new().await) });
+        Ok(())
     }
 
     /// Gives a job's place to the next; its runs are removed meanwhile.
-    fn ended(&mut self, ended: Result<(JobId, Vec<RunRef>), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(JobId, Vec<RunRef>), JoinError>) {
         let (id, runs) = match ended {
             Ok(ended) => ended,
             // A bug: the process goes down, and the next one finds the job as it is.
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         self.running.remove(&id);
+        for run in runs {
+            self.sweep(run);
+        }
+    }
+
+    /// Removes a run, however often that fails.
+    fn sweep(&mut self, run: RunRef) {
         let context = Arc::clone(&self.context);
+        *self.swept.entry(run.job).or_default() += 1;
         self.sweeps.spawn(async move {
-            for run in runs {
-                if let Err(error) = patiently(|| context.backend.remove(&run)).await {
-                    error!("{} could not be removed: {}", run.name(), chain(&error));
-                }
+            let mut backoff = Backoff::new();
+            while let Err(error) = context.backend.remove(&run).await {
+                warn!("{} could not be removed yet: {}", run.name(), chain(&error));
+                backoff.wait().await;
             }
             context.shared.swept.notify_one();
+            run.job
         });
+    }
+
+    fn swept(&mut self, swept: Result<JobId, JoinError>) {
+        let job = match swept {
+            Ok(job) => job,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        if let Entry::Occupied(mut left) = self.swept.entry(job) {
+            *left.get_mut() -= 1;
+            if *left.get() == 0 {
+                left.remove();
+            }
+        }
     }
 }
 
-fn report(swept: Result<(), tokio::task::JoinError>) {
-    if let Err(panicked) = swept {
-        std::panic::resume_unwind(panicked.into_panic());
-    }
+/// Tells a driver to stop its job; the first wish decides.
+fn wish(running: &Running, why: StopWhy) {
+    running.stop.send_if_modified(|before| before.is_none() && before.replace(why).is_none());
 }

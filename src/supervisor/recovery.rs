@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use tracing::{info, warn};
 
-use crate::domain::{Job, JobId, Phase};
-use crate::ports::{BackendError, FoundRun, RunState, StoreError};
+use crate::domain::{Facts, Job, JobId};
+use crate::ports::{EngineFacts, FoundRun, RunRef, RunState};
 
 use super::backoff::Backoff;
 use super::context::Context;
 use super::driver::Adoption;
-use super::prepare::{chain, patiently};
+use super::ending::chain;
 
 /// A job that was executing, with what became of its host.
 pub(super) struct Left {
@@ -18,20 +18,28 @@ pub(super) struct Left {
     pub(super) adoption: Adoption,
 }
 
-/// Holds the stored jobs against the backend's runs: removes the runs of jobs that do not execute, and returns the jobs
-/// that do. Nothing may be launched before this is done. Tries until both store and backend have answered.
-pub(super) async fn reconcile(context: &Context) -> Vec<Left> {
+/// What recovery found.
+pub(super) struct Found {
+    /// The jobs that were executing.
+    pub(super) left: Vec<Left>,
+    /// The runs of jobs that do not execute: they never started (QUEUED) or their end is stored already.
+    pub(super) to_sweep: Vec<RunRef>,
+}
+
+/// Holds the stored jobs against the backend's runs. Nothing may be launched before this is done. Tries until both store
+/// and backend have answered.
+pub(super) async fn reconcile(context: &Context) -> Found {
     let mut backoff = Backoff::new();
     loop {
         match attempt(context).await {
-            Ok(left) => return left,
+            Ok(found) => return found,
             Err(why) => warn!("stored jobs cannot be held against the backend yet: {why}"),
         }
         backoff.wait().await;
     }
 }
 
-async fn attempt(context: &Context) -> Result<Vec<Left>, String> {
+async fn attempt(context: &Context) -> Result<Found, String> {
     let store = &context.shared.store;
     let found = context.backend.find_runs().await.map_err(|error| chain(&error))?;
     let executing = store.executing().await.map_err(|error| chain(&error))?;
@@ -41,22 +49,23 @@ async fn attempt(context: &Context) -> Result<Vec<Left>, String> {
     }
     let left = executing
         .into_iter()
-        .map(|job| {
+        .map(|mut job| {
             let runs = by_job.remove(&job.id).unwrap_or_default();
-            Left { adoption: adoption(context, &job, &runs), job }
+            Left { adoption: adoption(context, &mut job, &runs), job }
         })
         .collect();
-    for (job, runs) in by_job {
-        sweep(context, job, &runs).await?;
+    let to_sweep: Vec<RunRef> = by_job.into_values().flatten().map(|found| found.run).collect();
+    for run in &to_sweep {
+        info!("removing {}, left by a job that does not execute", run.name());
     }
-    Ok(left)
+    Ok(Found { left, to_sweep })
 }
 
-fn adoption(context: &Context, job: &Job, runs: &[FoundRun]) -> Adoption {
+fn adoption(context: &Context, job: &mut Job, runs: &[FoundRun]) -> Adoption {
     let engine = context.engine();
     let differs =
         |then: Option<&String>, now: Option<&String>| matches!((then, now), (Some(then), Some(now)) if then != now);
-    let restarted = engine.is_some_and(|engine| {
+    let restarted = engine.as_ref().is_some_and(|engine| {
         differs(job.facts.boot_id.as_ref(), engine.boot_id.as_ref())
             || differs(job.facts.engine_start.as_ref(), engine.engine_start.as_ref())
     });
@@ -65,26 +74,17 @@ fn adoption(context: &Context, job: &Job, runs: &[FoundRun]) -> Adoption {
     if restarted && !runs_on {
         return Adoption::Restarted;
     }
+    if runs_on && let Some(engine) = engine {
+        (job.facts.boot_id, job.facts.engine_start) = (engine.boot_id, engine.engine_start);
+    }
     let unstarted = runs.iter().filter(|run| run.state == RunState::Created).map(|run| run.run).collect();
     Adoption::SameHost { unstarted }
 }
 
-/// Removes the runs of a job that does not execute: it never started (QUEUED) or its end is stored already.
-async fn sweep(context: &Context, job: JobId, runs: &[FoundRun]) -> Result<(), String> {
-    let phase = match context.shared.store.job(job).await {
-        Ok(job) => job.map(|job| job.phase),
-        Err(StoreError::NoSuchJob(_)) => None,
-        Err(error) => return Err(chain(&error)),
-    };
-    for FoundRun { run, state } in runs {
-        if *state == RunState::Running && !phase.is_some_and(Phase::is_final) {
-            // EXECUTING is committed before a start, so this cannot be a run of ours that anybody waits for.
-            warn!("{} runs though its job is {phase:?}; removing it", run.name());
-        } else {
-            info!("removing {}, left by a job that is {phase:?}", run.name());
-        }
-        let removed: Result<(), BackendError> = patiently(|| context.backend.remove(run)).await;
-        removed.map_err(|error| chain(&error))?;
-    }
-    Ok(())
+/// Whether `engine` is another start of the host or the engine than the one that a run was launched on.
+pub(super) fn is_another(launched: &Facts, engine: &EngineFacts) -> bool {
+    let differs =
+        |then: Option<&String>, now: Option<&String>| matches!((then, now), (Some(then), Some(now)) if then != now);
+    differs(launched.boot_id.as_ref(), engine.boot_id.as_ref())
+        || differs(launched.engine_start.as_ref(), engine.engine_start.as_ref())
 }

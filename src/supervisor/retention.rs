@@ -11,13 +11,15 @@ use crate::ports::StoreError;
 
 use super::backoff::Backoff;
 use super::context::Context;
+use super::ending::chain;
 use super::message::{Message, StopWhy};
-use super::prepare::chain;
 
-/// How many jobs are handled in one round.
+/// How many jobs are handled at a time.
 const BATCH: u32 = 100;
 /// The longest time between two looks: a clock that was set meanwhile is noticed.
 const LONGEST: Duration = Duration::from_secs(30);
+/// How soon files that could not be removed are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// The task that destroys jobs in time.
 pub struct Retention {
@@ -41,35 +43,37 @@ impl Retention {
                         () = self.context.shared.swept.notified() => {}
                     }
                 }
-                Err(why) => {
-                    error!("jobs cannot be destroyed or forgotten: {why}");
+                Err(error) => {
+                    error!("jobs cannot be destroyed or forgotten: {}", chain(&error));
                     backoff.wait().await;
                 }
             }
         }
     }
 
-    /// One look; returns how long nothing is due.
-    async fn round(&self) -> Result<Duration, String> {
-        let told = |error: StoreError| chain(&error);
-        let store = &self.context.shared.store;
-        let now = self.context.shared.clock.now();
-        let (due, next_destruction) = store.due_for_destruction(now, BATCH).await.map_err(told)?;
-        for id in &due {
-            self.destroy(*id, now).await.map_err(told)?;
-        }
-        let left = self.remove_files().await?;
-        let (forgotten, next_forget) = store.forget(self.context.shared.clock.now()).await.map_err(told)?;
-        if forgotten > 0 {
-            debug!("forgot {forgotten} deleted jobs");
-        }
-        if due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX) {
-            return Ok(Duration::ZERO);
-        }
+    /// One look at everything; returns how long nothing is due.
+    async fn round(&self) -> Result<Duration, StoreError> {
+        let next_destruction = self.destroy_due().await?;
+        let is_left = self.remove_files().await?;
+        let next_forget = self.forget().await?;
         let now = self.context.shared.clock.now();
         let next = [next_destruction, next_forget].into_iter().flatten().min();
         let pause = next.map_or(LONGEST, |next| next.since(now) + Duration::from_millis(1)).min(LONGEST);
-        Ok(if left { pause.min(Duration::from_secs(5)) } else { pause })
+        Ok(if is_left { pause.min(AGAIN) } else { pause })
+    }
+
+    /// Deletes every job whose destruction time has come; returns the next such time.
+    async fn destroy_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        loop {
+            let now = self.context.shared.clock.now();
+            let (due, next) = self.context.shared.store.due_for_destruction(now, BATCH).await?;
+            if due.is_empty() {
+                return Ok(next);
+            }
+            for id in due {
+                self.destroy(id, now).await?;
+            }
+        }
     }
 
     async fn destroy(&self, id: JobId, now: Timestamp) -> Result<(), StoreError> {
@@ -84,19 +88,37 @@ impl Retention {
     }
 
     /// Removes the files of deleted jobs; returns whether some could not be.
-    async fn remove_files(&self) -> Result<bool, String> {
+    async fn remove_files(&self) -> Result<bool, StoreError> {
         let store = &self.context.shared.store;
-        let mut is_left = false;
-        for (id, _, image) in store.deleted(BATCH).await.map_err(|error| chain(&error))? {
-            let dirs = self.context.dirs(id);
-            match self.context.backend.remove_files(id, &dirs, image.as_deref()).await {
-                Ok(()) => store.files_removed(id).await.map_err(|error| chain(&error))?,
-                Err(error) => {
-                    warn!(job.id = %id, "the files of job {id} are still there: {}", chain(&error));
-                    is_left = true;
+        let (mut is_left, mut after) = (false, 0);
+        loop {
+            let jobs = store.deleted(after, BATCH).await?;
+            let Some(last) = jobs.last() else { return Ok(is_left) };
+            after = last.seq;
+            for job in jobs {
+                let dirs = self.context.dirs(job.id);
+                match self.context.backend.remove_files(job.id, &dirs, job.image.as_deref()).await {
+                    Ok(()) => {
+                        crate::crash::point("files-removed");
+                        store.files_removed(job.id).await?;
+                    }
+                    Err(error) => {
+                        warn!(job.id = %job.id, "the files of job {} are still there: {}", job.id, chain(&error));
+                        is_left = true;
+                    }
                 }
             }
         }
-        Ok(is_left)
+    }
+
+    /// Forgets what may be forgotten; returns when the next job is due.
+    async fn forget(&self) -> Result<Option<Timestamp>, StoreError> {
+        loop {
+            let (forgotten, next) = self.context.shared.store.forget(self.context.shared.clock.now(), BATCH).await?;
+            if forgotten < BATCH {
+                return Ok(next);
+            }
+            debug!("forgot {forgotten} deleted jobs");
+        }
     }
 }

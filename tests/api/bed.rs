@@ -37,6 +37,10 @@ impl Clock for ShiftedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(SystemClock.now().millis() + self.0.load(Ordering::SeqCst))
     }
+
+    fn since_boot(&self) -> Duration {
+        SystemClock.since_boot()
+    }
 }
 
 struct NoSources;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use uwsd::domain::{Deletion, Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use uwsd::ports::{Change, Changed, Event, QueuedJob, Store, StoreError, Totals};
+use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
+use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
 use uwsd::sqlite::SqliteStore;
 
 pub struct OddStore {
@@ -74,14 +74,14 @@ impl Store for OddStore {
     ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {
         self.real.due_for_destruction(now, limit).await
     }
-    async fn deleted(&self, limit: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError> {
-        self.real.deleted(limit).await
+    async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
+        self.real.deleted(after, limit).await
     }
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError> {
         self.real.files_removed(id).await
     }
-    async fn forget(&self, now: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError> {
-        self.real.forget(now).await
+    async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError> {
+        self.real.forget(now, limit).await
     }
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.real.totals().await

@@ -1,8 +1,8 @@
 //! A store that keeps nothing: what is left of a submission's cost is the HTTP stack's.
 
 use async_trait::async_trait;
-use uwsd::domain::{Deletion, Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use uwsd::ports::{Change, Changed, Event, QueuedJob, Store, StoreError, Totals};
+use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
+use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
 
 pub struct NullStore;
 
@@ -71,7 +71,7 @@ impl Store for NullStore {
         Ok((Vec::new(), None))
     }
 
-    async fn deleted(&self, _: u32) -> Result<Vec<(JobId, Deletion, Option<String>)>, StoreError> {
+    async fn deleted(&self, _: i64, _: u32) -> Result<Vec<DeletedJob>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -79,7 +79,7 @@ impl Store for NullStore {
         Ok(())
     }
 
-    async fn forget(&self, _: Timestamp) -> Result<(u64, Option<Timestamp>), StoreError> {
+    async fn forget(&self, _: Timestamp, _: u32) -> Result<(u32, Option<Timestamp>), StoreError> {
         Ok((0, None))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use uwsd::domain::{Caller, Phase, Reason, Source, Stage, SummaryKind, Work};
+use uwsd::domain::{Caller, JobFilter, Page, Phase, Reason, Source, Stage, SummaryKind, Work};
 use uwsd::ports::Store;
 use uwsd::supervisor::Denied;
 
@@ -57,6 +57,56 @@ async fn a_source_that_cannot_be_had_never_runs_the_command() {
         assert_eq!((outcome.reason, outcome.summary.expect("one").kind), (Reason::CloneFailed, kind));
     }
     assert_eq!(bed.engine.starts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_nothing_half_done() {
+    let mut bed = Bed::new();
+    bed.config.queue.max_running = 0;
+    bed.config.queue.max_queued = 30;
+    let daemon = bed.start().await;
+    for _ in 0..20 {
+        // Polled once: the write is on its way when its future is dropped.
+        let submitted = daemon.submit_work(work("exit 0"));
+        assert!(futures_util::FutureExt::now_or_never(submitted).is_none());
+    }
+    eventually("all to be stored", || async {
+        (daemon.store.totals().await.expect("read").waiting == 20).then_some(())
+    })
+    .await;
+    let all = daemon.store.jobs(&JobFilter::default(), Page { before: None, limit: 100 }).await.expect("read");
+    for job in &all {
+        let deleted = daemon.handle.delete(&Caller::Anonymous, job.id);
+        assert!(futures_util::FutureExt::now_or_never(deleted).is_none());
+        // The first await of a deletion reads the job; go on until the wish itself is under way.
+        let again = daemon.handle.delete(&Caller::Anonymous, job.id);
+        drop(tokio::time::timeout(Duration::from_millis(1), again).await);
+    }
+    for job in &all {
+        drop(daemon.handle.delete(&Caller::Anonymous, job.id).await);
+    }
+    eventually("all to be ended", || async { (daemon.store.totals().await.expect("read").waiting == 0).then_some(()) })
+        .await;
+    // Every place is free again, and not one more.
+    for _ in 0..30 {
+        daemon.submit("exit 0").await;
+    }
+    assert!(matches!(daemon.submit_work(work("exit 0")).await, Err(Denied::QueueFull { waiting: 30, .. })));
+}
+
+#[tokio::test]
+async fn an_engine_that_was_restarted_under_a_job_makes_no_success_of_it() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let id = daemon.submit("hang").await;
+    daemon.reaches(id, Phase::Executing).await;
+    // The engine comes back and says that the run ended with 0.
+    bed.engine.reboot("boot-2");
+    let outcome = daemon.reaches(id, Phase::Error).await.outcome.expect("ended");
+    assert_eq!((outcome.reason, outcome.exit_code), (Reason::HostRestart, Some(0)));
+    // What is launched afterwards is not blamed for it.
+    let next = daemon.submit("exit 0").await;
+    assert_eq!(daemon.ends(next).await.phase, Phase::Completed);
 }
 
 #[tokio::test]

@@ -98,6 +98,20 @@ async fn the_limit_goes_on_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_job_that_ended_in_time_while_nobody_looked_keeps_its_own_end() {
+    let bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    // It ended by itself soon after its start; the daemon comes back long after the limit.
+    bed.engine.end_by_itself(0);
+    bed.clock.advance(Duration::from_secs(3601));
+    let second = bed.start().await;
+    assert_eq!(second.reaches(id, Phase::Completed).await.outcome.expect("ended").reason, Reason::Ok);
+}
+
+#[tokio::test]
 async fn many_kills_lose_nothing_and_double_nothing() {
     let bed = Bed::new();
     let mut ids = Vec::new();

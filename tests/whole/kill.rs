@@ -91,3 +91,50 @@ async fn a_stop_by_sigterm_leaves_running_jobs_alone() {
     assert_eq!(bed.get(&format!("/api/v1/job/{id}/stdout")).await.text(), "begin\nend\n");
     bed.leaves_no_container(&[id]).await;
 }
+
+#[tokio::test]
+async fn a_kill_between_a_deletion_and_its_deed_still_ends_the_job() {
+    let Some(engine) = engine() else { return };
+    let bed = Bed::new(&engine, "");
+    for step in ["wish", "stopped", "ended", "harvested", "committed", "files-removed"] {
+        let mut daemon = bed.start(Some(step)).await;
+        let id = bed.submit("echo x >> /count/$JOB_ID; while :; do sleep 0.1; done").await;
+        while bed.times_run(&id) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The daemon may die before it can answer.
+        drop(bed.try_request("DELETE", &format!("/api/v1/job/{id}"), &[], "").await);
+        assert_eq!(daemon.dies().await, None, "{step}: it died by a signal");
+        let daemon = bed.start(None).await;
+        let job = bed.ends(&id).await;
+        assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!("aborted"), &json!("aborted")), "{step}: {job}");
+        assert_eq!(bed.times_run(&id), 1, "{step}");
+        bed.leaves_no_container(std::slice::from_ref(&id)).await;
+        let root = bed.path().join("state/jobs").join(&id);
+        for _ in 0..200 {
+            if !root.exists() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert!(!root.exists(), "{step}: the files are still there");
+        daemon.kill();
+    }
+}
+
+#[tokio::test]
+async fn a_kill_between_the_starts_of_two_replicas_starts_each_once() {
+    let Some(engine) = engine() else { return };
+    let bed = Bed::new(&engine, "");
+    let mut daemon = bed.start(Some("started-one")).await;
+    let command = "echo x >> /count/$JOB_ID; sleep 0.3; echo r > $JOB_OUTPUT_DIR/$JOB_REPLICA";
+    let answer = bed.put(&json!({ "command": command, "url": null, "replicas": 2 })).await;
+    let id = answer.json()["jobId"].as_str().expect("an id").to_owned();
+    assert_eq!(daemon.dies().await, None, "it died by a signal");
+    let _daemon = bed.start(None).await;
+    let job = bed.ends(&id).await;
+    assert_eq!(job["phase"], "completed", "{job}");
+    assert_eq!(bed.times_run(&id), 2);
+    assert_eq!(job["results"].as_array().map(Vec::len), Some(2));
+    bed.leaves_no_container(&[id]).await;
+}

@@ -151,9 +151,9 @@ async fn deleting_a_running_job_tells_the_truth_to_a_poller() {
 #[tokio::test]
 async fn every_way_to_end_is_told_as_it_was() {
     let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "execution_duration = \"3s\"");
+    let bed = Bed::new(&engine, "execution_duration = \"8s\"");
     let _daemon = bed.start(None).await;
-    let hog = "a=x; while :; do a=$a$a; done";
+    let hog = "head -c 600M /dev/zero | tail -c 600M";
     let cases = [
         ("exit 0", "completed", "ok", json!(0)),
         ("exit 3", "error", "nonzero", json!(3)),

@@ -54,6 +54,7 @@ CREATE TABLE run (
     commit_hash  TEXT,
     boot_id      TEXT,
     engine_start TEXT,
+    launched_ms  INTEGER, -- milliseconds since the host's boot
     is_advisory  INTEGER NOT NULL DEFAULT 0 CHECK (is_advisory IN (0, 1))
 ) STRICT;
 

@@ -1,0 +1,125 @@
+//! Waiting for the runs of a job, all together, and stopping them.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::ports::{Backend, BackendError, RunSpec};
+
+use super::backoff::Backoff;
+use super::driver::{StopSignal, asked};
+use super::ending::{Cause, Waited, chain, is_failure};
+
+/// The runs of a job, one a replica.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) specs: &'a [RunSpec],
+    /// How long a run has between TERM and KILL.
+    pub(super) grace: Duration,
+}
+
+impl Watched<'_> {
+    /// Waits until every run has ended, by itself or because of the cause that is returned: the limit (whole, and when
+    /// it is reached), a wish, or the first failure among several replicas.
+    pub(super) async fn until_end(
+        self,
+        limit: Option<(Duration, Instant)>,
+        stop: &mut StopSignal,
+    ) -> (Option<Cause>, Vec<Waited>) {
+        let mut waits: FuturesUnordered<_> =
+            self.specs.iter().enumerate().map(|numbered| self.wait(numbered)).collect();
+        let mut waited: Vec<Option<Waited>> = self.specs.iter().map(|_| None).collect();
+        let cause = loop {
+            tokio::select! {
+                // In this order: what we stop must not be taken for an end of its own.
+                // Every branch is safe to cancel: a wait goes on where it was, the others keep no state.
+                biased;
+                why = asked(stop) => break Some(Cause::Asked(why)),
+                whole = reached(limit) => break Some(Cause::Limit(whole)),
+                ended = waits.next() => {
+                    let Some((position, ending)) = ended else { break None };
+                    let has_failed = self.specs.len() > 1 && is_failure(&ending);
+                    keep(&mut waited, position, ending);
+                    if has_failed {
+                        break u32::try_from(position).ok().map(Cause::Replica);
+                    }
+                }
+            }
+        };
+        // With a cause something may still run: stop it, while the waits take the last of its logs.
+        let drained = async {
+            while let Some((position, ending)) = waits.next().await {
+                keep(&mut waited, position, ending);
+            }
+        };
+        self.while_stopping(cause.is_some(), drained).await;
+        crate::crash::point("stopped");
+        let gone = || Err(self.refused("nothing was told of its end"));
+        (cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())
+    }
+
+    /// Stops every run and waits for the last of their logs.
+    pub(super) async fn stop_and_drain(self) {
+        let waits: FuturesUnordered<_> = self.specs.iter().enumerate().map(|numbered| self.wait(numbered)).collect();
+        self.while_stopping(true, async { drop(waits.collect::<Vec<_>>().await) }).await;
+    }
+
+    /// Stops every run for as long as `drained` has not seen all of them end.
+    async fn while_stopping(self, is_stopping: bool, drained: impl Future<Output = ()>) {
+        if !is_stopping {
+            return drained.await;
+        }
+        let stopped = async {
+            let stops: FuturesUnordered<_> = self.specs.iter().map(|spec| self.stop(spec)).collect();
+            stops.collect::<()>().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = drained => {}
+            // Dropped once all have ended: what it still tried has become needless.
+            () = stopped => {}
+        }
+    }
+
+    /// Stops one run, however often that fails.
+    async fn stop(self, spec: &RunSpec) {
+        let mut backoff = Backoff::new();
+        while let Err(error) = self.backend.stop(&spec.run, self.grace).await {
+            warn!("{} could not be stopped yet: {}", spec.run.name(), chain(&error));
+            backoff.wait().await;
+        }
+    }
+
+    async fn wait(self, (position, spec): (usize, &RunSpec)) -> (usize, Waited) {
+        let waited = self.backend.wait(&spec.run, &spec.dirs).await;
+        if let Err(error) = &waited {
+            error!("the end of {} cannot be told: {}", spec.run.name(), chain(error));
+        }
+        (position, waited)
+    }
+
+    fn refused(&self, why: &str) -> BackendError {
+        BackendError::Refused { backend: self.backend.kind(), doing: "waiting", why: why.to_owned() }
+    }
+}
+
+fn keep(waited: &mut [Option<Waited>], position: usize, ending: Waited) {
+    if let Some(place) = waited.get_mut(position) {
+        *place = Some(ending);
+    }
+}
+
+/// Resolves with the whole limit once it is reached; never without one.
+async fn reached(limit: Option<(Duration, Instant)>) -> Duration {
+    match limit {
+        Some((whole, deadline)) => {
+            tokio::time::sleep_until(deadline).await;
+            whole
+        }
+        None => std::future::pending().await,
+    }
+}
