@@ -15,21 +15,52 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The engine and the image of the tests, or `None`, said aloud.
-pub fn engine() -> Option<(String, String)> {
-    let host = std::env::var_os("UWSD_TEST_DOCKER").map(|host| host.to_string_lossy().into_owned());
-    let image = std::env::var_os("UWSD_TEST_IMAGE").map(|image| image.to_string_lossy().into_owned());
-    let engine = host.zip(image);
-    if engine.is_none() {
-        eprintln!("SKIPPED: UWSD_TEST_DOCKER and UWSD_TEST_IMAGE are not set; tests/run sets them");
-    }
-    engine
+/// What runs the jobs of a test.
+#[derive(Clone)]
+pub enum Engine {
+    /// The tests' engine, and the image in it.
+    Docker { host: String, image: String },
+    /// Processes inside bubblewrap.
+    Process,
 }
+
+impl Engine {
+    /// The engine and the image of the tests, or `None`, said aloud.
+    pub fn docker() -> Option<Self> {
+        let variable = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let engine = variable("UWSD_TEST_DOCKER").zip(variable("UWSD_TEST_IMAGE"));
+        if engine.is_none() {
+            eprintln!("SKIPPED: UWSD_TEST_DOCKER and UWSD_TEST_IMAGE are not set; tests/run sets them");
+        }
+        engine.map(|(host, image)| Self::Docker { host, image })
+    }
+}
+
+/// Makes a test of each of these functions for every backend.
+macro_rules! everywhere {
+    ($($name:ident),* $(,)?) => {
+        mod docker {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(engine) = crate::bed::Engine::docker() {
+                    super::$name(&engine).await;
+                }
+            })*
+        }
+        mod process {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&crate::bed::Engine::Process).await;
+            })*
+        }
+    };
+}
+pub(crate) use everywhere;
 
 /// State that daemons one after the other use.
 pub struct Bed {
     dir: TempDir,
-    docker: String,
+    engine: Engine,
     port: u16,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -56,20 +87,30 @@ impl Answer {
 
 impl Bed {
     /// A bed whose service has `extra` lines of configuration.
-    pub fn new(engine: &(String, String), extra: &str) -> Self {
+    pub fn new(engine: &Engine, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("temp dir");
         let count = dir.path().join("count");
         std::fs::create_dir(&count).expect("made");
-        let (docker, image) = engine.clone();
+        let (backend, image) = match engine {
+            Engine::Docker { host, image } => {
+                (format!("kind = \"docker\"\n[backend.docker]\nhost = {host:?}"), format!("image = {image:?}"))
+            }
+            Engine::Process => ("kind = \"process\"".to_owned(), String::new()),
+        };
         let config = format!(
-            "[backend.docker]\nhost = {docker:?}\n\n[sources]\ngit_protocols = [\"git\", \"http\"]\n\n\
+            "[backend]\n{backend}\n\n[sources]\ngit_protocols = [\"git\", \"http\"]\n\n\
              [queue]\nmax_running = 4\ncpus = 8\n\n\
-             [service.ocps]\nimage = {image:?}\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"256MiB\"\n\
+             [service.ocps]\n{image}\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"256MiB\"\n\
              kill_grace = \"2s\"\nmounts = [{{ source = '{}', target = \"/count\", read_only = false }}]\n{extra}\n",
             count.display()
         );
         std::fs::write(dir.path().join("uwsd.toml"), config).expect("written");
-        Self { dir, docker, port: free_port(), client: Client::builder(TokioExecutor::new()).build_http() }
+        Self {
+            dir,
+            engine: engine.clone(),
+            port: free_port(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -172,22 +213,15 @@ impl Bed {
         std::fs::read_to_string(self.path().join("count").join(id)).unwrap_or_default().lines().count()
     }
 
-    /// Waits until no container of any job of `ids` is left in the engine.
-    pub async fn leaves_no_container(&self, ids: &[String]) {
-        let path = self.docker.strip_prefix("unix://").expect("a local engine");
-        let docker = Docker::connect_with_unix(path, 30, bollard::API_DEFAULT_VERSION).expect("connected");
-        let docker = docker.negotiate_version().await.expect("an engine");
+    /// Waits until no run of any job of `ids` is left.
+    pub async fn leaves_no_run(&self, ids: &[String]) {
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
-            let all = ListContainersOptionsBuilder::default().all(true).build();
-            let names: Vec<String> = docker
-                .list_containers(Some(all))
-                .await
-                .expect("listed")
-                .into_iter()
-                .flat_map(|container| container.names.unwrap_or_default())
-                .filter(|name| ids.iter().any(|id| name.contains(id.as_str())))
-                .collect();
+            let mut names = match &self.engine {
+                Engine::Docker { host, .. } => containers(host).await,
+                Engine::Process => directories(&self.path().join("state/runs")),
+            };
+            names.retain(|name| ids.iter().any(|id| name.contains(id.as_str())));
             if names.is_empty() {
                 return;
             }
@@ -195,6 +229,20 @@ impl Bed {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+async fn containers(host: &str) -> Vec<String> {
+    let path = host.strip_prefix("unix://").expect("a local engine");
+    let docker = Docker::connect_with_unix(path, 30, bollard::API_DEFAULT_VERSION).expect("connected");
+    let docker = docker.negotiate_version().await.expect("an engine");
+    let all = ListContainersOptionsBuilder::default().all(true).build();
+    let containers = docker.list_containers(Some(all)).await.expect("listed");
+    containers.into_iter().flat_map(|container| container.names.unwrap_or_default()).collect()
+}
+
+fn directories(path: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
 impl Daemon {

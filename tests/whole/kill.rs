@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::bed::{Bed, GitServer, engine};
+use crate::bed::{Bed, Engine, GitServer};
 
 /// Every step of a job's life at which the daemon can be made to die (`crash::point` in the sources).
 const STEPS: [&str; 9] =
@@ -13,11 +13,9 @@ const STEPS: [&str; 9] =
 
 const COUNTED: &str = "echo x >> /count/$JOB_ID; echo begin; sleep 0.3; echo end; echo r > $JOB_OUTPUT_DIR/r";
 
-#[tokio::test]
-async fn a_kill_at_any_step_neither_loses_nor_doubles_a_job() {
-    let Some(engine) = engine() else { return };
+async fn a_kill_at_any_step_neither_loses_nor_doubles_a_job(engine: &Engine) {
     let git = GitServer::start().await;
-    let bed = Bed::new(&engine, "");
+    let bed = Bed::new(engine, "");
     let mut ids = Vec::new();
     for step in STEPS {
         let mut daemon = bed.start(Some(step)).await;
@@ -34,15 +32,13 @@ async fn a_kill_at_any_step_neither_loses_nor_doubles_a_job() {
         assert_eq!(log, "begin\nend\n", "{step}: the log is complete");
         assert_eq!(bed.get(&format!("/api/v1/job/result/{id}/0")).await.text(), "r\n", "{step}");
         ids.push(id);
-        bed.leaves_no_container(&ids).await;
+        bed.leaves_no_run(&ids).await;
         daemon.kill();
     }
 }
 
-#[tokio::test]
-async fn kills_at_random_moments_neither_lose_nor_double_a_job() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "");
+async fn kills_at_random_moments_neither_lose_nor_double_a_job(engine: &Engine) {
+    let bed = Bed::new(engine, "");
     let seed = std::process::id();
     eprintln!("seed {seed}");
     let mut random = u64::from(seed);
@@ -69,13 +65,11 @@ async fn kills_at_random_moments_neither_lose_nor_double_a_job() {
         }
     }
     let ids: Vec<String> = ids.into_iter().map(|(id, _)| id).collect();
-    bed.leaves_no_container(&ids).await;
+    bed.leaves_no_run(&ids).await;
 }
 
-#[tokio::test]
-async fn a_stop_by_sigterm_leaves_running_jobs_alone() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "");
+async fn a_stop_by_sigterm_leaves_running_jobs_alone(engine: &Engine) {
+    let bed = Bed::new(engine, "");
     let daemon = bed.start(None).await;
     let id = bed.submit("echo x >> /count/$JOB_ID; echo begin; sleep 2; echo end").await;
     while bed.times_run(&id) == 0 {
@@ -89,13 +83,11 @@ async fn a_stop_by_sigterm_leaves_running_jobs_alone() {
     assert_eq!(job["phase"], "completed", "{job}");
     assert_eq!(bed.times_run(&id), 1);
     assert_eq!(bed.get(&format!("/api/v1/job/{id}/stdout")).await.text(), "begin\nend\n");
-    bed.leaves_no_container(&[id]).await;
+    bed.leaves_no_run(&[id]).await;
 }
 
-#[tokio::test]
-async fn a_kill_between_a_deletion_and_its_deed_still_ends_the_job() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "");
+async fn a_kill_between_a_deletion_and_its_deed_still_ends_the_job(engine: &Engine) {
+    let bed = Bed::new(engine, "");
     for step in ["wish", "stopped", "ended", "harvested", "committed", "files-removed"] {
         let mut daemon = bed.start(Some(step)).await;
         let id = bed.submit("echo x >> /count/$JOB_ID; while :; do sleep 0.1; done").await;
@@ -109,7 +101,7 @@ async fn a_kill_between_a_deletion_and_its_deed_still_ends_the_job() {
         let job = bed.ends(&id).await;
         assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!("aborted"), &json!("aborted")), "{step}: {job}");
         assert_eq!(bed.times_run(&id), 1, "{step}");
-        bed.leaves_no_container(std::slice::from_ref(&id)).await;
+        bed.leaves_no_run(std::slice::from_ref(&id)).await;
         let root = bed.path().join("state/jobs").join(&id);
         for _ in 0..200 {
             if !root.exists() {
@@ -122,10 +114,8 @@ async fn a_kill_between_a_deletion_and_its_deed_still_ends_the_job() {
     }
 }
 
-#[tokio::test]
-async fn a_kill_between_the_starts_of_two_replicas_starts_each_once() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "");
+async fn a_kill_between_the_starts_of_two_replicas_starts_each_once(engine: &Engine) {
+    let bed = Bed::new(engine, "");
     let mut daemon = bed.start(Some("started-one")).await;
     let command = "echo x >> /count/$JOB_ID; sleep 0.3; echo r > $JOB_OUTPUT_DIR/$JOB_REPLICA";
     let answer = bed.put(&json!({ "command": command, "url": null, "replicas": 2 })).await;
@@ -136,5 +126,13 @@ async fn a_kill_between_the_starts_of_two_replicas_starts_each_once() {
     assert_eq!(job["phase"], "completed", "{job}");
     assert_eq!(bed.times_run(&id), 2);
     assert_eq!(job["results"].as_array().map(Vec::len), Some(2));
-    bed.leaves_no_container(&[id]).await;
+    bed.leaves_no_run(&[id]).await;
+}
+
+crate::bed::everywhere! {
+    a_kill_at_any_step_neither_loses_nor_doubles_a_job,
+    kills_at_random_moments_neither_lose_nor_double_a_job,
+    a_stop_by_sigterm_leaves_running_jobs_alone,
+    a_kill_between_a_deletion_and_its_deed_still_ends_the_job,
+    a_kill_between_the_starts_of_two_replicas_starts_each_once,
 }

@@ -1,6 +1,7 @@
 //! The built daemon as a process: real sockets, a real engine, a real git server, kills and restarts.
 //!
-//! Needs `UWSD_TEST_DOCKER` (the URL of an engine of the tests' own) and `UWSD_TEST_IMAGE`; `tests/run` provides both.
+//! With Docker where `UWSD_TEST_DOCKER` (the URL of an engine of the tests' own) and `UWSD_TEST_IMAGE` are set, which
+//! `tests/run` does, and with bubblewrap.
 
 mod bed;
 mod kill;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, GitServer, engine};
+use crate::bed::{Bed, Engine, GitServer};
 
 /// The body of the client's PUT, as the control system sends it.
 fn execute(url: &str, commit_ref: &str) -> Value {
@@ -23,11 +23,9 @@ fn execute(url: &str, commit_ref: &str) -> Value {
     })
 }
 
-#[tokio::test]
-async fn the_main_job_from_one_put_to_its_results_and_its_deletion() {
-    let Some(engine) = engine() else { return };
+async fn the_main_job_from_one_put_to_its_results_and_its_deletion(engine: &Engine) {
     let git = GitServer::start().await;
-    let bed = Bed::new(&engine, "");
+    let bed = Bed::new(engine, "");
     let _daemon = bed.start(None).await;
 
     let begin = Instant::now();
@@ -92,7 +90,7 @@ async fn the_main_job_from_one_put_to_its_results_and_its_deletion() {
     assert_eq!((deleted.json()["jobId"].clone(), deleted.json()["phase"].clone()), (json!(id), json!("completed")));
     let gone = bed.get(&format!("/api/v1/job/{id}")).await;
     assert_eq!((gone.status, gone.json()), (StatusCode::NOT_FOUND, json!("")));
-    bed.leaves_no_container(std::slice::from_ref(&id)).await;
+    bed.leaves_no_run(std::slice::from_ref(&id)).await;
     let root = bed.path().join("state/jobs").join(&id);
     let deadline = Instant::now() + Duration::from_secs(5);
     while root.exists() {
@@ -101,11 +99,9 @@ async fn the_main_job_from_one_put_to_its_results_and_its_deletion() {
     }
 }
 
-#[tokio::test]
-async fn a_mistyped_ref_never_runs_the_wrong_code() {
-    let Some(engine) = engine() else { return };
+async fn a_mistyped_ref_never_runs_the_wrong_code(engine: &Engine) {
     let git = GitServer::start().await;
-    let bed = Bed::new(&engine, "");
+    let bed = Bed::new(engine, "");
     let _daemon = bed.start(None).await;
     for (url, commit_ref, word) in [
         (git.url(), "mian", "mian"),
@@ -123,10 +119,8 @@ async fn a_mistyped_ref_never_runs_the_wrong_code() {
     assert!(!bed.log().contains("s3cret"), "credentials are in the log");
 }
 
-#[tokio::test]
-async fn deleting_a_running_job_tells_the_truth_to_a_poller() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "");
+async fn deleting_a_running_job_tells_the_truth_to_a_poller(engine: &Engine) {
+    let bed = Bed::new(engine, "");
     let _daemon = bed.start(None).await;
     // A trap: the job takes its time to stop, and the poller must not be told of an end before that.
     let id = bed.submit("trap 'sleep 1; echo stopped; exit 0' TERM; echo up; while :; do sleep 0.1; done").await;
@@ -145,13 +139,11 @@ async fn deleting_a_running_job_tells_the_truth_to_a_poller() {
     assert_eq!(ended["jobInfo"]["reason"], "aborted");
     let again = bed.request("DELETE", &format!("/api/v1/job/{id}"), &[], "").await;
     assert_eq!((again.status, &again.json()["phase"]), (StatusCode::OK, &json!("aborted")));
-    bed.leaves_no_container(&[id]).await;
+    bed.leaves_no_run(&[id]).await;
 }
 
-#[tokio::test]
-async fn every_way_to_end_is_told_as_it_was() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "execution_duration = \"8s\"");
+async fn every_way_to_end_is_told_as_it_was(engine: &Engine) {
+    let bed = Bed::new(engine, "execution_duration = \"8s\"");
     let _daemon = bed.start(None).await;
     let hog = "head -c 600M /dev/zero | tail -c 600M";
     let cases = [
@@ -172,13 +164,11 @@ async fn every_way_to_end_is_told_as_it_was() {
             assert_eq!(&job["jobInfo"]["exitCode"], code, "{command}: {job}");
         }
     }
-    bed.leaves_no_container(&ids).await;
+    bed.leaves_no_run(&ids).await;
 }
 
-#[tokio::test]
-async fn replicas_know_their_number() {
-    let Some(engine) = engine() else { return };
-    let bed = Bed::new(&engine, "");
+async fn replicas_know_their_number(engine: &Engine) {
+    let bed = Bed::new(engine, "");
     let _daemon = bed.start(None).await;
     let body = json!({
         "command": "echo $JOB_REPLICA/$JOB_REPLICAS; echo x > $JOB_OUTPUT_DIR/$JOB_REPLICA", "url": null, "replicas": 3
@@ -191,5 +181,13 @@ async fn replicas_know_their_number() {
         let log = bed.get(&format!("/api/v1/job/{id}/stdout?replica={n}")).await.text();
         assert_eq!(log, format!("{n}/3\n"));
     }
-    bed.leaves_no_container(&[id]).await;
+    bed.leaves_no_run(&[id]).await;
+}
+
+crate::bed::everywhere! {
+    the_main_job_from_one_put_to_its_results_and_its_deletion,
+    a_mistyped_ref_never_runs_the_wrong_code,
+    deleting_a_running_job_tells_the_truth_to_a_poller,
+    every_way_to_end_is_told_as_it_was,
+    replicas_know_their_number,
 }
