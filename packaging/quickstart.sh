@@ -238,4 +238,4 @@ else
     note "END" "$uwsd serve --config ~/uwsd/uwsd.toml --listen 127.0.0.1:$port --state-dir ~/uwsd/state" \
         "" "and in another terminal:" "export UWS_URL=$url"
 fi
-note "$uwsctl submit --help" "$uwsctl list" "curl $base/job"
+note "$uwsctl run 'echo hello | tee \$JOB_OUTPUT_DIR/hello.txt'" "$uwsctl list" "$uwsctl get ID" "curl $base/job"
