@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::SERVICE;
 use super::phase::PhaseWord;
-use crate::domain::{Job, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials};
+use crate::domain::{Job, JobResult, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials};
 use crate::http::Api;
 use crate::ports::JobDirs;
 
@@ -43,7 +43,8 @@ pub(super) struct JobObject<'a> {
     /// What was asked for.
     pub(super) parameters: ParametersObject<'a>,
     /// The files it left, once it has ended.
-    pub(super) results: Vec<ResultObject>,
+    #[schema(value_type = Vec<ResultObject>)]
+    pub(super) results: Results<'a>,
     /// Why it failed.
     error_summary: ErrorSummaryObject<'a>,
     /// What is known of its run.
@@ -88,6 +89,22 @@ pub(super) struct ResultObject {
     /// Its path as the job saw it; no link.
     #[schema(example = "/uws/jobs/0192e4f1c7a87d2f8f1b0c5d7e9a1b3c/out/ocps.log")]
     uri: String,
+}
+
+/// The files that a job left, made one by one while they are written: there may be very many.
+#[derive(Debug)]
+pub(super) struct Results<'a> {
+    files: &'a [JobResult],
+    /// The job's directory as the job saw it.
+    inside: String,
+}
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { files, inside } = self;
+        let object = |(id, file): (usize, &JobResult)| ResultObject { id, uri: format!("{inside}/out/{}", file.path) };
+        serializer.collect_seq(files.iter().enumerate().map(object))
+    }
 }
 
 /// Why a job failed.
@@ -157,10 +174,7 @@ impl<'a> JobObject<'a> {
             execution_duration: job.started_at.map(|start| job.ended_at.unwrap_or(now).since(start).as_secs_f64()),
             destruction: job.destruction.map(Timestamp::to_ocps),
             parameters: ParametersObject::new(api, job, &inside),
-            results: (0..)
-                .zip(&job.results)
-                .map(|(id, result)| ResultObject { id, uri: format!("{inside}/out/{}", result.path) })
-                .collect(),
+            results: Results { files: &job.results, inside },
             error_summary: ErrorSummaryObject::new(job),
             job_info: JobInfoObject::new(api, job, phase),
             job_id,
