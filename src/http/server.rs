@@ -28,6 +28,7 @@ use warp::reply::Response;
 use super::extract::{Asked, Peer, Via};
 use super::guard::Guard;
 use super::listen::{Bound, Socket};
+use super::patience::{PATIENCE, Patient};
 use super::reply::ApiError;
 use super::routes;
 use super::socket_file::SocketFile;
@@ -178,6 +179,7 @@ impl<S: Routes> Connections<'_, S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let io = Patient::new(io, PATIENCE);
         let connection = connection(io, peer, self.http.clone(), self.front.clone(), self.soft.clone(), self.grace);
         self.tracker.spawn(async move {
             connection.await;
@@ -270,5 +272,37 @@ impl<S: Routes> Front<S> {
         };
         self.guard.share(origin.as_ref(), &mut response);
         response
+    }
+}
+
+#[cfg(all(test, feature = "test-support"))]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use warp::Filter;
+
+    use super::*;
+    use crate::config::testing::config_in;
+
+    /// Serves one connection with an answer of 64 MiB.
+    async fn serve_one(stream: TcpStream, patience: Duration) {
+        let config = config_in(std::path::Path::new("/nowhere"));
+        let guard = Arc::new(Guard::new(&config.server));
+        let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
+        let peer = Peer { via: Via::Unix, trust: Trust::Anonymous };
+        let (io, token) = (Patient::new(stream, patience), CancellationToken::new());
+        connection(io, peer, http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_its_answer_loses_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        let served = serve_one(stream, Duration::from_millis(200));
+        tokio::time::timeout(Duration::from_secs(10), served).await.expect("given up");
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest).await;
+        assert!(rest.len() < 64 << 20, "it was not served to the end");
     }
 }
