@@ -29,7 +29,7 @@ use super::extract::{Asked, Peer, Via};
 use super::guard::Guard;
 use super::listen::{Bound, Socket};
 use super::patience::{PATIENCE, Patient};
-use super::reply::ApiError;
+use super::reply::{ApiError, Failure};
 use super::routes;
 use super::socket_file::SocketFile;
 use crate::config::{Config, Trust};
@@ -243,10 +243,14 @@ struct Front<S> {
 impl<S: Routes> Front<S> {
     async fn answer(self, request: Request<Incoming>, peer: Peer) -> Result<Response, Infallible> {
         let began = Instant::now();
-        // The query is left out: it may hold what is nobody's business.
-        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        // On the way of every request: nothing is formatted unless somebody wants to read it.
+        let span = tracing::debug_span!("request", %method, path = uri.path());
         async {
             let mut response = self.guarded(request, peer).await;
+            if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+                failure.log(&method, &uri);
+            }
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             let status = response.status().as_u16();
             tracing::debug!(status, ms = began.elapsed().as_millis(), "answered");

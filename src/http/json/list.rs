@@ -29,15 +29,15 @@ pub(super) async fn respond(api: &Arc<Api>, caller: &Caller, phases: Vec<Phase>)
         JobFilter { service: Some(SERVICE.to_owned()), owner: Some(caller.owner()), phases, created_after: None };
     let list = List { api: Arc::clone(api), filter };
     let first = list.page(None).await?;
-    let Some(last) = first.last().map(|job| job.seq) else {
+    let Some(after) = first.last().map(|job| job.seq) else {
         return Ok(with_type(StatusCode::OK, "application/json", Bytes::from_static(b"[]")));
     };
     let begin = list.piece(b'[', &first);
     drop(first);
-    let mut response = streamed(stream::try_unfold(State::Begin { list, begin, last }, |state| async move {
+    let mut response = streamed(stream::try_unfold(State::Begin { list, begin, after }, |state| async move {
         match state {
-            State::Begin { list, begin, last } => Ok(Some((begin, State::After { list, last }))),
-            State::After { list, last } => list.next(last).await.map(Some),
+            State::Begin { list, begin, after } => Ok(Some((begin, State::After { list, after }))),
+            State::After { list, after } => list.next(after).await.map(Some),
             State::Done => Ok(None),
         }
     }));
@@ -47,10 +47,10 @@ pub(super) async fn respond(api: &Arc<Api>, caller: &Caller, phases: Vec<Phase>)
 }
 
 enum State {
-    /// The first piece is made; `last` is the last job in it.
-    Begin { list: List, begin: Bytes, last: i64 },
+    /// The first piece is made; `after` is the last job in it.
+    Begin { list: List, begin: Bytes, after: i64 },
     /// The page after this job is next.
-    After { list: List, last: i64 },
+    After { list: List, after: i64 },
     /// The list is closed.
     Done,
 }
@@ -65,12 +65,12 @@ impl List {
         self.api.store.jobs(&self.filter, Page { before, limit: PAGE }).await
     }
 
-    async fn next(self, last: i64) -> Result<(Bytes, State), StreamError> {
-        let page = self.page(Some(last)).await.inspect_err(|error| {
+    async fn next(self, after: i64) -> Result<(Bytes, State), StreamError> {
+        let page = self.page(Some(after)).await.inspect_err(|error| {
             tracing::error!(error = error as &dyn std::error::Error, "a list of jobs was cut");
         })?;
-        let Some(last) = page.last().map(|job| job.seq) else { return Ok((Bytes::from_static(b"]"), State::Done)) };
-        Ok((self.piece(b',', &page), State::After { list: self, last }))
+        let Some(after) = page.last().map(|job| job.seq) else { return Ok((Bytes::from_static(b"]"), State::Done)) };
+        Ok((self.piece(b',', &page), State::After { list: self, after }))
     }
 
     /// The jobs of a page in JSON, after the bracket or comma `before`.
