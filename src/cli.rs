@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, LoadRequest, Loaded, load, show};
+use crate::backend::process::{HostError, ProcessBackend};
+use crate::config::{Backend, BackendKind, Config, LoadRequest, Loaded, load, show};
 use crate::lifecycle::{Lifecycle, raise_open_file_limit};
 use crate::{app, telemetry};
 
@@ -33,7 +34,7 @@ enum Command {
     /// Check the configuration and print it.
     ///
     /// Prints the configuration in force, each value with where it comes from, credentials masked. Exit code 0, or 2
-    /// with every problem on standard error.
+    /// with every problem on standard error. For the process backend it also looks whether bubblewrap works here.
     Check(Check),
 }
 
@@ -92,6 +93,10 @@ impl Check {
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
         }
+        if let Err(problem) = host_can_run(&loaded.config.backend) {
+            eprintln!("config: 1 problem\n  {problem}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
         match io::stdout().write_all(show(&loaded.effective).as_bytes()) {
             // A reader that has seen enough, such as `head`, is no failure.
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
@@ -142,6 +147,15 @@ fn load_or_say(request: &LoadRequest) -> Option<Loaded> {
     load(request).inspect_err(|errors| eprintln!("{errors}")).ok()
 }
 
+/// Whether this host can run jobs as the configuration says, as far as that does not change from minute to minute: an
+/// engine that does not answer now is no problem of the configuration.
+fn host_can_run(backend: &Backend) -> Result<(), HostError> {
+    match backend.kind {
+        BackendKind::Docker => Ok(()),
+        BackendKind::Process => ProcessBackend::check_host(&backend.process),
+    }
+}
+
 fn serve(config: Config) -> Result<(), ServeError> {
     if let Err(e) = raise_open_file_limit() {
         warn!("the limit of open files cannot be raised: {e}");
@@ -189,6 +203,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_host_without_bubblewrap_is_a_problem_of_the_process_backend_only() {
+        let config = |kind: &str| -> Backend {
+            let dir = tempfile::tempdir().expect("temp dir");
+            let file = dir.path().join("uwsd.toml");
+            let text = format!("[backend]\nkind = {kind:?}\n[backend.process]\nbwrap = \"/no/such/bwrap\"\n");
+            std::fs::write(&file, text).expect("written");
+            let environment = [("UWSD_STATE_DIR".into(), dir.path().into())];
+            load(&LoadRequest { config: Some(file), ..LoadRequest::new(environment) }).expect("fine").config.backend
+        };
+        let problem = host_can_run(&config("process")).expect_err("no bubblewrap").to_string();
+        assert!(problem.starts_with("backend.process.bwrap: /no/such/bwrap "), "{problem}");
+        host_can_run(&config("docker")).expect("nobody needs it");
     }
 
     #[test]

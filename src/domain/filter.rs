@@ -20,6 +20,6 @@ pub struct JobFilter {
 pub struct Page {
     /// Only jobs with a smaller sequence number: the last one of the page before.
     pub before: Option<i64>,
-    /// At most so many.
+    /// At most so many. A page may hold fewer, but not none, where the jobs are large: only an empty page is the end.
     pub limit: u32,
 }

@@ -1,6 +1,7 @@
 //! What a job is and what may happen to it: values only, no I/O, no clock, no wire shapes.
 
 mod caller;
+mod environment;
 mod filter;
 mod id;
 mod job;
@@ -12,6 +13,7 @@ mod time;
 mod work;
 
 pub use caller::Caller;
+pub use environment::{SOURCE_URL, own_variables};
 pub use filter::{JobFilter, Page};
 pub use id::{BadId, JobId, OwnerId, RunId};
 pub use job::{Deletion, Facts, Job, NewJob, Reservation, Stage};

@@ -65,6 +65,21 @@ pub struct Work {
     pub replicas: u32,
 }
 
+impl Work {
+    /// The largest [`Work::size`] that is accepted: Linux gives a program at least so much room for its arguments and
+    /// environment, and what is listed of a job stays small.
+    pub const MAX_SIZE: usize = 1 << 20;
+
+    /// The bytes of everything in it; each variable takes what the kernel needs for it beside its text: `=`, a NUL and
+    /// a pointer.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let source = self.source.as_ref().map_or(0, |source| source.url.len() + source.commit_ref.len());
+        let variables = self.environment.iter().map(|Variable { name, value }| name.len() + value.len() + 10);
+        self.command.len() + source + variables.sum::<usize>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +88,14 @@ mod tests {
     fn a_variable_is_kept_byte_for_byte() {
         let hard = "a \"b\" 'c' $(d) ${e} `f` \\ \n: ü";
         assert_eq!(Variable::new("RUN_OPTIONS", hard).expect("fine").value, hard);
+    }
+
+    #[test]
+    fn its_size_counts_everything() {
+        let source = Source { url: "12345".to_owned(), commit_ref: "678".to_owned() };
+        let environment = vec![Variable::new("A", "").expect("fine"), Variable::new("B", "12").expect("fine")];
+        let work = Work { command: "ls".to_owned(), source: Some(source), environment, replicas: 1 };
+        assert_eq!(work.size(), 2 + 8 + 11 + 13);
     }
 
     #[test]

@@ -23,6 +23,8 @@ const NAMESPACE: &str = "http://www.ivoa.net/xml/VOSIAvailability/v1.0";
 struct Availability<'a> {
     is_available: bool,
     up_since: Option<Timestamp>,
+    /// The name of the instance, if it has one.
+    instance: &'a str,
     note: &'a str,
 }
 
@@ -45,14 +47,11 @@ fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Resu
         return other(method, READ_ONLY);
     }
     let readiness = api.handle.readiness();
-    let availability = match &readiness {
-        Readiness::Ready { .. } => {
-            Availability { is_available: true, up_since: Some(started), note: "accepting jobs and running them" }
-        }
-        Readiness::Starting(why) | Readiness::Unreachable(why) => {
-            Availability { is_available: false, up_since: None, note: why }
-        }
+    let (is_available, up_since, note) = match &readiness {
+        Readiness::Ready { .. } => (true, Some(started), "accepting jobs and running them"),
+        Readiness::Starting(why) | Readiness::Unreachable(why) => (false, None, why.as_str()),
     };
+    let availability = Availability { is_available, up_since, instance: &api.config.server.instance, note };
     Ok(with_type(StatusCode::OK, "text/xml; charset=utf-8", availability.to_xml()))
 }
 
@@ -71,7 +70,9 @@ impl Availability<'_> {
         if let Some(since) = self.up_since {
             element(xml, "vosi:upSince", &since.to_iso())?;
         }
-        element(xml, "vosi:note", &printable(self.note))?;
+        let note = printable(self.note);
+        let note = if self.instance.is_empty() { note } else { format!("{}: {note}", printable(self.instance)) };
+        element(xml, "vosi:note", &note)?;
         xml.write_event(Event::End(BytesEnd::new(root)))
     }
 }
@@ -91,11 +92,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_note_is_escaped() {
+    fn the_note_names_the_instance_and_is_escaped() {
         let note = "cannot reach <engine> & \"its\" socket\u{1}";
-        let xml = Availability { is_available: false, up_since: None, note }.to_xml();
+        let xml = Availability { is_available: false, up_since: None, instance: "a&b", note }.to_xml();
         let text = std::str::from_utf8(&xml).expect("text");
-        assert!(text.contains("&lt;engine&gt; &amp; "), "{text}");
+        assert!(text.contains(">a&amp;b: cannot reach &lt;engine&gt; &amp; "), "{text}");
         assert!(text.contains("<vosi:available>false</vosi:available>"), "{text}");
         assert!(!text.contains('\u{1}'), "{text}");
     }

@@ -14,6 +14,7 @@ mod guard;
 mod health;
 mod json;
 mod listen;
+mod patience;
 mod range;
 mod reply;
 mod resource;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use warp::reply::Response;
 
@@ -88,6 +88,26 @@ impl Verdict {
     }
 }
 
+/// What an operator must know of a request that was not met; goes with the answer to where it is logged, once, with the
+/// request that it belongs to.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    is_ours: bool,
+    chain: String,
+}
+
+impl Failure {
+    /// Writes it to the log. The query is left out: it may hold what is nobody's business.
+    pub(super) fn log(&self, method: &Method, uri: &Uri) {
+        let path = uri.path();
+        if self.is_ours {
+            tracing::error!(%method, path, "{}", self.chain);
+        } else {
+            tracing::warn!(%method, path, "{}", self.chain);
+        }
+    }
+}
+
 const RESTART: Duration = Duration::from_secs(2);
 const NO_ROOM: Duration = Duration::from_secs(60);
 
@@ -110,15 +130,16 @@ impl ApiError {
         }
     }
 
-    /// Writes to the log what an operator must know: once, here.
-    fn log(&self) {
+    /// What the log must tell of it.
+    fn failure(&self) -> Option<Failure> {
+        let failure = |is_ours| Some(Failure { is_ours, chain: chain(self) });
         match self {
             Self::Denied(Denied::Store(error)) | Self::Store(error) => match error {
-                StoreError::Failed { .. } | StoreError::PhaseChanged { .. } => tracing::error!("{}", chain(self)),
-                StoreError::Full { .. } => tracing::warn!("{}", chain(self)),
-                StoreError::NoSuchJob(_) | StoreError::Closed => (),
+                StoreError::Failed { .. } | StoreError::PhaseChanged { .. } => failure(true),
+                StoreError::Full { .. } => failure(false),
+                StoreError::NoSuchJob(_) | StoreError::Closed => None,
             },
-            Self::File(_) | Self::Panicked => tracing::error!("{}", chain(self)),
+            Self::File(_) | Self::Panicked => failure(true),
             Self::Denied(
                 Denied::NoSuchService(_)
                 | Denied::NoSuchJob(_)
@@ -136,16 +157,18 @@ impl ApiError {
             | Self::TooLarge { .. }
             | Self::UnknownMediaType(_)
             | Self::TooSlow(_)
-            | Self::NoSuchRange { .. } => (),
+            | Self::NoSuchRange { .. } => None,
         }
     }
 
     /// The answer, its body as `dress` makes it.
     pub(super) fn respond(&self, dress: impl FnOnce(&Verdict) -> Response) -> Response {
-        self.log();
         let verdict = self.verdict();
         let mut response = dress(&verdict);
         *response.status_mut() = verdict.status;
+        if let Some(failure) = self.failure() {
+            response.extensions_mut().insert(failure);
+        }
         if let Some(after) = verdict.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
         }
@@ -266,6 +289,9 @@ mod tests {
         let verdict = failed.verdict();
         assert_eq!(verdict.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!verdict.message.contains("column"));
-        assert_eq!(chain(&failed), "the job database failed while reading: no such column: x");
+        let logged = failed.as_text().extensions().get::<Failure>().cloned().expect("something to log");
+        assert!(logged.is_ours);
+        assert_eq!(logged.chain, "the job database failed while reading: no such column: x");
+        assert!(ApiError::NoSuchJob.as_text().extensions().get::<Failure>().is_none());
     }
 }

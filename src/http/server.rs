@@ -28,7 +28,8 @@ use warp::reply::Response;
 use super::extract::{Asked, Peer, Via};
 use super::guard::Guard;
 use super::listen::{Bound, Socket};
-use super::reply::ApiError;
+use super::patience::{PATIENCE, Patient};
+use super::reply::{ApiError, Failure};
 use super::routes;
 use super::socket_file::SocketFile;
 use crate::config::{Config, Trust};
@@ -178,6 +179,7 @@ impl<S: Routes> Connections<'_, S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let io = Patient::new(io, PATIENCE);
         let connection = connection(io, peer, self.http.clone(), self.front.clone(), self.soft.clone(), self.grace);
         self.tracker.spawn(async move {
             connection.await;
@@ -241,10 +243,14 @@ struct Front<S> {
 impl<S: Routes> Front<S> {
     async fn answer(self, request: Request<Incoming>, peer: Peer) -> Result<Response, Infallible> {
         let began = Instant::now();
-        // The query is left out: it may hold what is nobody's business.
-        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        // On the way of every request: nothing is formatted unless somebody wants to read it.
+        let span = tracing::debug_span!("request", %method, path = uri.path());
         async {
             let mut response = self.guarded(request, peer).await;
+            if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+                failure.log(&method, &uri);
+            }
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             let status = response.status().as_u16();
             tracing::debug!(status, ms = began.elapsed().as_millis(), "answered");
@@ -270,5 +276,37 @@ impl<S: Routes> Front<S> {
         };
         self.guard.share(origin.as_ref(), &mut response);
         response
+    }
+}
+
+#[cfg(all(test, feature = "test-support"))]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use warp::Filter;
+
+    use super::*;
+    use crate::config::testing::config_in;
+
+    /// Serves one connection with an answer of 64 MiB.
+    async fn serve_one(stream: TcpStream, patience: Duration) {
+        let config = config_in(std::path::Path::new("/nowhere"));
+        let guard = Arc::new(Guard::new(&config.server));
+        let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
+        let peer = Peer { via: Via::Unix, trust: Trust::Anonymous };
+        let (io, token) = (Patient::new(stream, patience), CancellationToken::new());
+        connection(io, peer, http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_its_answer_loses_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        let served = serve_one(stream, Duration::from_millis(200));
+        tokio::time::timeout(Duration::from_secs(10), served).await.expect("given up");
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest).await;
+        assert!(rest.len() < 64 << 20, "it was not served to the end");
     }
 }

@@ -3,13 +3,17 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use crate::domain::{Job, JobFilter, JobId, OwnerId, Page, Phase, Reservation};
+use crate::domain::{Job, JobFilter, JobId, JobResult, OwnerId, Page, Phase, Reservation};
 use crate::ports::{QueuedJob, StoreError, Totals};
 
 use super::error::While;
 use super::results;
 use super::rows::{JOB_COLUMNS, JOB_TABLES, job};
 
+/// How large the jobs of a page may be together; the one that goes beyond is the last.
+const PAGE_SIZE: usize = 1 << 20;
+
+/// The jobs of a page, fewer than its limit if they are large, but none only if there are no more.
 pub(super) fn page(connection: &Connection, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {
     let doing = "listing jobs";
     let mut sql = format!("SELECT {JOB_COLUMNS} FROM {JOB_TABLES} WHERE j.deleted_at IS NULL");
@@ -44,11 +48,26 @@ pub(super) fn page(connection: &Connection, filter: &JobFilter, page: Page) -> R
 
     let mut statement = connection.prepare_cached(&sql).doing(doing)?;
     let rows = statement.query_map(params_from_iter(values), job).doing(doing)?;
-    let mut jobs = rows.collect::<Result<Vec<_>, _>>().doing(doing)?;
-    for job in jobs.iter_mut().filter(|job| job.phase.is_final()) {
-        job.results = results::of(connection, job.seq)?;
+    let mut jobs = Vec::new();
+    let mut left = PAGE_SIZE;
+    for row in rows {
+        let mut job = row.doing(doing)?;
+        if job.phase.is_final() {
+            job.results = results::of(connection, job.seq)?;
+        }
+        left = left.saturating_sub(size(&job));
+        jobs.push(job);
+        if left == 0 {
+            break;
+        }
     }
     Ok(jobs)
+}
+
+/// About what a job takes in memory, as far as its client decides it.
+fn size(job: &Job) -> usize {
+    let results = job.results.iter().map(|result| result.path.len() + size_of::<JobResult>());
+    job.work.size() + results.sum::<usize>()
 }
 
 pub(super) fn queued(connection: &Connection, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
@@ -101,4 +120,83 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, StoreError> {
         waiting: count(&[Phase::Pending, Phase::Queued, Phase::Held])?,
         executing: count(&[Phase::Executing, Phase::Suspended])?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{NewJob, Outcome, Reason, Timestamp, Work};
+    use crate::ports::{Change, End};
+    use crate::sqlite::{jobs, open};
+
+    fn insert(connection: &Connection, command: String) -> JobId {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let new = NewJob {
+            id: JobId::new(now),
+            service: "ocps".to_owned(),
+            owner: None,
+            run_id: None,
+            phase: Phase::Queued,
+            created_at: now,
+            execution_duration: None,
+            destruction: None,
+            reservation: Reservation { cpus: 1.0, memory: 1 },
+            work: Work { command, source: None, environment: Vec::new(), replicas: 1 },
+        };
+        jobs::insert(connection, new).expect("kept").id
+    }
+
+    fn end(connection: &Connection, id: JobId, results: Vec<JobResult>) {
+        let now = Timestamp::from_millis(1_700_000_001_000);
+        let outcome = Outcome::new(Reason::Aborted, "");
+        let end = End {
+            outcome,
+            started_at: None,
+            ended_at: now,
+            results,
+            facts: None,
+            visible_for: std::time::Duration::ZERO,
+        };
+        jobs::change(connection, id, Change::End(Box::new(end)), now).expect("ended");
+    }
+
+    /// How many jobs each page has, until an empty one.
+    fn pages(connection: &Connection) -> Vec<usize> {
+        let mut before = None;
+        let mut lengths = Vec::new();
+        loop {
+            let jobs = page(connection, &JobFilter::default(), Page { before, limit: 100 }).expect("read");
+            let Some(last) = jobs.last() else { return lengths };
+            assert!(before.is_none_or(|before| jobs[0].seq < before) && jobs.is_sorted_by_key(|job| -job.seq));
+            before = Some(last.seq);
+            lengths.push(jobs.len());
+        }
+    }
+
+    #[test]
+    fn a_page_ends_where_its_jobs_become_large() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open::open_writer(&dir.path().join("uwsd.db")).expect("opened");
+        for _ in 0..150 {
+            insert(&connection, "true".to_owned());
+        }
+        assert_eq!(pages(&connection), [100, 50]);
+        for _ in 0..6 {
+            insert(&connection, "x".repeat(400 << 10));
+        }
+        insert(&connection, "x".repeat(16 << 20));
+        assert_eq!(pages(&connection), [1, 3, 3, 100, 50], "a job as large as any is still shown");
+    }
+
+    #[test]
+    fn results_count_as_well() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open::open_writer(&dir.path().join("uwsd.db")).expect("opened");
+        for _ in 0..4 {
+            let id = insert(&connection, "true".to_owned());
+            let results = (0..300).map(|n| JobResult { path: format!("{n:02000}"), size: 1 }).collect();
+            end(&connection, id, results);
+        }
+        assert_eq!(pages(&connection), [2, 2]);
+    }
 }

@@ -205,9 +205,9 @@ impl Driver {
         let (path, dotfiles) = (first.dirs.output(), self.service.dotfiles);
         let collected = tokio::task::spawn_blocking(move || output::collect(&path, dotfiles)).await;
         match collected.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked))) {
-            Ok((results, unnameable)) => {
-                if unnameable > 0 {
-                    warn!("{unnameable} output files have names that are not UTF-8 and are no results");
+            Ok((results, left_out)) => {
+                if let Some(left_out) = left_out {
+                    warn!("{left_out}");
                 }
                 (results, None)
             }

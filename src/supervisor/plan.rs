@@ -1,7 +1,7 @@
 //! What a job becomes for the backend: argv, environment, limits.
 
 use crate::config::Service;
-use crate::domain::{Job, Variable};
+use crate::domain::{Job, Variable, own_variables};
 use crate::ports::{JobDirs, RunRef, RunSpec, User};
 
 /// The run of one replica of a job, as its service is configured now.
@@ -31,21 +31,12 @@ fn own_user() -> User {
     User { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
 }
 
-/// The variables of a job, in the order in which the original server set them; of a repeated name only the last is kept.
+/// The variables of a job: a home, the daemon's own, the caller's, the site's; of a repeated name only the last is kept.
 fn environment(job: &Job, service: &Service, run: &RunRef) -> Vec<(String, String)> {
     let inside = JobDirs::inside(&job.id);
     let mut all: Vec<(String, String)> = vec![("HOME".to_owned(), format!("{inside}/home"))];
-    if let Some(source) = &job.work.source {
-        all.push(("JOB_SOURCE_DIR".to_owned(), format!("{inside}/src")));
-        all.push(("SRC_GIT_URL".to_owned(), source.url.clone()));
-        all.push(("GIT_COMMIT_REF".to_owned(), source.commit_ref.clone()));
-    }
-    all.push(("JOB_OUTPUT_DIR".to_owned(), format!("{inside}/out")));
-    all.push(("JOB_ID".to_owned(), job.id.to_string()));
-    if run.replicas > 1 {
-        all.push(("JOB_REPLICA".to_owned(), run.replica.to_string()));
-        all.push(("JOB_REPLICAS".to_owned(), run.replicas.to_string()));
-    }
+    let own = own_variables(job.id, &job.work, &inside, Some(run.replica));
+    all.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())));
     all.extend(job.work.environment.iter().map(|Variable { name, value }| (name.clone(), value.clone())));
     all.extend(service.env.iter().cloned());
     all.extend(service.secrets.iter().map(|secret| (secret.name.clone(), secret.target.clone())));

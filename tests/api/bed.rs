@@ -197,7 +197,8 @@ impl Daemon {
     }
 }
 
-fn new_job(command: &str, now: Timestamp) -> NewJob {
+/// A job of the service `ocps`, queued, without limits.
+pub fn new_job(command: &str, now: Timestamp) -> NewJob {
     NewJob {
         id: JobId::new(now),
         service: "ocps".to_owned(),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use uwsd::domain::NewJob;
+use uwsd::ports::{Clock, Store};
 
-use crate::bed::{Bed, Daemon, eventually};
+use crate::bed::{Bed, Daemon, eventually, new_job};
 use crate::client::Answer;
 
 async fn delete(daemon: &Daemon, id: &str) -> Answer {
@@ -69,4 +71,16 @@ async fn without_a_visible_time_a_deleted_job_is_gone_at_once() {
     assert_eq!(status(&daemon, &id).await, 404);
     assert_eq!(delete(&daemon, &id).await.status, 404);
     eventually("the run to be removed", || async { daemon.engine.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_job_of_another_service_is_not_there_and_stays() {
+    let daemon = Bed::without_runs().start().await;
+    let now = daemon.clock.now();
+    let job =
+        daemon.store.submit(NewJob { service: "other".to_owned(), ..new_job("print 1", now) }).await.expect("kept");
+    let answer = delete(&daemon, &job.id.to_string()).await;
+    assert_eq!((answer.status, answer.text()), (404, "\"\""));
+    let job = daemon.store.job(job.id).await.expect("read").expect("there");
+    assert_eq!((job.deletion, job.abort_requested), (None, false));
 }

@@ -1,27 +1,13 @@
 //! When we err: a status, nothing of our insides, and the next request is answered.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use uwsd::ports::Store;
 
-use crate::bed::{Bed, Daemon};
+use crate::bed::Bed;
 use crate::client::request;
-use crate::odd_store::OddStore;
-
-async fn odd(bed: Bed) -> (Daemon, Arc<OddStore>) {
-    let mut odd = None;
-    let daemon = bed
-        .start_over(|real| {
-            let store = Arc::new(OddStore::new(real));
-            odd = Some(Arc::clone(&store));
-            store as Arc<dyn Store>
-        })
-        .await;
-    (daemon, odd.expect("made"))
-}
+use crate::odd_store::odd;
 
 #[tokio::test]
 async fn a_handler_that_panics_is_a_500_and_no_more() {

@@ -48,6 +48,21 @@ async fn a_bad_field_is_400_and_makes_nothing() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_too_large_in_all_is_400_although_each_part_would_do() {
+    let mut bed = Bed::without_runs();
+    bed.config.server.max_body = 16 << 20;
+    let daemon = bed.start().await;
+    let variables = |count: usize| -> Vec<Value> {
+        (0..count).map(|n| json!({ "name": format!("V{n}"), "value": "x".repeat(100_000) })).collect()
+    };
+    let answer = daemon.put(&json!({ "command": "x", "environment": variables(11) })).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("environment") && answer.text().contains("1048576"), "{}", answer.text());
+    assert_eq!(daemon.listed().await, 0);
+    assert_eq!(daemon.put(&json!({ "command": "x", "environment": variables(10) })).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_that_cannot_be_read_is_400_or_415() {
     let daemon = Bed::without_runs().start().await;
     let client = daemon.client();

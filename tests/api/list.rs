@@ -1,10 +1,13 @@
 //! The list of jobs.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
 use uwsd::domain::JobId;
 use uwsd::ports::{Change, Clock, Store};
 
 use crate::bed::{Bed, Daemon};
+use crate::odd_store::odd;
 
 async fn ids(daemon: &Daemon, query: &str) -> Vec<String> {
     let answer = daemon.client().get(&format!("/api/v1/job{query}")).await;
@@ -31,6 +34,15 @@ async fn a_long_list_is_streamed_whole_newest_first() {
     let list: Vec<Value> = serde_json::from_slice(&answer.body).expect("a list");
     let listed: Vec<&str> = list.iter().map(|job| job["jobId"].as_str().expect("an id")).collect();
     assert_eq!(listed, expected);
+}
+
+#[tokio::test]
+async fn a_list_of_large_jobs_is_whole_and_made_in_small_pages() {
+    let (daemon, store) = odd(Bed::without_runs()).await;
+    let expected = daemon.fill_with(40, &"x".repeat(1 << 20)).await;
+    assert_eq!(ids(&daemon, "").await, expected);
+    let largest = store.largest.load(Ordering::SeqCst);
+    assert!((1 << 20..3 << 20).contains(&largest), "a page held {largest} bytes");
 }
 
 #[tokio::test]

@@ -1,17 +1,21 @@
 //! A store before the real one, as request handlers see it: it counts pages and breaks where a test says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
 use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
 use uwsd::sqlite::SqliteStore;
 
+use crate::bed::{Bed, Daemon};
+
 pub struct OddStore {
     real: Arc<SqliteStore>,
     /// How many pages of jobs were read.
     pub pages: AtomicU32,
+    /// The most bytes of work that one of them held.
+    pub largest: AtomicUsize,
     /// Whether looking at a job panics.
     pub panics: AtomicBool,
     /// Whether the list breaks after its first page, and looking at a job fails.
@@ -20,8 +24,27 @@ pub struct OddStore {
 
 impl OddStore {
     pub fn new(real: Arc<SqliteStore>) -> Self {
-        Self { real, pages: AtomicU32::new(0), panics: AtomicBool::new(false), fails: AtomicBool::new(false) }
+        Self {
+            real,
+            pages: AtomicU32::new(0),
+            largest: AtomicUsize::new(0),
+            panics: AtomicBool::new(false),
+            fails: AtomicBool::new(false),
+        }
     }
+}
+
+/// A daemon whose request handlers see such a store.
+pub async fn odd(bed: Bed) -> (Daemon, Arc<OddStore>) {
+    let mut odd = None;
+    let daemon = bed
+        .start_over(|real| {
+            let store = Arc::new(OddStore::new(real));
+            odd = Some(Arc::clone(&store));
+            store as Arc<dyn Store>
+        })
+        .await;
+    (daemon, odd.expect("made"))
 }
 
 fn broken(doing: &'static str) -> StoreError {
@@ -40,7 +63,9 @@ impl Store for OddStore {
         if before > 0 && self.fails.load(Ordering::SeqCst) {
             return Err(broken("listing jobs"));
         }
-        self.real.jobs(filter, page).await
+        let jobs = self.real.jobs(filter, page).await?;
+        self.largest.fetch_max(jobs.iter().map(|job| job.work.size()).sum(), Ordering::SeqCst);
+        Ok(jobs)
     }
 
     async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {

@@ -89,6 +89,8 @@ pub(super) async fn get(api: &Api, asked: &Asked, id: &str) -> Result<Response, 
     )
 )]
 pub(super) async fn delete(api: &Api, asked: &Asked, id: &str) -> Result<Response, ApiError> {
+    // Looked at first, since what this API does not show, a job of another service, it must not delete either; and of
+    // a job that was deleted before only the state before tells whether it is still there for this client.
     let found = find::job(api, &asked.caller, id).await?;
     let job = api.handle.delete(&asked.caller, found.job.id).await?.job;
     let phase = PhaseWord::of(job.phase, job.outcome.as_ref());

@@ -1,4 +1,4 @@
-//! The list of jobs, made while it is sent: a page of it is in memory at a time, however many jobs there are.
+//! The list of jobs, made while it is sent: a page of it is in memory at a time, however many and large the jobs are.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::http::reply::{ApiError, with_type};
 use crate::http::resource::{StreamError, streamed};
 use crate::ports::StoreError;
 
-/// How many jobs are read at a time.
+/// How many jobs are read at a time, fewer if they are large.
 const PAGE: u32 = 100;
 
 /// The jobs of `caller` in one of `phases` as a JSON array, newest first.
@@ -29,13 +29,15 @@ pub(super) async fn respond(api: &Arc<Api>, caller: &Caller, phases: Vec<Phase>)
         JobFilter { service: Some(SERVICE.to_owned()), owner: Some(caller.owner()), phases, created_after: None };
     let list = List { api: Arc::clone(api), filter };
     let first = list.page(None).await?;
-    let (begin, next) = list.piece(b'[', &first);
-    let Some(next) = next else { return Ok(with_type(StatusCode::OK, "application/json", begin)) };
-    let state = State::Piece { list, begin, next };
-    let mut response = streamed(stream::try_unfold(state, |state| async move {
+    let Some(after) = first.last().map(|job| job.seq) else {
+        return Ok(with_type(StatusCode::OK, "application/json", Bytes::from_static(b"[]")));
+    };
+    let begin = list.piece(b'[', &first);
+    drop(first);
+    let mut response = streamed(stream::try_unfold(State::Begin { list, begin, after }, |state| async move {
         match state {
-            State::Piece { list, begin, next } => Ok(Some((begin, State::After { list, before: next }))),
-            State::After { list, before } => list.next(before).await.map(Some),
+            State::Begin { list, begin, after } => Ok(Some((begin, State::After { list, after }))),
+            State::After { list, after } => list.next(after).await.map(Some),
             State::Done => Ok(None),
         }
     }));
@@ -45,10 +47,10 @@ pub(super) async fn respond(api: &Arc<Api>, caller: &Caller, phases: Vec<Phase>)
 }
 
 enum State {
-    /// The first piece is made.
-    Piece { list: List, begin: Bytes, next: i64 },
-    /// The page before this job is next.
-    After { list: List, before: i64 },
+    /// The first piece is made; `after` is the last job in it.
+    Begin { list: List, begin: Bytes, after: i64 },
+    /// The page after this job is next.
+    After { list: List, after: i64 },
     /// The list is closed.
     Done,
 }
@@ -63,33 +65,25 @@ impl List {
         self.api.store.jobs(&self.filter, Page { before, limit: PAGE }).await
     }
 
-    async fn next(self, before: i64) -> Result<(Bytes, State), StreamError> {
-        let page = self.page(Some(before)).await.inspect_err(|error| {
+    async fn next(self, after: i64) -> Result<(Bytes, State), StreamError> {
+        let page = self.page(Some(after)).await.inspect_err(|error| {
             tracing::error!(error = error as &dyn std::error::Error, "a list of jobs was cut");
         })?;
-        let (piece, next) = self.piece(b',', &page);
-        Ok((piece, next.map_or(State::Done, |before| State::After { list: self, before })))
+        let Some(after) = page.last().map(|job| job.seq) else { return Ok((Bytes::from_static(b"]"), State::Done)) };
+        Ok((self.piece(b',', &page), State::After { list: self, after }))
     }
 
-    /// A page in JSON, and after which job the next one begins, if there is one; else it closes the list.
-    fn piece(&self, before: u8, page: &[Job]) -> (Bytes, Option<i64>) {
+    /// The jobs of a page in JSON, after the bracket or comma `before`.
+    fn piece(&self, before: u8, page: &[Job]) -> Bytes {
         let now = self.api.clock.now();
         let mut piece = Vec::with_capacity(page.len() * 1024 + 2);
-        let mut separator = Some(before);
-        for job in page {
-            piece.extend(separator.replace(b','));
+        let separators = std::iter::once(before).chain(std::iter::repeat(b','));
+        for (separator, job) in separators.zip(page) {
+            piece.push(separator);
             let phase = PhaseWord::of(job.phase, job.outcome.as_ref());
             let object = JobObject::new(&self.api, job, phase, now);
             serde_json::to_writer(&mut piece, &object).expect("a job object has string keys and does not fail");
         }
-        let is_full = u32::try_from(page.len()).is_ok_and(|length| length >= PAGE);
-        let next = page.last().filter(|_| is_full).map(|job| job.seq);
-        if next.is_none() {
-            if page.is_empty() && before == b'[' {
-                piece.push(b'[');
-            }
-            piece.push(b']');
-        }
-        (Bytes::from(piece), next)
+        Bytes::from(piece)
     }
 }

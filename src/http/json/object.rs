@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::SERVICE;
 use super::phase::PhaseWord;
-use crate::domain::{Job, Phase, Stage, Timestamp, strip_credentials};
+use crate::domain::{Job, JobResult, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials};
 use crate::http::Api;
 use crate::ports::JobDirs;
 
@@ -43,7 +43,8 @@ pub(super) struct JobObject<'a> {
     /// What was asked for.
     pub(super) parameters: ParametersObject<'a>,
     /// The files it left, once it has ended.
-    pub(super) results: Vec<ResultObject>,
+    #[schema(value_type = Vec<ResultObject>)]
+    pub(super) results: Results<'a>,
     /// Why it failed.
     error_summary: ErrorSummaryObject<'a>,
     /// What is known of its run.
@@ -88,6 +89,22 @@ pub(super) struct ResultObject {
     /// Its path as the job saw it; no link.
     #[schema(example = "/uws/jobs/0192e4f1c7a87d2f8f1b0c5d7e9a1b3c/out/ocps.log")]
     uri: String,
+}
+
+/// The files that a job left, made one by one while they are written: there may be very many.
+#[derive(Debug)]
+pub(super) struct Results<'a> {
+    files: &'a [JobResult],
+    /// The job's directory as the job saw it.
+    inside: String,
+}
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { files, inside } = self;
+        let object = |(id, file): (usize, &JobResult)| ResultObject { id, uri: format!("{inside}/out/{}", file.path) };
+        serializer.collect_seq(files.iter().enumerate().map(object))
+    }
 }
 
 /// Why a job failed.
@@ -156,11 +173,8 @@ impl<'a> JobObject<'a> {
             end_time: job.ended_at.map(Timestamp::to_ocps),
             execution_duration: job.started_at.map(|start| job.ended_at.unwrap_or(now).since(start).as_secs_f64()),
             destruction: job.destruction.map(Timestamp::to_ocps),
-            parameters: ParametersObject::new(api, job, &job_id, &inside),
-            results: (0..)
-                .zip(&job.results)
-                .map(|(id, result)| ResultObject { id, uri: format!("{inside}/out/{}", result.path) })
-                .collect(),
+            parameters: ParametersObject::new(api, job, &inside),
+            results: Results { files: &job.results, inside },
             error_summary: ErrorSummaryObject::new(job),
             job_info: JobInfoObject::new(api, job, phase),
             job_id,
@@ -169,26 +183,18 @@ impl<'a> JobObject<'a> {
 }
 
 impl<'a> ParametersObject<'a> {
-    fn new(api: &'a Api, job: &'a Job, job_id: &str, inside: &str) -> Self {
+    fn new(api: &'a Api, job: &'a Job, inside: &str) -> Self {
         let shell = api.config.services.get(SERVICE).map_or(&[][..], |service| service.shell.as_slice());
         let command = shell.iter().map(String::as_str).chain([job.work.command.as_str()]).collect();
-        let mut environment = Vec::with_capacity(job.work.environment.len() + 6);
-        let mut set = |name, value| environment.push(VariableObject { name, value });
         let url = job.work.source.as_ref().map(|source| strip_credentials(&source.url));
         let commit_ref = job.work.source.as_ref().map(|source| source.commit_ref.as_str());
-        if let (Some(url), Some(commit_ref)) = (&url, commit_ref) {
-            set("JOB_SOURCE_DIR", Cow::Owned(format!("{inside}/src")));
-            set("SRC_GIT_URL", Cow::Owned(url.clone()));
-            set("GIT_COMMIT_REF", Cow::Borrowed(commit_ref));
-        }
-        set("JOB_OUTPUT_DIR", Cow::Owned(format!("{inside}/out")));
-        set("JOB_ID", Cow::Owned(job_id.to_owned()));
-        if job.work.replicas > 1 {
-            set("JOB_REPLICAS", Cow::Owned(job.work.replicas.to_string()));
-        }
-        for variable in &job.work.environment {
-            set(&variable.name, Cow::Borrowed(&variable.value));
-        }
+        let mut environment = Vec::with_capacity(job.work.environment.len() + 6);
+        environment.extend(own_variables(job.id, &job.work, inside, None).into_iter().map(|(name, value)| {
+            let value = if name == SOURCE_URL { Cow::Owned(url.clone().unwrap_or_default()) } else { value };
+            VariableObject { name, value }
+        }));
+        let given = job.work.environment.iter();
+        environment.extend(given.map(|Variable { name, value }| VariableObject { name, value: Cow::Borrowed(value) }));
         Self { command, environment, url, commit_ref, replicas: job.work.replicas }
     }
 }

@@ -74,6 +74,13 @@ impl JobRequest {
         let environment = self.environment.into_iter().enumerate().map(variable).collect::<Result<_, _>>()?;
         let source = self.url.map(|url| Source { url, commit_ref: self.commit_ref });
         let work = Work { command: self.command, source, environment, replicas: self.replicas };
+        if work.size() > Work::MAX_SIZE {
+            return Err(bad(format!(
+                "command, url, commit_ref and environment are {} bytes in all; {} is the most that one job can be given",
+                work.size(),
+                Work::MAX_SIZE
+            )));
+        }
         Ok(Submission { service: SERVICE.to_owned(), run_id, work })
     }
 }
