@@ -258,7 +258,13 @@ impl Backend for FakeBackend {
     }
 
     async fn remove_files(&self, _: JobId, dirs: &JobDirs, _: Option<&str>) -> Result<(), BackendError> {
-        match std::fs::remove_dir_all(&dirs.root) {
+        // Within one process a daemon that was dropped may still be making directories on a blocking thread.
+        let mut result = std::fs::remove_dir_all(&dirs.root);
+        while result.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::DirectoryNotEmpty) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            result = std::fs::remove_dir_all(&dirs.root);
+        }
+        match result {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(BackendError::Io { doing: "removing the job's files", source })
             }
