@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -12,6 +13,13 @@ use crate::ports::StoreError;
 const WAITING: usize = 1024;
 /// How many writes share a transaction at the most, so that the first is not kept waiting for the last.
 const BATCH: usize = 256;
+
+/// How long the first write of a batch waits for company, at the most. It only waits when the batches before had some:
+/// a lone client is never delayed, and of several clients that each wait for their answer all share the next sync
+/// instead of every other one.
+const GATHER: Duration = Duration::from_micros(300);
+/// How often company is looked for meanwhile.
+const LOOK: Duration = Duration::from_micros(20);
 
 /// How a batch's commit went, for the one who waits for a write of it.
 type Commit = Result<(), Arc<rusqlite::Error>>;
@@ -98,7 +106,10 @@ fn commit_failed(doing: &'static str, source: &Arc<rusqlite::Error>) -> StoreErr
 }
 
 fn run(connection: &Connection, mut waiting: mpsc::Receiver<Write>) {
+    // The sizes of the last two batches: what they had together is what may come again.
+    let mut before = [0_usize; 2];
     while let Some(first) = waiting.blocking_recv() {
+        gather(&waiting, before.into_iter().sum::<usize>().min(BATCH));
         let mut answers = Vec::new();
         let begun = connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         if let Err(source) = begun {
@@ -115,9 +126,18 @@ fn run(connection: &Connection, mut waiting: mpsc::Receiver<Write>) {
             }
         }
         let commit = finish(connection, is_full);
+        before = [before[1], answers.len()];
         for answer in answers {
             answer(commit.clone());
         }
+    }
+}
+
+/// Waits until `expected` writes are there, the first included, but not long.
+fn gather(waiting: &mpsc::Receiver<Write>, expected: usize) {
+    let begin = Instant::now();
+    while waiting.len() + 1 < expected && begin.elapsed() < GATHER {
+        std::thread::sleep(LOOK);
     }
 }
 
