@@ -122,7 +122,7 @@ fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> std::io::Result<Option<Ho
             }
             "hang" | "stubborn" => end = None,
             "exit" => end = Some(How::Exited(rest.parse().unwrap_or(2))),
-            "signal" => end = Some(How::Signaled(rest.parse().unwrap_or(9))),
+            "signal" => end = Some(How::Signaled { signal: rest.parse().unwrap_or(9), exit_code: None }),
             "oom" => end = Some(How::OutOfMemory { exit_code: Some(137) }),
             "vanish" => end = Some(How::Vanished),
             _ => end = Some(How::Exited(127)),
@@ -205,7 +205,14 @@ impl Backend for FakeBackend {
                 Ok(_) | Err(_) => How::Vanished,
             },
         };
-        Ok(Ending { how, started_at: None, ended_at: None, peak_memory: Some(1 << 20), is_advisory: false })
+        Ok(Ending {
+            how,
+            started_at: None,
+            ended_at: None,
+            peak_memory: Some(1 << 20),
+            is_advisory: false,
+            log_error: None,
+        })
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
@@ -224,7 +231,8 @@ impl Backend for FakeBackend {
         match state {
             State::Created => drop(runs.remove(run)),
             State::Running => {
-                drop(found.state.send_replace(State::Ended(How::Signaled(if is_stubborn { 9 } else { 15 }))));
+                let how = How::Signaled { signal: if is_stubborn { 9 } else { 15 }, exit_code: None };
+                drop(found.state.send_replace(State::Ended(how)));
             }
             State::Ended(_) => {}
         }

@@ -270,6 +270,7 @@ impl Driver {
             ended_at: None,
             peak_memory: None,
             is_advisory: facts.is_advisory,
+            log_error: None,
         };
         let verdict = verdict(None, &[Ok(ending)], 0);
         self.end(specs, facts, verdict).await;

@@ -175,7 +175,8 @@ pub fn put(path: &Path, content: &str) {
 macro_rules! contract {
     ($bed:path) => {
         $crate::suite::contract!(@ $bed;
-            endings: an_exit_code_is_told, a_signal_is_told, a_high_exit_code_is_no_oom, out_of_memory_is_told,
+            endings: an_exit_code_is_told, a_signal_is_told, a_high_exit_code_is_no_oom_and_told_in_any_case,
+                out_of_memory_is_told,
                 a_child_out_of_memory_that_brought_it_down_is_told,
                 a_child_out_of_memory_that_was_survived_is_no_oom, the_times_are_told,
                 a_command_that_is_not_there_never_ran, a_run_that_never_was_has_vanished;

@@ -10,6 +10,7 @@ use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
 use super::error::{DOCKER, failed, refused, words_of};
+use crate::backend::system::{BOOT_ID, blocking, boot_id};
 use crate::config;
 use crate::ports::{BackendError, EngineFacts};
 
@@ -147,8 +148,7 @@ impl Engine {
     pub(super) async fn facts(&self) -> Result<EngineFacts, BackendError> {
         let client = self.connect().await?;
         let boot_id = if self.is_local() {
-            let text = tokio::fs::read_to_string("/proc/sys/kernel/random/boot_id").await;
-            text.ok().map(|id| id.trim().to_owned())
+            blocking("reading the boot id", || boot_id(BOOT_ID.as_ref())).await.ok()
         } else {
             None
         };
