@@ -306,7 +306,7 @@ mod tests {
         let labels = body(&spec).expect("fine").labels.expect("there");
         assert_eq!(run_of(&labels), Some(spec.run));
         assert_eq!(labels[INSTANCE], "one");
-        let helper = helper(spec.run.job, &Instance("one".into()), "i", &["true".to_owned()], "/jobs/x");
+        let helper = helper(spec.run.job, &Instance("one".into()), "maker", "i", &["true".to_owned()], "/jobs/x");
         assert_eq!(run_of(&helper.labels.expect("there")), None);
     }
 

@@ -3,11 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::unistd::{getegid, geteuid, getgroups};
 use tokio::process::Command;
+use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -42,6 +44,8 @@ pub struct ProcessBackend {
     runs: PathBuf,
     program: PathBuf,
     host: Host,
+    /// Shared by those who make a run's directory: they go on when their caller is dropped, and a removal waits for them.
+    making: Arc<RwLock<()>>,
 }
 
 impl ProcessBackend {
@@ -65,7 +69,7 @@ impl ProcessBackend {
             groups: getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect(),
         };
         let runs = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()).join("runs");
-        Ok(Self { runs, program, host })
+        Ok(Self { runs, program, host, making: Arc::default() })
     }
 
     /// Looks whether this host can run jobs this way, without changing anything: what `uwsd check` and start-up ask.
@@ -196,7 +200,13 @@ impl Backend for ProcessBackend {
     async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
         let plan = Plan::new(spec, &self.host).map_err(|why| refused("creating the run", why))?;
         let dir = self.dir(&spec.run);
-        blocking("creating the run", move || dir.create(&plan)).await
+        let making = Arc::clone(&self.making).read_owned().await;
+        blocking("creating the run", move || {
+            let made = dir.create(&plan);
+            drop(making);
+            made
+        })
+        .await
     }
 
     async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
@@ -283,6 +293,7 @@ impl Backend for ProcessBackend {
     }
 
     async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        drop(self.making.write().await);
         self.stop(run, Duration::ZERO).await?;
         let (dir, hierarchy, name) = (self.dir(run), self.host.hierarchy.clone(), run.name());
         blocking("removing the run", move || {

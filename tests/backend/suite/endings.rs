@@ -67,7 +67,8 @@ pub async fn out_of_memory_is_told(bed: &Arc<dyn Bed>) {
 pub async fn a_child_out_of_memory_that_brought_it_down_is_told(bed: &Arc<dyn Bed>) {
     if can(&**bed, Can::LimitMemory) {
         let how = how_in_little_memory(bed, &format!("({GLUTTON}) || exit 7")).await;
-        assert!(matches!(how, How::OutOfMemory { exit_code: Some(7) | None }), "{how:?}");
+        // The kernel may choose the command beside the child.
+        assert!(matches!(how, How::OutOfMemory { exit_code: Some(7 | 137) | None }), "{how:?}");
     }
 }
 
