@@ -91,8 +91,8 @@ impl Spools {
     /// Ends both files; why one is not whole, if so.
     async fn finish(&mut self) -> Option<String> {
         let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
-        let failed = [("stdout", stdout), ("stderr", stderr)].into_iter();
-        failed.filter_map(|(stream, finished)| Some(log_error(stream, &finished.err()?))).next()
+        let mut finished = [("stdout", stdout), ("stderr", stderr)].into_iter();
+        finished.find_map(|(stream, finished)| Some(log_error(stream, &finished.err()?)))
     }
 }
 
