@@ -133,7 +133,7 @@ fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> std::io::Result<Option<Ho
             }
             "hang" | "stubborn" => end = None,
             "exit" => end = Some(How::Exited(rest.parse().unwrap_or(2))),
-            "signal" => end = Some(How::Signaled(rest.parse().unwrap_or(9))),
+            "signal" => end = Some(How::Signaled { signal: rest.parse().unwrap_or(9), exit_code: None }),
             "oom" => end = Some(How::OutOfMemory { exit_code: Some(137) }),
             "vanish" => end = Some(How::Vanished),
             _ => end = Some(How::Exited(127)),
@@ -221,7 +221,7 @@ impl Backend for FakeBackend {
         };
         let (started_at, ended_at) =
             self.engine.runs().get(run).map_or((None, None), |run| (run.started_at, run.ended_at));
-        Ok(Ending { how, started_at, ended_at, peak_memory: Some(1 << 20), is_advisory: false })
+        Ok(Ending { how, started_at, ended_at, peak_memory: Some(1 << 20), is_advisory: false, log_error: None })
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
@@ -240,7 +240,8 @@ impl Backend for FakeBackend {
         match state {
             State::Created => drop(runs.remove(run)),
             State::Running => {
-                drop(found.state.send_replace(State::Ended(How::Signaled(if is_stubborn { 9 } else { 15 }))));
+                let how = How::Signaled { signal: if is_stubborn { 9 } else { 15 }, exit_code: None };
+                drop(found.state.send_replace(State::Ended(how)));
             }
             State::Ended(_) => {}
         }

@@ -3,4 +3,6 @@
 pub mod docker;
 #[cfg(feature = "test-support")]
 pub mod fake;
+mod files;
 pub mod process;
+mod system;

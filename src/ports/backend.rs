@@ -91,6 +91,17 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::Unreachable`] with what to do about it.
     async fn probe(&self) -> Result<EngineFacts, BackendError>;
 
+    /// On which boot of which host and which start of which engine runs are made now. Asked twice for every job, so as
+    /// cheap as can be.
+    ///
+    /// Kubernetes: nothing is told of either; a pod says itself that its node went away.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`].
+    async fn identify(&self) -> Result<EngineFacts, BackendError> {
+        self.probe().await
+    }
+
     /// Every run of this daemon's instance that the backend still has, in any state; never one of another instance.
     ///
     /// Kubernetes: a list by label selector `org.uwsd.instance=…`, whose resource version then begins the watch.

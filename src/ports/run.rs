@@ -222,8 +222,14 @@ pub struct FoundRun {
 pub enum How {
     /// It exited with this code.
     Exited(i32),
-    /// This signal killed it.
-    Signaled(i32),
+    /// A signal killed it.
+    Signaled {
+        /// The signal.
+        signal: i32,
+        /// The exit code that was told in its place. Some backends know no more than that code, and a command that
+        /// exits with it by itself is then taken for killed; `None`: the kernel told the signal.
+        exit_code: Option<i32>,
+    },
     /// It ran out of its memory limit, itself or a child that brought it down.
     OutOfMemory {
         /// Its exit code, as far as there was one.
@@ -250,4 +256,6 @@ pub struct Ending {
     pub peak_memory: Option<u64>,
     /// Whether some limit was only advisory.
     pub is_advisory: bool,
+    /// Why something is missing in the logs, as a sentence's fragment, e.g. "no room left while writing stdout".
+    pub log_error: Option<String>,
 }

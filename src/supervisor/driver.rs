@@ -188,7 +188,7 @@ impl Driver {
 
     /// Whether the engine that answers now is another start of it than the one that ran the job.
     async fn engine_was_restarted(&self) -> bool {
-        match patiently(|| self.context.backend.probe()).await {
+        match patiently(|| self.context.backend.identify()).await {
             Ok(engine) => is_another(&self.facts, &engine),
             Err(error) => {
                 warn!("it is not known whether the engine was restarted: {}", chain(&error));
@@ -242,6 +242,7 @@ impl Driver {
             ended_at: None,
             peak_memory: None,
             is_advisory: self.facts.is_advisory,
+            log_error: None,
         };
         self.end(specs, verdict(None, &[Ok(ending)], 0)).await;
     }

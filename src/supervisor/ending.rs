@@ -61,6 +61,11 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
             }
         }
     };
+    if let (Reason::Ok, Some(why)) = (outcome.reason, endings().find_map(|ending| ending.log_error.as_deref())) {
+        // A success of which the log is not whole is not told as one.
+        outcome =
+            Outcome { exit_code: Some(0), ..Outcome::new(Reason::DiskFull, format!("its log is not whole: {why}")) };
+    }
     if outcome.exit_code.is_none() && outcome.signal.is_none() {
         // Ended by us: what the command made of it is a fact all the same.
         (outcome.exit_code, outcome.signal) = endings().next().map_or((None, None), codes);
@@ -90,7 +95,7 @@ pub(super) fn is_failure(waited: &Waited) -> bool {
 fn codes(ending: &Ending) -> (Option<i32>, Option<i32>) {
     match &ending.how {
         How::Exited(code) => (Some(*code), None),
-        How::Signaled(signal) => (None, Some(*signal)),
+        How::Signaled { signal, exit_code } => (*exit_code, Some(*signal)),
         How::OutOfMemory { exit_code } => (*exit_code, None),
         How::NotStarted(_) | How::HostRestarted | How::Vanished => (None, None),
     }
@@ -109,7 +114,7 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
     let outcome = match &ending.how {
         How::Exited(0) => Outcome::new(Reason::Ok, ""),
         How::Exited(code) => Outcome::new(Reason::Nonzero, format!("{who} exited with code {code}")),
-        How::Signaled(signal) => {
+        How::Signaled { signal, .. } => {
             let name = Signal::try_from(*signal).map_or("unknown", Signal::as_str);
             Outcome::new(Reason::Signal, format!("{who} was killed by signal {signal} ({name})"))
         }
@@ -179,6 +184,7 @@ mod tests {
             ended_at: Some(Timestamp::from_millis(3000)),
             peak_memory: Some(1 << 29),
             is_advisory: false,
+            log_error: None,
         }
     }
 
@@ -187,7 +193,11 @@ mod tests {
         for (how, reason, sentence) in [
             (How::Exited(0), Reason::Ok, None),
             (How::Exited(3), Reason::Nonzero, Some("the command exited with code 3")),
-            (How::Signaled(9), Reason::Signal, Some("the command was killed by signal 9 (SIGKILL)")),
+            (
+                How::Signaled { signal: 9, exit_code: None },
+                Reason::Signal,
+                Some("the command was killed by signal 9 (SIGKILL)"),
+            ),
             (
                 How::OutOfMemory { exit_code: Some(137) },
                 Reason::Oom,
@@ -213,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_first_failure_of_a_replica_decides() {
-        let waited = [How::Signaled(15), How::Exited(7), How::Exited(0)].map(|how| Ok(ended(how)));
+        let killed = How::Signaled { signal: 15, exit_code: None };
+        let waited = [killed, How::Exited(7), How::Exited(0)].map(|how| Ok(ended(how)));
         let outcome = verdict(Some(Cause::Replica(1)), &waited, 1).outcome;
         assert_eq!((outcome.reason, outcome.exit_code), (Reason::Nonzero, Some(7)));
         assert_eq!(outcome.summary.expect("one").message, "the command of replica 1 exited with code 7");
@@ -239,6 +250,13 @@ mod tests {
         assert_eq!(verdict(late, &[Ok(ended(How::Exited(3)))], 1).outcome.reason, Reason::Nonzero);
         let unknown = Ending { ended_at: None, ..ended(How::Exited(0)) };
         assert_eq!(verdict(late, &[Ok(unknown)], 1).outcome.reason, Reason::Timeout);
+    }
+
+    #[test]
+    fn a_success_without_its_whole_log_is_none() {
+        let cut = Ending { log_error: Some("no room left".to_owned()), ..ended(How::Exited(0)) };
+        let outcome = verdict(None, &[Ok(cut)], 1).outcome;
+        assert_eq!((outcome.reason, outcome.exit_code), (Reason::DiskFull, Some(0)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) async fn prepare(
 
     stage(Stage::Preparing);
     // On which start of which engine this is, asked anew: what health knows may be some seconds old.
-    let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.probe()));
+    let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.identify()));
     made.map_err(|error| Box::new(refused(&error)))?;
     let engine = engine.map_err(|error| Box::new(refused(&error)))?;
     (facts.boot_id, facts.engine_start) = (engine.boot_id, engine.engine_start);

@@ -1,7 +1,7 @@
 //! The contract on a real Docker engine: the one of `UWSD_TEST_DOCKER` (`unix:///path`), with the image of
 //! `UWSD_TEST_IMAGE`, which has a shell and the usual small programs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 use uwsd::backend::docker::{DockerBackend, Instance};
 use uwsd::config;
+use uwsd::domain::JobId;
 use uwsd::ports::{Backend, JobDirs, Network, Pull, RunRef, RunSpec, User};
 
 use crate::suite::{Bed, Can, new_run};
+
+mod dropped;
+mod interposed;
+mod stopping;
 
 /// Jobs as the daemon's own user, directories mounted.
 mod own_user {
@@ -60,6 +65,10 @@ struct DockerBed {
 
 impl DockerBed {
     async fn found(user: User, shared_state: bool) -> Option<Arc<dyn Bed>> {
+        Some(Arc::new(Self::of(user, shared_state).await?))
+    }
+
+    async fn of(user: User, shared_state: bool) -> Option<Self> {
         let Some(host) = variable("UWSD_TEST_DOCKER") else {
             eprintln!("SKIPPED: UWSD_TEST_DOCKER is not set, so nothing is known about the docker backend");
             return None;
@@ -81,7 +90,24 @@ impl DockerBed {
         let facts = backend.probe().await.expect("the engine answers");
         assert!(facts.description.contains("API 1."), "{facts:?}");
         let jobs = tempfile::tempdir().expect("a directory for jobs");
-        Some(Arc::new(Self { settings, image, user, instance, backend, jobs }))
+        Some(Self { settings, image, user, instance, backend, jobs })
+    }
+
+    /// Where the engine listens.
+    fn socket(&self) -> PathBuf {
+        self.settings.host.strip_prefix("unix://").expect("the tests' engine has a socket").into()
+    }
+
+    /// An adapter that reaches the engine through another socket.
+    fn through(&self, interposed: &interposed::Interposed) -> Arc<dyn Backend> {
+        let host = format!("unix://{}", interposed.path().display());
+        adapter(&config::Docker { host, ..self.settings.clone() }, &self.instance)
+    }
+
+    /// All containers of `job`, helpers too, in the engine's words: `[]` if there is none.
+    fn containers_of(&self, job: JobId) -> String {
+        let filter = format!("%7B%22label%22%3A%5B%22org.uwsd.job%3D{job}%22%5D%7D");
+        ask(&self.socket(), &format!("containers/json?all=true&filters={filter}"))
     }
 }
 
@@ -157,11 +183,14 @@ impl Bed for DockerBed {
     }
 
     fn engine_tells(&self, run: &RunRef) -> Option<String> {
-        let socket = self.settings.host.strip_prefix("unix://").map(Path::new)?;
-        let url = format!("http://localhost/containers/{}/json", run.name());
-        let told =
-            Command::new("curl").arg("-sf").arg("--unix-socket").arg(socket).arg(url).output().expect("curl runs");
-        assert!(told.status.success(), "the engine knows the container");
-        Some(String::from_utf8_lossy(&told.stdout).into_owned())
+        Some(ask(&self.socket(), &format!("containers/{}/json", run.name())))
     }
+}
+
+/// What the engine answers to those who ask it.
+fn ask(socket: &Path, path: &str) -> String {
+    let url = format!("http://localhost/{path}");
+    let told = Command::new("curl").arg("-sf").arg("--unix-socket").arg(socket).arg(url).output().expect("curl runs");
+    assert!(told.status.success(), "the engine answers {path}");
+    String::from_utf8_lossy(&told.stdout).trim().to_owned()
 }

@@ -175,12 +175,14 @@ pub fn put(path: &Path, content: &str) {
 macro_rules! contract {
     ($bed:path) => {
         $crate::suite::contract!(@ $bed;
-            endings: an_exit_code_is_told, a_signal_is_told, a_high_exit_code_is_no_oom, out_of_memory_is_told,
+            endings: an_exit_code_is_told, a_signal_is_told, a_high_exit_code_is_no_oom_and_told_in_any_case,
+                out_of_memory_is_told,
                 a_child_out_of_memory_that_brought_it_down_is_told,
                 a_child_out_of_memory_that_was_survived_is_no_oom, the_times_are_told,
                 a_command_that_is_not_there_never_ran, a_run_that_never_was_has_vanished;
             logs: both_streams_are_complete, a_burst_right_before_the_end_is_complete, short_runs_lose_nothing,
-                bytes_are_kept_as_they_are, what_a_background_child_holds_open_does_not_stall_the_end;
+                bytes_are_kept_as_they_are, what_a_background_child_holds_open_does_not_stall_the_end,
+                a_full_disk_under_the_logs_is_told_and_does_not_hide_the_end;
             surroundings: the_environment_is_kept_byte_for_byte, of_a_repeated_name_the_last_one_wins,
                 only_its_own_directories_are_seen, input_cannot_be_changed, home_and_output_are_writable,
                 it_runs_as_its_user, it_has_its_groups, it_has_no_privileges, it_has_no_network_if_told_so,
@@ -196,7 +198,7 @@ macro_rules! contract {
                 stopping_what_has_ended_or_never_was_succeeds, stopping_twice_succeeds;
             twice: created_twice_it_is_one, started_twice_it_runs_once, started_after_its_end_it_stays_ended,
                 removed_twice_it_is_gone, runs_of_another_instance_are_not_found,
-                replicas_are_told_apart, a_running_run_can_be_removed;
+                replicas_are_told_apart, a_running_run_can_be_removed, a_creation_that_was_dropped_is_removed;
             files: private_files_come_back_readable, links_are_left_alone, whatever_the_job_owns_is_removed,
                 files_are_removed_twice, a_run_leaves_no_helper_behind;
             fetching: an_image_that_is_there_is_named, an_image_that_is_nowhere_is_refused;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
 use super::connect::Engine;
+use super::errand::Errands;
 use super::error::DOCKER;
 use super::helper::Helpers;
 use super::run::Runs;
@@ -32,21 +33,22 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     pub(super) runs: Runs,
     pub(super) helpers: Helpers,
+    pub(super) errands: Errands,
 }
 
 impl DockerBackend {
     /// The adapter for the engine of `settings`, which is not contacted before it is needed.
     ///
     /// `instance` is what tells this daemon's containers from those of others on the same engine; `tasks` owns the tasks
-    /// that carry the logs.
+    /// that carry the logs, and those that clean up after calls that were dropped.
     ///
     /// # Errors
     /// [`BackendError::Refused`] if the settings cannot be used.
     pub fn new(settings: config::Docker, instance: Instance, tasks: TaskTracker) -> Result<Self, BackendError> {
         let engine = Engine::new(&settings)?;
         let log = LogKeeping { driver: settings.log_driver.clone(), max_size: settings.log_max_size };
-        let (runs, helpers) = (Runs::default(), Helpers::default());
-        Ok(Self(Arc::new(Shared { engine, settings, instance, log, tasks, runs, helpers })))
+        let (runs, helpers, errands) = (Runs::default(), Helpers::new(), Errands::default());
+        Ok(Self(Arc::new(Shared { engine, settings, instance, log, tasks, runs, helpers, errands })))
     }
 }
 
@@ -58,6 +60,10 @@ impl Backend for DockerBackend {
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
         self.0.engine.facts().await
+    }
+
+    async fn identify(&self) -> Result<EngineFacts, BackendError> {
+        self.0.engine.identify().await
     }
 
     async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError> {
@@ -93,7 +99,7 @@ impl Backend for DockerBackend {
     }
 
     async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
-        self.0.remove(run).await
+        Box::pin(self.0.remove(run)).await
     }
 
     async fn remove_files(&self, job: JobId, dirs: &JobDirs, image: Option<&str>) -> Result<(), BackendError> {

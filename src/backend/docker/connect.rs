@@ -10,6 +10,7 @@ use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
 use super::error::{DOCKER, failed, refused, words_of};
+use crate::backend::system::{BOOT_ID, blocking, boot_id};
 use crate::config;
 use crate::ports::{BackendError, EngineFacts};
 
@@ -62,6 +63,8 @@ pub(super) struct Client {
     pub(super) docker: Docker,
     /// Whether it is Podman that answers.
     pub(super) is_podman: bool,
+    /// Whether the engine keeps containers alive across its restarts.
+    is_kept_alive: bool,
     /// Name and version.
     description: String,
 }
@@ -114,11 +117,11 @@ impl Engine {
             why: self.with_advice(&words_of(&error)),
         };
         let docker = self.place.connect().map_err(unreachable)?;
-        let (docker, version) = self
+        let (docker, version, info) = self
             .bounded(async {
                 let docker = docker.negotiate_version().await?;
-                let version = docker.version().await?;
-                Ok((docker, version))
+                let (version, info) = tokio::try_join!(docker.version(), docker.info())?;
+                Ok((docker, version, info))
             })
             .await
             .map_err(unreachable)?;
@@ -126,7 +129,8 @@ impl Engine {
         let name = if is_podman { "Podman" } else { "Docker Engine" };
         let release = version.version.unwrap_or_default();
         let description = format!("{name} {release} (API {})", docker.client_version());
-        let client = Client { docker, is_podman, description };
+        let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
+        let client = Client { docker, is_podman, is_kept_alive, description };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
     }
@@ -145,14 +149,21 @@ impl Engine {
 
     /// What the engine says of itself, asked on a new connection.
     pub(super) async fn facts(&self) -> Result<EngineFacts, BackendError> {
-        let client = self.connect().await?;
+        self.facts_of(self.connect().await?).await
+    }
+
+    /// The same on the connection there is: one request, and a cheap one.
+    pub(super) async fn identify(&self) -> Result<EngineFacts, BackendError> {
+        self.facts_of(self.client().await?).await
+    }
+
+    async fn facts_of(&self, client: Client) -> Result<EngineFacts, BackendError> {
         let boot_id = if self.is_local() {
-            let text = tokio::fs::read_to_string("/proc/sys/kernel/random/boot_id").await;
-            text.ok().map(|id| id.trim().to_owned())
+            blocking("reading the boot id", || boot_id(BOOT_ID.as_ref())).await.ok()
         } else {
             None
         };
-        let engine_start = if client.is_podman { None } else { self.start_of(&client).await? };
+        let engine_start = self.start_of(&client).await?;
         Ok(EngineFacts { description: client.description, boot_id, engine_start })
     }
 
@@ -162,18 +173,15 @@ impl Engine {
     /// finds no living container, and so that network's id is as good. An engine without that network, or one that
     /// keeps containers alive across its restarts, gives nothing.
     async fn start_of(&self, client: &Client) -> Result<Option<String>, BackendError> {
-        let (info, bridge) = self
-            .bounded(async {
-                Ok(tokio::join!(
-                    client.docker.info(),
-                    client.docker.inspect_network("bridge", None::<InspectNetworkOptions>)
-                ))
-            })
-            .await
-            .map_err(|error| failed("asking the engine about itself", &error))?;
-        let info = info.map_err(|error| failed("asking the engine about itself", &error))?;
-        let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
-        Ok(if is_kept_alive { None } else { bridge.ok().and_then(|network| network.id) })
+        if client.is_podman || client.is_kept_alive {
+            return Ok(None);
+        }
+        let bridge = self.bounded(client.docker.inspect_network("bridge", None::<InspectNetworkOptions>)).await;
+        match bridge {
+            Ok(network) => Ok(network.id),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(failed("asking the engine about itself", &error)),
+        }
     }
 }
 

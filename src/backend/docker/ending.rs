@@ -19,7 +19,7 @@ pub(super) fn standing(state: &ContainerState) -> Option<RunState> {
 }
 
 /// The end of a run whose container no longer runs.
-pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>) -> Ending {
+pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>, log_error: Option<String>) -> Ending {
     let started_at = instant(state.started_at.as_deref());
     let how = match standing(state) {
         None => How::Vanished,
@@ -35,16 +35,24 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>) -> Ending
     // The engine takes the two times apart, and of a very short run it may tell the end before the start.
     let ended_at =
         instant(state.finished_at.as_deref()).map(|ended| started_at.map_or(ended, |start| ended.max(start)));
-    Ending { how, started_at, ended_at, peak_memory, is_advisory: false }
+    Ending { how, started_at, ended_at, peak_memory, is_advisory: false, log_error }
 }
 
 /// The end of a run that left nothing.
 pub(super) fn vanished() -> Ending {
-    Ending { how: How::Vanished, started_at: None, ended_at: None, peak_memory: None, is_advisory: false }
+    Ending {
+        how: How::Vanished,
+        started_at: None,
+        ended_at: None,
+        peak_memory: None,
+        is_advisory: false,
+        log_error: None,
+    }
 }
 
 /// The init process exits with 128+n when signal n killed the command, and the engine tells no more than that: so an
-/// exit code of 129 to 159 counts as a signal, also where a shell gave it because of its own child.
+/// exit code of 129 to 159 counts as a signal, also where a shell gave it because of its own child or the command chose it.
+/// Hence the code is told beside the signal.
 fn how(state: &ContainerState) -> How {
     let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
     // The engine tells an out-of-memory event of any process of the container; if the command got over it, it is none.
@@ -52,7 +60,7 @@ fn how(state: &ContainerState) -> How {
         return How::OutOfMemory { exit_code: Some(code) };
     }
     match code {
-        129..=159 => How::Signaled(code - 128),
+        129..=159 => How::Signaled { signal: code - 128, exit_code: Some(code) },
         code => How::Exited(code),
     }
 }
@@ -97,25 +105,26 @@ mod tests {
             (0, false, How::Exited(0)),
             (1, false, How::Exited(1)),
             (128, false, How::Exited(128)),
-            (137, false, How::Signaled(9)),
-            (143, false, How::Signaled(15)),
+            (137, false, How::Signaled { signal: 9, exit_code: Some(137) }),
+            (143, false, How::Signaled { signal: 15, exit_code: Some(143) }),
+            (130, false, How::Signaled { signal: 2, exit_code: Some(130) }),
             (160, false, How::Exited(160)),
             (255, false, How::Exited(255)),
             (137, true, How::OutOfMemory { exit_code: Some(137) }),
             (7, true, How::OutOfMemory { exit_code: Some(7) }),
             (0, true, How::Exited(0)),
         ] {
-            assert_eq!(ending(&ended(code, oom), None).how, how);
+            assert_eq!(ending(&ended(code, oom), None, None).how, how);
         }
     }
 
     #[test]
     fn times_are_read_and_the_year_1_is_none() {
-        let ending = ending(&ended(0, false), None);
+        let ending = ending(&ended(0, false), None, None);
         assert_eq!(ending.started_at.expect("known").to_iso(), "2026-11-23T02:24:58.545Z");
         assert_eq!(ending.ended_at.expect("known").to_iso(), "2026-11-23T02:24:59.000Z");
         let hasty = ContainerState { finished_at: Some("2026-11-23T02:24:58.5Z".into()), ..ended(0, false) };
-        let hasty = super::ending(&hasty, None);
+        let hasty = super::ending(&hasty, None, None);
         assert_eq!(hasty.ended_at, hasty.started_at);
         assert_eq!(instant(Some(NEVER)), None);
         assert_eq!(instant(Some("")), None);
@@ -130,12 +139,12 @@ mod tests {
             started_at: Some(NEVER.into()),
             ..ContainerState::default()
         };
-        assert_eq!(ending(&state, None).how, How::NotStarted("exec: not found".into()));
+        assert_eq!(ending(&state, None, None).how, How::NotStarted("exec: not found".into()));
     }
 
     #[test]
     fn what_the_engine_gave_up_is_gone() {
         let state = ContainerState { status: Some(Status::DEAD), ..ended(0, false) };
-        assert_eq!(ending(&state, None).how, How::Vanished);
+        assert_eq!(ending(&state, None, None).how, How::Vanished);
     }
 }

@@ -57,16 +57,6 @@ pub(super) fn refused(doing: &'static str, why: impl Into<String>) -> BackendErr
     BackendError::Refused { backend: DOCKER, doing, why: why.into() }
 }
 
-/// A failed operation on our own files.
-pub(super) fn io_failed(doing: &'static str, source: std::io::Error) -> BackendError {
-    match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            BackendError::DiskFull { doing, why: source.to_string() }
-        }
-        _ => BackendError::Io { doing, source },
-    }
-}
-
 /// Whether the engine's words tell of a full disk; it has no code for that.
 pub(super) fn is_disk_full(words: &str) -> bool {
     words.contains("no space left on device") || words.contains("disk quota exceeded")

@@ -3,12 +3,15 @@
 //! Where the job's user is the daemon's there is nothing to do; as root the daemon does it by itself; else a helper
 //! container does.
 
+use std::sync::Arc;
+
 use nix::unistd::geteuid;
 
 use super::backend::Shared;
-use super::error::{io_failed, refused};
+use super::error::refused;
 use super::spec::HELPER_ROOT;
-use super::walk;
+use crate::backend::files;
+use crate::backend::system::blocking;
 use crate::domain::JobId;
 use crate::ports::{BackendError, JobDirs, RunSpec};
 
@@ -41,16 +44,17 @@ fn way_to(uid: u32) -> Way {
 }
 
 impl Shared {
-    pub(super) async fn hand_over(&self, spec: &RunSpec) -> Result<(), BackendError> {
+    pub(super) async fn hand_over(self: &Arc<Self>, spec: &RunSpec) -> Result<(), BackendError> {
         if !self.settings.shared_state {
             return Ok(()); // the copies are given their owner when they are made
         }
+        self.settle(HANDING_OVER, spec.run.job).await?;
         let user = spec.user;
         match way_to(user.uid) {
             Way::Own => Ok(()),
             Way::Root => {
-                let root = spec.dirs.root.clone();
-                blocking(HANDING_OVER, move || walk::give(&root, &OWN, user.uid, user.gid)).await
+                let dirs = spec.dirs.clone();
+                blocking(HANDING_OVER, move || files::give(&dirs, user)).await
             }
             Way::Help => {
                 let owner = format!("{}:{}", user.uid, user.gid);
@@ -60,14 +64,15 @@ impl Shared {
         }
     }
 
-    pub(super) async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError> {
+    pub(super) async fn take_back(self: &Arc<Self>, spec: &RunSpec) -> Result<(), BackendError> {
         if !self.settings.shared_state {
             return self.fetch_output(spec).await;
         }
+        self.settle(TAKING_BACK, spec.run.job).await?;
         match way_to(spec.user.uid) {
             Way::Own => {
                 let output = spec.dirs.output();
-                blocking(TAKING_BACK, move || walk::open_up(&output)).await
+                blocking(TAKING_BACK, move || files::open_up(&output)).await
             }
             Way::Root => Ok(()),
             // For all: which of the classes the daemon falls into depends on its groups.
@@ -79,17 +84,17 @@ impl Shared {
     }
 
     pub(super) async fn remove_files(
-        &self,
+        self: &Arc<Self>,
         job: JobId,
         dirs: &JobDirs,
         image: Option<&str>,
     ) -> Result<(), BackendError> {
+        self.settle(REMOVING, job).await?;
         let root = dirs.root.clone();
-        let removed = tokio::task::spawn_blocking(move || walk::remove(&root)).await;
-        match removed.map_err(|error| io_failed(REMOVING, error.into()))? {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && self.settings.shared_state => {}
-            Err(error) => return Err(io_failed(REMOVING, error)),
+        match blocking(REMOVING, move || files::remove(&root)).await {
+            Err(BackendError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied && self.settings.shared_state => {}
+            removed => return removed,
         }
         // Something in it belongs to the job's user.
         let image = image.ok_or_else(|| refused(REMOVING, "some belong to another user and no image is known"))?;
@@ -97,7 +102,7 @@ impl Shared {
         let argv = argv(&["chown", "-hR", &owner], &[""]);
         self.help(REMOVING, job, image, &dirs.root, &argv).await?;
         let root = dirs.root.clone();
-        blocking(REMOVING, move || walk::remove(&root)).await
+        blocking(REMOVING, move || files::remove(&root)).await
     }
 }
 
@@ -105,13 +110,4 @@ impl Shared {
 fn argv(command: &[&str], names: &[&str]) -> Vec<String> {
     let paths = names.iter().map(|name| format!("{HELPER_ROOT}/{name}"));
     command.iter().map(|word| (*word).to_owned()).chain(paths).collect()
-}
-
-/// Does something with files on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(
-    doing: &'static str,
-    deed: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, BackendError> {
-    let done = tokio::task::spawn_blocking(deed).await.unwrap_or_else(|error| Err(error.into()));
-    done.map_err(|error| io_failed(doing, error))
 }

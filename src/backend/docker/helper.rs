@@ -3,48 +3,49 @@
 //! In production the daemon is an ordinary user who may talk to the engine. A container of the job's image, as root but
 //! with only what changing owners and modes needs, without network and with nothing but the job's directory, does it.
 
-use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::query_parameters::{CreateContainerOptions, LogsOptions, StartContainerOptions, WaitContainerOptions};
+use bollard::query_parameters::{LogsOptions, StartContainerOptions, WaitContainerOptions};
 use futures_util::StreamExt;
+use uuid::Uuid;
 
 use super::backend::Shared;
 use super::connect::Client;
+use super::errand::Fresh;
 use super::error::{failed, is_name_taken, refused, status_of, words_of};
 use super::spec::{helper, utf8};
 use crate::domain::JobId;
 use crate::ports::{BackendError, Pull};
 
-/// The helpers of this process; others with our label were left over by an earlier one.
-#[derive(Debug, Default)]
+/// What tells the helpers of this process from those that an earlier one left over.
+#[derive(Debug)]
 pub(super) struct Helpers {
-    ids: Mutex<HashSet<String>>,
+    /// The label that they carry.
+    maker: String,
     count: AtomicU64,
 }
 
 impl Helpers {
-    pub(super) fn is_mine(&self, id: &str) -> bool {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    pub(super) fn new() -> Self {
+        Self { maker: Uuid::new_v4().to_string(), count: AtomicU64::new(0) }
     }
 
-    fn add(&self, id: &str) {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
-    }
-
-    fn forget(&self, id: &str) {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// Whether `label` is that of a helper of this process.
+    pub(super) fn is_mine(&self, label: &str) -> bool {
+        self.maker == label
     }
 }
 
 impl Shared {
     /// Runs `argv` in a helper that sees `root` at [`super::spec::HELPER_ROOT`], to its end.
+    ///
+    /// If the future is dropped the helper is killed and removed; [`Shared::settle`] waits for that.
     pub(super) async fn help(
-        &self,
+        self: &Arc<Self>,
         doing: &'static str,
         job: JobId,
         image: &str,
@@ -52,34 +53,29 @@ impl Shared {
         argv: &[String],
     ) -> Result<(), BackendError> {
         let client = self.engine.client().await?;
-        let id = self.create_helper(&client, doing, job, image, root, argv).await?;
-        let done = self.run_helper(&client, doing, &id).await;
-        let removed = self.remove_container(&id).await;
-        self.helpers.forget(&id);
+        let helper = self.create_helper(&client, doing, job, image, root, argv).await?;
+        let done = self.run_helper(&client, doing, helper.id()).await;
+        let removed = helper.remove().await;
         done.and(removed)
     }
 
     async fn create_helper(
-        &self,
+        self: &Arc<Self>,
         client: &Client,
         doing: &'static str,
         job: JobId,
         image: &str,
         root: &Path,
         argv: &[String],
-    ) -> Result<String, BackendError> {
+    ) -> Result<Fresh, BackendError> {
         let root = utf8(root).map_err(|why| refused(doing, why))?;
         for _ in 0..3 {
-            // Replicas may each have one at a time, hence the number.
+            // One that goes may overlap with the next, hence the number.
             let number = self.helpers.count.fetch_add(1, Ordering::Relaxed);
             let name = format!("uwsd-{job}-helper-{number}");
-            let body = helper(job, &self.instance, image, argv, root);
-            let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
-            match self.engine.bounded(client.docker.create_container(Some(options), body)).await {
-                Ok(created) => {
-                    self.helpers.add(&created.id);
-                    return Ok(created.id);
-                }
+            let body = helper(job, &self.instance, &self.helpers.maker, image, argv, root);
+            match self.make(client, job, name.clone(), body).await {
+                Ok(helper) => return Ok(helper),
                 // Left over by an earlier process: this one gives no number twice.
                 Err(error) if is_name_taken(&error) => self.remove_container(&name).await?,
                 Err(error) => match status_of(&error) {

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -16,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::connect::Client;
 use super::error::{is_unreachable, words_of};
 use super::spool::Spool;
+use crate::backend::system::log_error;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -31,8 +31,8 @@ pub(super) enum Drained {
         /// The engine's words.
         why: String,
     },
-    /// The files could not be written.
-    Failed(Arc<io::Error>),
+    /// A file could not be written; the text is for [`crate::ports::Ending::log_error`].
+    Failed(String),
 }
 
 /// Both files.
@@ -69,10 +69,10 @@ impl Spools {
                     return Drained::Broken { is_unreachable: true, why: "given up".to_owned() };
                 }
             };
-            let taken = match item {
+            let (stream, taken) = match item {
                 None => return Drained::Whole,
-                Some(Ok(LogOutput::StdOut { message })) => self.stdout.take(&message).await,
-                Some(Ok(LogOutput::StdErr { message })) => self.stderr.take(&message).await,
+                Some(Ok(LogOutput::StdOut { message })) => ("stdout", self.stdout.take(&message).await),
+                Some(Ok(LogOutput::StdErr { message })) => ("stderr", self.stderr.take(&message).await),
                 // The rest of a torn stream, or words of the engine itself.
                 Some(Ok(LogOutput::Console { message } | LogOutput::StdIn { message })) => {
                     let why = format!("the stream broke off: {}", String::from_utf8_lossy(&message).trim());
@@ -83,13 +83,16 @@ impl Spools {
                 }
             };
             if let Err(error) = taken {
-                return Drained::Failed(Arc::new(error));
+                return Drained::Failed(log_error(stream, &error));
             }
         }
     }
 
-    async fn finish(&mut self) -> io::Result<()> {
-        tokio::try_join!(self.stdout.finish(), self.stderr.finish()).map(|_| ())
+    /// Ends both files; why one is not whole, if so.
+    async fn finish(&mut self) -> Option<String> {
+        let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
+        let mut finished = [("stdout", stdout), ("stderr", stderr)].into_iter();
+        finished.find_map(|(stream, finished)| Some(log_error(stream, &finished.err()?)))
     }
 }
 
@@ -122,11 +125,19 @@ impl Pump {
         dir: &Path,
         is_followed: bool,
         tasks: &TaskTracker,
-    ) -> io::Result<Self> {
-        let spools = Spools::resume(dir).await?;
+    ) -> Self {
+        let spools = match Spools::resume(dir).await {
+            Ok(spools) => spools,
+            Err(error) => return Self::failed(log_error("the logs", &error)),
+        };
         let options = LogsOptions { follow: is_followed, stdout: true, stderr: true, ..LogsOptions::default() };
         let output = client.docker.logs(container, Some(options)).boxed();
-        Ok(Self::of(output, spools, tasks))
+        Self::of(output, spools, tasks)
+    }
+
+    /// One that cannot even begin.
+    fn failed(why: String) -> Self {
+        Self { end: watch::channel(Some(Drained::Failed(why))).1, given_up: CancellationToken::new() }
     }
 
     fn of(output: Output, mut spools: Spools, tasks: &TaskTracker) -> Self {
@@ -135,8 +146,8 @@ impl Pump {
         let token = given_up.clone();
         tasks.spawn(async move {
             let mut drained = spools.fill(output, &token).await;
-            if let Err(error) = spools.finish().await {
-                drained = Drained::Failed(Arc::new(error));
+            if let Some(why) = spools.finish().await {
+                drained = Drained::Failed(why);
             }
             tell.send_replace(Some(drained));
         });
@@ -162,5 +173,12 @@ impl Pump {
     pub(super) async fn give_up(&self) {
         self.given_up.cancel();
         self.end().await;
+    }
+}
+
+impl Drop for Pump {
+    /// One that nobody knows any more must not go on writing beside the next.
+    fn drop(&mut self) {
+        self.given_up.cancel();
     }
 }

@@ -10,8 +10,9 @@
 //! stop.rs      ending a run
 //! logs.rs      both output streams into files; spool.rs one such file
 //! memory.rs    how much a run used at most
-//! files.rs     who owns a job's directories; helper.rs by a container, walk.rs by ourselves
+//! files.rs     who owns a job's directories; helper.rs for what only a container may do
 //! archive.rs   files through the engine's archive API: secrets.rs, and remote.rs for engines without shared storage
+//! errand.rs    requests that outlive their callers, and what becomes of their containers
 //! error.rs     the engine's errors in the words of the port
 //! ```
 //!
@@ -21,6 +22,7 @@ mod archive;
 mod backend;
 mod connect;
 mod ending;
+mod errand;
 mod error;
 mod files;
 mod helper;
@@ -34,7 +36,6 @@ mod spec;
 mod spool;
 mod stop;
 mod wait;
-mod walk;
 
 pub use backend::DockerBackend;
 pub use spec::Instance;

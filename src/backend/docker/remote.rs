@@ -11,7 +11,7 @@ use super::archive::{PIECES, PieceReader, PieceWriter, ROOT, append_dir, append_
 use super::backend::Shared;
 use super::connect::Client;
 use super::error::{failed, refused};
-use super::files::blocking;
+use crate::backend::system::blocking;
 use crate::ports::{BackendError, JobDirs, RunSpec, User};
 
 const SENDING: &str = "copying the job's files to the engine";

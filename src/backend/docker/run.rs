@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum as Status};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
-    StartContainerOptions,
+    InspectContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
 };
 
 use super::backend::Shared;
 use super::ending::standing;
-use super::error::{failed, io_failed, is_name_taken, is_unreachable, refused, status_of, words_of};
+use super::error::{failed, is_name_taken, is_unreachable, refused, status_of, words_of};
 use super::logs::{Pump, Spools};
 use super::spec::{HELPER, INSTANCE, Setting, container, run_of};
+use crate::backend::system::io_failed;
 use crate::ports::{BackendError, FoundRun, MountKind, RunRef, RunSpec, RunState};
 
 const CREATING: &str = "creating the container";
@@ -73,7 +73,8 @@ impl Runs {
 }
 
 impl Shared {
-    pub(super) async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
+    pub(super) async fn create(self: &Arc<Self>, spec: &RunSpec) -> Result<(), BackendError> {
+        self.settle(CREATING, spec.run.job).await?;
         let client = self.engine.client().await?;
         let log = (!client.is_podman).then_some(&self.log);
         let setting = Setting {
@@ -86,10 +87,9 @@ impl Shared {
         if client.is_podman && self.engine.is_local() {
             sources_are_there(spec).await?;
         }
-        let name = spec.run.name();
-        let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
-        match self.engine.bounded(client.docker.create_container(Some(options), body)).await {
-            Ok(created) => self.runs.created(&spec.run, created.id),
+        match self.make(&client, spec.run.job, spec.run.name(), body).await {
+            // From here on its name leads to it.
+            Ok(made) => self.runs.created(&spec.run, made.keep()),
             Err(error) if is_name_taken(&error) => {
                 let found = self.inspect(&spec.run).await?;
                 let found = found.ok_or_else(|| refused(CREATING, words_of(&error)))?;
@@ -150,8 +150,8 @@ impl Shared {
         for summary in listed.map_err(|error| failed(LISTING, &error))? {
             let labels = summary.labels.unwrap_or_default();
             let id = summary.id.unwrap_or_default();
-            if labels.contains_key(HELPER) {
-                if !self.helpers.is_mine(&id) {
+            if let Some(maker) = labels.get(HELPER) {
+                if !self.helpers.is_mine(maker) {
                     self.remove_container(&id).await?;
                 }
             } else if let Some(run) = run_of(&labels) {
@@ -184,6 +184,8 @@ impl Shared {
     }
 
     pub(super) async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        // What is still being made would not be found.
+        self.settle(REMOVING, run.job).await?;
         if let Some(found) = self.inspect(run).await? {
             self.remove_container(found.id.as_deref().unwrap_or(&run.name())).await?;
         }

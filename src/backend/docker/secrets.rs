@@ -8,7 +8,8 @@ use tar::Builder;
 use super::archive::{ROOT, append_dir, append_file};
 use super::backend::Shared;
 use super::connect::Client;
-use super::error::{failed, io_failed, refused, status_of};
+use super::error::{failed, refused, status_of};
+use crate::backend::system::io_failed;
 use crate::ports::{BackendError, MountKind, RunSpec, Secret, User};
 
 const GIVING: &str = "giving the secrets";

@@ -114,8 +114,16 @@ pub(super) fn container(spec: &RunSpec, setting: Setting<'_>) -> Result<Containe
     })
 }
 
-/// The request that creates a container which works on the files in `root`, seen at [`HELPER_ROOT`], as root there.
-pub(super) fn helper(job: JobId, instance: &Instance, image: &str, argv: &[String], root: &str) -> ContainerCreateBody {
+/// The request that creates a container which works on the files in `root`, seen at [`HELPER_ROOT`], as root there;
+/// `maker` tells which process of the daemon made it.
+pub(super) fn helper(
+    job: JobId,
+    instance: &Instance,
+    maker: &str,
+    image: &str,
+    argv: &[String],
+    root: &str,
+) -> ContainerCreateBody {
     let host_config = HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(["CHOWN", "DAC_OVERRIDE", "FOWNER"].map(str::to_owned).to_vec()),
@@ -124,7 +132,7 @@ pub(super) fn helper(job: JobId, instance: &Instance, image: &str, argv: &[Strin
         mounts: Some(vec![bind(root, HELPER_ROOT, false)]),
         ..HostConfig::default()
     };
-    let labels = [(INSTANCE, instance.0.clone()), (JOB, job.to_string()), (HELPER, "true".to_owned())];
+    let labels = [(INSTANCE, instance.0.clone()), (JOB, job.to_string()), (HELPER, maker.to_owned())];
     ContainerCreateBody {
         image: Some(image.to_owned()),
         entrypoint: argv.first().map(|program| vec![program.clone()]),
@@ -298,7 +306,7 @@ mod tests {
         let labels = body(&spec).expect("fine").labels.expect("there");
         assert_eq!(run_of(&labels), Some(spec.run));
         assert_eq!(labels[INSTANCE], "one");
-        let helper = helper(spec.run.job, &Instance("one".into()), "i", &["true".to_owned()], "/jobs/x");
+        let helper = helper(spec.run.job, &Instance("one".into()), "maker", "i", &["true".to_owned()], "/jobs/x");
         assert_eq!(run_of(&helper.labels.expect("there")), None);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptions, WaitContainerOptions};
 use futures_util::StreamExt;
+use tokio::time::{sleep, timeout};
 
 use super::backend::Shared;
 use super::connect::Client;
@@ -13,6 +14,8 @@ use super::error::{DOCKER, failed, is_not_running, status_of};
 use crate::ports::{BackendError, RunRef, RunState};
 
 const STOPPING: &str = "stopping the container";
+/// Between looks at a container whose end the engine did not tell.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 impl Shared {
     pub(super) async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
@@ -35,11 +38,11 @@ impl Shared {
                         heard(self.engine.bounded(client.docker.unpause_container(&name)).await)?;
                     }
                     self.signal(&client, &name, "SIGTERM").await?;
-                    if self.ends_within(&client, &name, grace).await {
+                    if self.ends_within(&client, run, grace).await {
                         continue; // and is seen to have ended
                     }
                     self.signal(&client, &name, "SIGKILL").await?;
-                    self.ends_within(&client, &name, self.settings.request_timeout).await;
+                    self.ends_within(&client, run, self.settings.request_timeout).await;
                 }
             }
         }
@@ -65,14 +68,32 @@ impl Shared {
         heard(self.engine.bounded(client.docker.kill_container(name, Some(options))).await)
     }
 
-    /// Whether the engine tells within `limit` that the container does not run.
-    async fn ends_within(&self, client: &Client, name: &str, limit: Duration) -> bool {
+    /// Whether the container is seen not to run within `limit`.
+    async fn ends_within(&self, client: &Client, run: &RunRef, limit: Duration) -> bool {
+        let end = async {
+            let mut pause = LOOKS.0;
+            while !self.is_told_of_the_end(client, run).await {
+                // The request broke, which says nothing of the container.
+                sleep(pause).await;
+                pause = (pause * 2).min(LOOKS.1);
+                if let Ok(found) = self.inspect(run).await
+                    && found.is_none_or(|found| standing(&found.state.unwrap_or_default()) != Some(RunState::Running))
+                {
+                    break;
+                }
+            }
+        };
+        timeout(limit, end).await.is_ok()
+    }
+
+    /// Waits until the engine tells that the container does not run; `false` if the request broke before.
+    async fn is_told_of_the_end(&self, client: &Client, run: &RunRef) -> bool {
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
-        let mut answer = Box::pin(client.docker.wait_container(name, Some(options)));
-        match tokio::time::timeout(limit, answer.next()).await {
-            Ok(Some(Ok(_) | Err(Error::DockerContainerWaitError { .. }))) => true,
-            Ok(Some(Err(error))) => Self::is_gone(&error),
-            Ok(None) | Err(_) => false,
+        let mut answer = Box::pin(client.docker.wait_container(&run.name(), Some(options)));
+        match answer.next().await {
+            Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => true,
+            Some(Err(error)) => Self::is_gone(&error),
+            None => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::backend::Shared;
 use super::ending::{ending, standing, vanished};
-use super::error::{DOCKER, io_failed};
+use super::error::DOCKER;
 use super::logs::{Drained, Pump};
 use super::memory::Peak;
 use crate::ports::{BackendError, Ending, JobDirs, RunRef, RunState};
@@ -37,10 +37,11 @@ impl Shared {
             }
             return Ok(vanished());
         };
-        if let Some(pump) = pump {
-            self.drain(run, dirs, &pump).await?;
-        }
-        Ok(ending(&state, peak.highest()))
+        let log_error = match pump {
+            Some(pump) => self.drain(run, dirs, &pump).await?,
+            None => None,
+        };
+        Ok(ending(&state, peak.highest(), log_error))
     }
 
     /// The container, once it does not run, and what carries its logs; no container if it is gone.
@@ -106,45 +107,42 @@ impl Shared {
     /// Takes the logs from what the engine kept, from the first byte on.
     async fn follow(&self, run: &RunRef, dirs: &JobDirs) -> Result<Arc<Pump>, BackendError> {
         let client = self.engine.client().await?;
-        let pump = Pump::read(&client, &run.name(), &dirs.log(run), true, &self.tasks).await;
-        let pump = Arc::new(pump.map_err(|error| io_failed("opening the logs", error))?);
+        let pump = Arc::new(Pump::read(&client, &run.name(), &dirs.log(run), true, &self.tasks).await);
         self.runs.set_pump(run, Some(Arc::clone(&pump)));
         Ok(pump)
     }
 
-    /// Waits for the last byte of the logs of a run that has ended.
-    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<(), BackendError> {
-        let first = tokio::time::timeout(LAST_WORDS, pump.end()).await;
-        match first {
-            Ok(Drained::Whole) => return Ok(()),
-            Ok(Drained::Failed(error)) => return Err(writing_failed(&error)),
-            Ok(Drained::Broken { .. }) | Err(_) => pump.give_up().await,
+    /// Waits for the last byte of the logs of a run that has ended; why they are not whole, if so.
+    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Option<String>, BackendError> {
+        match tokio::time::timeout(LAST_WORDS, pump.end()).await {
+            Ok(Drained::Whole) => return Ok(None),
+            // There may be room by now.
+            Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
         let mut pause = PAUSES.0;
         loop {
             let client = self.engine.client().await?;
             let again = Pump::read(&client, &run.name(), &dirs.log(run), false, &self.tasks).await;
-            let again = again.map_err(|error| io_failed("opening the logs", error))?;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Ok(()),
-                Ok(Drained::Failed(error)) => return Err(writing_failed(&error)),
+                Ok(Drained::Whole) => return Ok(None),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
                     continue;
                 }
-                Ok(Drained::Broken { is_unreachable: false, why }) => why,
+                Ok(Drained::Failed(why)) => why,
+                Ok(Drained::Broken { is_unreachable: false, why }) => lost(&why),
                 Err(_) => {
                     again.give_up().await;
-                    format!("not read within {}s", READING.as_secs())
+                    lost(&format!("not read within {}s", READING.as_secs()))
                 }
             };
-            warn!(backend = DOCKER, run = run.name(), "the end of its logs may be missing: {why}");
-            return Ok(());
+            warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {why}");
+            return Ok(Some(why));
         }
     }
 }
 
-fn writing_failed(error: &std::io::Error) -> BackendError {
-    io_failed("writing the logs", std::io::Error::new(error.kind(), error.to_string()))
+fn lost(why: &str) -> String {
+    format!("the end of the logs may be missing: {why}")
 }

@@ -3,11 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::unistd::{getegid, geteuid, getgroups};
 use tokio::process::Command;
+use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -17,7 +19,9 @@ use super::plan::{Host, Plan};
 use super::record::Started;
 use super::rundir::{RunDir, Standing};
 use super::supervisor::Answer;
-use super::{control, entry, files};
+use super::{control, entry};
+use crate::backend::files;
+use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
@@ -25,8 +29,6 @@ use crate::ports::{
 };
 
 const KIND: &str = "process";
-/// The file that holds the boot id of the host.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Between two looks at a run that nobody supervises (yet).
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// How long beyond the grace a supervisor may take to see the end of its sandbox.
@@ -42,6 +44,8 @@ pub struct ProcessBackend {
     runs: PathBuf,
     program: PathBuf,
     host: Host,
+    /// Shared by those who make a run's directory: they go on when their caller is dropped, and a removal waits for them.
+    making: Arc<RwLock<()>>,
 }
 
 impl ProcessBackend {
@@ -65,7 +69,7 @@ impl ProcessBackend {
             groups: getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect(),
         };
         let runs = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()).join("runs");
-        Ok(Self { runs, program, host })
+        Ok(Self { runs, program, host, making: Arc::default() })
     }
 
     /// Looks whether this host can run jobs this way, without changing anything: what `uwsd check` and start-up ask.
@@ -100,8 +104,7 @@ impl ProcessBackend {
 
     async fn boot_id(&self) -> Result<String, BackendError> {
         let file = self.host.boot_id_file.clone();
-        let id = blocking("reading the boot id", move || std::fs::read_to_string(file)).await?;
-        Ok(id.trim().to_owned())
+        blocking("reading the boot id", move || boot_id(&file)).await
     }
 
     /// The end of a run whose supervisor is gone without a word, once its sandbox is gone too.
@@ -197,7 +200,13 @@ impl Backend for ProcessBackend {
     async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
         let plan = Plan::new(spec, &self.host).map_err(|why| refused("creating the run", why))?;
         let dir = self.dir(&spec.run);
-        blocking("creating the run", move || dir.create(&plan)).await
+        let making = Arc::clone(&self.making).read_owned().await;
+        blocking("creating the run", move || {
+            let made = dir.create(&plan);
+            drop(making);
+            made
+        })
+        .await
     }
 
     async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
@@ -209,7 +218,7 @@ impl Backend for ProcessBackend {
             .stderr(Stdio::null())
             .output()
             .await;
-        let said = launch.map_err(|source| failed(doing, source))?.stdout;
+        let said = launch.map_err(|source| io_failed(doing, source))?.stdout;
         match Answer::parse(&String::from_utf8_lossy(&said)) {
             Some(Answer::Started | Answer::Already) => Ok(()),
             Some(Answer::Stopped) => Err(refused(doing, "it was stopped")),
@@ -236,7 +245,7 @@ impl Backend for ProcessBackend {
                 Standing::Created => {}
                 Standing::Supervised => {
                     let attended = control::attend(&dir, None).await;
-                    if attended.map_err(|source| failed("waiting for the run", source))? {
+                    if attended.map_err(|source| io_failed("waiting for the run", source))? {
                         continue; // its supervisor has ended
                     }
                 }
@@ -265,7 +274,7 @@ impl Backend for ProcessBackend {
             let left = patience.saturating_duration_since(Instant::now());
             match timeout(left, control::attend(&dir, Some(grace))).await {
                 Ok(attended) => {
-                    if !attended.map_err(|source| failed(doing, source))? {
+                    if !attended.map_err(|source| io_failed(doing, source))? {
                         sleep(BETWEEN_LOOKS).await; // it does not listen yet
                     }
                 }
@@ -284,6 +293,7 @@ impl Backend for ProcessBackend {
     }
 
     async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
+        drop(self.making.write().await);
         self.stop(run, Duration::ZERO).await?;
         let (dir, hierarchy, name) = (self.dir(run), self.host.hierarchy.clone(), run.name());
         blocking("removing the run", move || {
@@ -337,24 +347,7 @@ fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
 
 /// An end of which nothing more is known.
 fn bare(how: How) -> Ending {
-    Ending { how, started_at: None, ended_at: None, peak_memory: None, is_advisory: false }
-}
-
-async fn blocking<T: Send + 'static>(
-    doing: &'static str,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, BackendError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|source| failed(doing, source)),
-        Err(stopped) => Err(unreachable(doing, stopped.to_string())),
-    }
-}
-
-fn failed(doing: &'static str, source: io::Error) -> BackendError {
-    match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => BackendError::DiskFull { doing, why: source.to_string() },
-        _ => BackendError::Io { doing, source },
-    }
+    Ending { how, started_at: None, ended_at: None, peak_memory: None, is_advisory: false, log_error: None }
 }
 
 fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {

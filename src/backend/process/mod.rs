@@ -32,7 +32,6 @@ mod control;
 mod descriptors;
 mod entry;
 mod etc;
-mod files;
 mod host;
 mod inside;
 mod plan;

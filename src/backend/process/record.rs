@@ -116,7 +116,7 @@ impl Exit {
         let how = if self.boot_id == boot_id {
             match self.end {
                 End::Status(Status::Exited(code)) => How::Exited(code),
-                End::Status(Status::Signaled(signal)) => How::Signaled(signal),
+                End::Status(Status::Signaled(signal)) => How::Signaled { signal, exit_code: None },
                 End::OutOfMemory { exit_code } => How::OutOfMemory { exit_code },
                 End::NotStarted(why) => How::NotStarted(why),
             }
@@ -129,6 +129,7 @@ impl Exit {
             ended_at: Some(Timestamp::from_millis(self.ended_at)),
             peak_memory: self.peak_memory,
             is_advisory: self.is_advisory,
+            log_error: self.log_failure,
         }
     }
 }
@@ -156,6 +157,8 @@ mod tests {
             log_bytes: [0, 0],
             log_failure: None,
         };
+        let unlogged = Exit { log_failure: Some("no room".into()), ..exit.clone() };
+        assert_eq!(unlogged.ending("first").log_error.as_deref(), Some("no room"));
         assert_eq!(exit.clone().ending("first").how, How::Exited(0));
         assert_eq!(exit.ending("second").how, How::HostRestarted);
     }

@@ -13,7 +13,7 @@ use crate::suite::{Bed, clean, live, stdout_of};
 async fn a_real_time_signal_is_told() {
     let bed = new_bed().await;
     let spec = bed.spec("kill -40 $$; while :; do sleep 1; done");
-    assert_eq!(live(&*bed.backend, &spec).await.how, How::Signaled(40));
+    assert_eq!(live(&*bed.backend, &spec).await.how, How::Signaled { signal: 40, exit_code: None });
     clean(&*bed.backend, &spec).await;
 }
 
@@ -22,7 +22,7 @@ async fn a_command_that_kills_all_it_can_see_ends_only_itself() {
     let bed = new_bed().await;
     let spec = bed.spec("kill -9 -1; kill -9 1; kill -15 1; echo survived");
     let ending = live(&*bed.backend, &spec).await;
-    assert!(matches!(ending.how, How::Exited(0) | How::Signaled(9 | 15)), "{ending:?}");
+    assert!(matches!(ending.how, How::Exited(0) | How::Signaled { signal: 9 | 15, .. }), "{ending:?}");
     clean(&*bed.backend, &spec).await;
 }
 

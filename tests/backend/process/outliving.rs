@@ -179,7 +179,7 @@ async fn a_stop_in_the_middle_of_a_start_leaves_nothing_running() {
         let (_, stopped) = soon("both", async { tokio::join!(bed.backend.start(&spec), stop) }).await;
         stopped.expect("it is stopped");
         let how = end_of(&*bed.backend, &spec).await.how;
-        assert!(matches!(how, How::NotStarted(_) | How::Signaled(9 | 15)), "{delay} ms: {how:?}");
+        assert!(matches!(how, How::NotStarted(_) | How::Signaled { signal: 9 | 15, .. }), "{delay} ms: {how:?}");
         let found = bed.backend.find_runs().await.expect("it answers");
         assert!(found.iter().all(|run| run.state == RunState::Ended), "{found:?}");
         clean(&*bed.backend, &spec).await;

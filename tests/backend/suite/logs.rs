@@ -1,17 +1,20 @@
 //! Standard output and error are complete, byte for byte.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::unistd::geteuid;
 use uwsd::ports::How;
 
-use super::{Bed, clean, live, log_of, stdout_of};
+use super::{Bed, clean, end_of, live, log_of, stdout_of};
 
 const BURST: usize = 5_000_000;
 
 pub async fn both_streams_are_complete(bed: &Arc<dyn Bed>) {
     let script = "for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf 'no newline'";
     let (backend, spec) = (bed.backend(), bed.spec(script));
-    live(&*backend, &spec).await;
+    assert_eq!(live(&*backend, &spec).await.log_error, None);
     assert_eq!(stdout_of(&spec), "out 1\nout 2\nout 3\nno newline");
     assert_eq!(log_of(&spec, "stderr"), b"err 1\nerr 2\nerr 3\n");
     clean(&*backend, &spec).await;
@@ -52,4 +55,41 @@ pub async fn what_a_background_child_holds_open_does_not_stall_the_end(bed: &Arc
     assert_eq!(live(&*backend, &spec).await.how, How::Exited(0));
     assert_eq!(stdout_of(&spec), "left it behind\n");
     clean(&*backend, &spec).await;
+}
+
+/// A very small file system, unmounted when this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(path: &Path) -> Self {
+        let (tmpfs, size) = (Some("tmpfs"), Some("size=64k"));
+        mount(tmpfs, path, tmpfs, MsFlags::empty(), size).expect("root may mount");
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).expect("it was mounted");
+    }
+}
+
+pub async fn a_full_disk_under_the_logs_is_told_and_does_not_hide_the_end(bed: &Arc<dyn Bed>) {
+    if !geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a small disk");
+        return;
+    }
+    for (stream, redirected) in [("stdout", ""), ("stderr", ">&2")] {
+        let script = format!("head -c 1000000 /dev/zero {redirected}; exit 3");
+        let (backend, spec) = (bed.backend(), bed.spec(&script));
+        let disk = SmallDisk::at(&spec.dirs.log(&spec.run));
+        let told = format!("no room left while writing {stream}");
+        let ending = live(&*backend, &spec).await;
+        assert_eq!((ending.how, ending.log_error), (How::Exited(3), Some(told.clone())));
+        let ending = end_of(&*bed.fresh_backend(), &spec).await;
+        assert_eq!((ending.how, ending.log_error), (How::Exited(3), Some(told)));
+        assert!(!log_of(&spec, stream).is_empty(), "what there was room for is there");
+        drop(disk);
+        clean(&*backend, &spec).await;
+    }
 }

@@ -1,6 +1,7 @@
 //! Everything may be asked twice; names and instances are kept apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uwsd::ports::{How, RunRef, RunSpec, RunState};
 
@@ -104,4 +105,20 @@ pub async fn replicas_are_told_apart(bed: &Arc<dyn Bed>) {
         backend.remove(&spec.run).await.expect("removed");
     }
     clean(&*backend, &first).await;
+}
+
+pub async fn a_creation_that_was_dropped_is_removed(bed: &Arc<dyn Bed>) {
+    let backend = bed.backend();
+    let mut specs = Vec::new();
+    for micros in [0, 100, 300, 1000, 3000, 10_000, 30_000] {
+        let spec = bed.spec("true");
+        let _ = tokio::time::timeout(Duration::from_micros(micros), backend.create(&spec)).await;
+        clean(&*backend, &spec).await;
+        specs.push(spec);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await; // for what would appear late
+    for spec in specs {
+        assert_eq!(found(&*backend, &spec).await, []);
+        assert!(!spec.dirs.root.exists());
+    }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::backend::process::descriptors::never_block;
+use crate::backend::system::log_error;
 
 /// How much is read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -16,6 +17,7 @@ const CHUNK: usize = 64 * 1024;
 /// A pipe and not the file itself is the run's output: nothing in the run can then cut or overwrite what was written.
 #[derive(Debug)]
 pub(super) struct Log {
+    name: &'static str,
     pipe: Option<PipeReader>,
     file: File,
     buffer: Box<[u8]>,
@@ -27,12 +29,12 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens the file `name` in `dir`, which is made where it is missing, for what comes through `pipe`.
-    pub(super) fn open(dir: &Path, name: &str, pipe: PipeReader) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, name: &'static str, pipe: PipeReader) -> io::Result<Self> {
         DirBuilder::new().recursive(true).create(dir)?;
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(dir.join(name))?;
         never_block(&pipe)?;
         let written = file.metadata()?.len();
-        Ok(Self { pipe: Some(pipe), file, buffer: vec![0; CHUNK].into(), written, failure: None })
+        Ok(Self { name, pipe: Some(pipe), file, buffer: vec![0; CHUNK].into(), written, failure: None })
     }
 
     /// What to wait for; `None` once nobody can write any more.
@@ -47,7 +49,7 @@ impl Log {
             // A full disk must not stall the job: what cannot be written is let go, and told.
             match self.file.write_all(&self.buffer[..n]) {
                 Ok(()) => self.written += n as u64,
-                Err(error) => self.failure = Some(error.to_string()),
+                Err(error) => self.failure = Some(log_error(self.name, &error)),
             }
         }
         n > 0
@@ -68,7 +70,7 @@ impl Log {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    self.failure = Some(error.to_string());
+                    self.failure = Some(log_error(self.name, &error));
                     self.pipe = None;
                 }
             }
@@ -83,7 +85,7 @@ impl Log {
     pub(super) fn finish(&mut self) {
         while self.copy() {}
         if let Err(error) = self.file.sync_all() {
-            self.failure = Some(error.to_string());
+            self.failure = Some(log_error(self.name, &error));
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::backend::process::descriptors::close_inherited;
 use crate::backend::process::plan::Plan;
 use crate::backend::process::record::{End, Exit, Process, Started};
 use crate::backend::process::rundir::RunDir;
+use crate::backend::system::{boot_id, is_full};
 use crate::ports::{Clock, SystemClock};
 
 /// How long somebody who only looks may hold the lock.
@@ -55,7 +56,7 @@ fn supervise(run: &RunDir) -> io::Result<()> {
         return Answer::Stopped.say();
     }
     let plan = run.load_plan()?;
-    let boot_id = std::fs::read_to_string(&plan.boot_id_file)?.trim().to_owned();
+    let boot_id = boot_id(&plan.boot_id_file)?;
     let signals = take_signals()?;
     let clients = &mut Clients::new(listen(run)?)?;
     run.note_started(&Started { boot_id: boot_id.clone(), supervisor: Process::own()? })?; // from here on, never again
@@ -148,7 +149,7 @@ fn never_begun(why: String) -> Exit {
 fn note_exit(run: &RunDir, exit: &Exit) -> io::Result<()> {
     loop {
         match run.note_exit(exit) {
-            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Err(error) if is_full(&error) => {
                 std::thread::sleep(Duration::from_secs(1));
             }
             result => return result,

@@ -1,0 +1,75 @@
+//! A socket in front of the engine's that treats some requests badly.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread::Builder;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// What becomes of a request whose head holds these words.
+#[derive(Debug, Clone, Copy)]
+pub enum Treatment {
+    /// The connection breaks.
+    Cut(&'static str),
+    /// The engine gets it later, also if its sender has left by then.
+    Delay(&'static str, Duration),
+}
+
+/// The socket, gone when this is dropped.
+pub struct Interposed {
+    dir: TempDir,
+}
+
+impl Interposed {
+    pub fn before(engine: &Path, treatment: Treatment) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(dir.path().join("docker.sock")).expect("a socket");
+        let engine = engine.to_owned();
+        let listen = move || {
+            for client in listener.incoming().flatten() {
+                let engine = engine.clone();
+                let relay = move || relay(client, &engine, treatment);
+                Builder::new().spawn(relay).expect("a thread");
+            }
+        };
+        Builder::new().spawn(listen).expect("a thread");
+        Self { dir }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("docker.sock")
+    }
+}
+
+fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment) {
+    let Ok(mut engine) = UnixStream::connect(engine) else { return };
+    let (Ok(mut answers), Ok(mut to_client)) = (engine.try_clone(), client.try_clone()) else { return };
+    let back = move || {
+        let _ = io::copy(&mut answers, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Both);
+    };
+    Builder::new().spawn(back).expect("a thread");
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n) = client.read(&mut buffer)
+        && n > 0
+    {
+        let text = String::from_utf8_lossy(&buffer[..n]);
+        let head = text.split("\r\n").next().unwrap_or_default();
+        match treatment {
+            Treatment::Cut(words) if head.contains(words) => {
+                let _ = engine.shutdown(Shutdown::Both);
+                let _ = client.shutdown(Shutdown::Both);
+                return;
+            }
+            Treatment::Delay(words, delay) if head.contains(words) => std::thread::sleep(delay),
+            Treatment::Cut(_) | Treatment::Delay(..) => {}
+        }
+        if engine.write_all(&buffer[..n]).is_err() {
+            return;
+        }
+    }
+    // The engine is not told that the client left: an engine's answer may be under way already when a client leaves.
+}

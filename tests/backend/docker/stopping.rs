@@ -1,0 +1,23 @@
+//! A stop on an engine that does not tell the end.
+
+use std::time::Duration;
+
+use uwsd::ports::How;
+
+use super::interposed::{Interposed, Treatment};
+use super::{DockerBed, own};
+use crate::suite::{Bed, clean, end_of, launch, soon, until_it_says};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_grace_is_given_also_when_the_engine_does_not_tell_the_end() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let interposed = Interposed::before(&bed.socket(), Treatment::Cut("/wait?"));
+    let backend = bed.through(&interposed);
+    let spec = bed.spec("trap 'sleep 1; exit 4' TERM; echo begun; while :; do sleep 0.05; done");
+    launch(&*backend, &spec).await;
+    until_it_says(&spec, "begun").await;
+    let stop = backend.stop(&spec.run, Duration::from_secs(50));
+    soon("the stop", stop).await.expect("it is stopped");
+    assert_eq!(end_of(&*backend, &spec).await.how, How::Exited(4));
+    clean(&*backend, &spec).await;
+}
