@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum as Status};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
@@ -145,9 +146,19 @@ impl Shared {
         let label = format!("{INSTANCE}={}", self.instance.0);
         let filters = HashMap::from([("label".to_owned(), vec![label])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
-        let listed = self.engine.bounded(client.docker.list_containers(Some(options))).await;
+        let listed = self.engine.bounded(async {
+            let mut pause = Duration::from_millis(50);
+            loop {
+                match client.docker.list_containers(Some(options.clone())).await {
+                    // Podman tells "stopped", which Docker does not know, of a container that is about to be "exited".
+                    Err(Error::JsonDataError { .. }) if client.is_podman => tokio::time::sleep(pause).await,
+                    listed => return listed,
+                }
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        });
         let mut found = Vec::new();
-        for summary in listed.map_err(|error| failed(LISTING, &error))? {
+        for summary in listed.await.map_err(|error| failed(LISTING, &error))? {
             let labels = summary.labels.unwrap_or_default();
             let id = summary.id.unwrap_or_default();
             if let Some(maker) = labels.get(HELPER) {
