@@ -327,7 +327,11 @@ fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
     for entry in listing {
         let entry = entry?;
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue; // being made or removed
+            // Being made or removed, by a daemon that was killed meanwhile: the supervisor asks before it begins anything.
+            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                warn!("{} could not be removed: {error}", entry.path().display());
+            }
+            continue;
         }
         let dir = RunDir::at(&entry.path());
         let Some(run) = dir.load_plan().ok().and_then(|plan| plan.run()) else {
