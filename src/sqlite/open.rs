@@ -61,6 +61,8 @@ fn pragmas(connection: &Connection) -> Result<(), rusqlite::Error> {
     // What was answered must survive a power cut: sync the log at every commit.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A checkpoint writes the changed pages a second time: in a burst not after every hundred commits.
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     // After a burst the log is cut back to this many bytes.
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -2048)?;

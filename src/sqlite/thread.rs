@@ -109,7 +109,7 @@ fn run(connection: &Connection, mut waiting: mpsc::Receiver<Write>) {
     // The sizes of the last two batches: what they had together is what may come again.
     let mut before = [0_usize; 2];
     while let Some(first) = waiting.blocking_recv() {
-        gather(&waiting, before.into_iter().sum::<usize>().min(BATCH));
+        gather(&waiting, before[0].max(before[1]));
         let mut answers = Vec::new();
         let begun = connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         if let Err(source) = begun {

@@ -114,9 +114,14 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
     let outcome = match &ending.how {
         How::Exited(0) => Outcome::new(Reason::Ok, ""),
         How::Exited(code) => Outcome::new(Reason::Nonzero, format!("{who} exited with code {code}")),
-        How::Signaled { signal, .. } => {
+        How::Signaled { signal, exit_code } => {
             let name = Signal::try_from(*signal).map_or("unknown", Signal::as_str);
-            Outcome::new(Reason::Signal, format!("{who} was killed by signal {signal} ({name})"))
+            let killed = match exit_code {
+                // The engine tells a death by signal in this form, and cannot tell it from an exit with that code.
+                Some(code) => format!("{who} ended with code {code}: killed by signal {signal} ({name})"),
+                None => format!("{who} was killed by signal {signal} ({name})"),
+            };
+            Outcome::new(Reason::Signal, killed)
         }
         How::OutOfMemory { .. } => {
             let peak = ending.peak_memory.map_or_else(String::new, |peak| format!(", it used up to {}", bytes(peak)));
@@ -197,6 +202,11 @@ mod tests {
                 How::Signaled { signal: 9, exit_code: None },
                 Reason::Signal,
                 Some("the command was killed by signal 9 (SIGKILL)"),
+            ),
+            (
+                How::Signaled { signal: 9, exit_code: Some(137) },
+                Reason::Signal,
+                Some("the command ended with code 137: killed by signal 9 (SIGKILL)"),
             ),
             (
                 How::OutOfMemory { exit_code: Some(137) },
