@@ -63,6 +63,17 @@ pub struct Work {
     pub environment: Vec<Variable>,
     /// How many copies run side by side, 1 or more.
     pub replicas: u32,
+    /// Parameters that the service does not know, kept and shown (REQUEST, LANG, …), in the client's order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of a job (UWS 1.1 §2.1.11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name, as the client wrote it.
+    pub name: String,
+    /// The value.
+    pub value: String,
 }
 
 #[cfg(test)]

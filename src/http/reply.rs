@@ -123,6 +123,7 @@ impl ApiError {
                 Denied::NoSuchService(_)
                 | Denied::NoSuchJob(_)
                 | Denied::Unacceptable { .. }
+                | Denied::WrongPhase { .. }
                 | Denied::AlreadyFinal { .. }
                 | Denied::QueueFull { .. }
                 | Denied::ShuttingDown,
@@ -170,7 +171,8 @@ fn of_denied(denied: &Denied) -> Verdict {
     match denied {
         Denied::NoSuchService(_) | Denied::NoSuchJob(_) => say(StatusCode::NOT_FOUND),
         Denied::Unacceptable { .. } => say(StatusCode::BAD_REQUEST),
-        Denied::AlreadyFinal { .. } => say(StatusCode::CONFLICT),
+        // UWS 1.1 §2.2: a request that is illegal in the current phase.
+        Denied::AlreadyFinal { .. } | Denied::WrongPhase { .. } => say(StatusCode::FORBIDDEN),
         Denied::QueueFull { retry_after, .. } => Verdict::later(Cow::Owned(denied.to_string()), *retry_after),
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
         Denied::Store(error) => of_store(error),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::SERVICE;
 use crate::domain::{RunId, Source, Variable, Work};
 use crate::http::reply::ApiError;
-use crate::supervisor::Submission;
+use crate::supervisor::{Asked, Submission};
 
 /// The longest single argument or variable of a Linux program, the NUL at its end left out (`MAX_ARG_STRLEN`).
 const LONGEST: usize = 131_071;
@@ -73,8 +73,15 @@ impl JobRequest {
             run_id.map(|text| RunId::parse_json(&text)).transpose().map_err(|why| bad(format!("run_id: {why}")))?;
         let environment = self.environment.into_iter().enumerate().map(variable).collect::<Result<_, _>>()?;
         let source = self.url.map(|url| Source { url, commit_ref: self.commit_ref });
-        let work = Work { command: self.command, source, environment, replicas: self.replicas };
-        Ok(Submission { service: SERVICE.to_owned(), run_id, work })
+        let work = Work { command: self.command, source, environment, replicas: self.replicas, parameters: Vec::new() };
+        Ok(Submission {
+            service: SERVICE.to_owned(),
+            run_id,
+            work,
+            is_run: true,
+            execution_duration: Asked::Default,
+            destruction: Asked::Default,
+        })
     }
 }
 
