@@ -5,6 +5,7 @@
 //! into domain types, calls the store or the supervisor's handle once and replies; whatever it refuses is a value that
 //! `reply.rs` turns into a status in one table.
 
+mod attachment;
 mod availability;
 mod body;
 mod extract;
@@ -13,13 +14,17 @@ mod form;
 mod guard;
 mod health;
 mod json;
+mod links;
 mod listen;
+mod program;
 mod range;
 mod reply;
 mod resource;
 mod routes;
 mod server;
 mod socket_file;
+mod uws;
+mod xml;
 
 pub use listen::{BindError, Bound, Passed, bind};
 pub use server::{Api, serve};

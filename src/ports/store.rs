@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, Timestamp, Work,
+    Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, RunId, Timestamp, Work,
 };
 
 /// What a driver writes when a job begins to execute.
@@ -50,6 +50,8 @@ pub enum Change {
 pub enum Update {
     /// What it is asked to do: while PENDING (UWS 1.1 §2.1.11).
     Work(Work, Reservation),
+    /// The client's own name for it: while PENDING.
+    RunId(RunId),
     /// How long it may execute: until it executes (UWS 1.1 §2.2.3.4).
     ExecutionDuration(Option<Duration>),
     /// When it is destroyed: in any phase but ARCHIVED (UWS 1.1 §2.2.3.3).
@@ -61,7 +63,7 @@ impl Update {
     #[must_use]
     pub const fn is_allowed_in(&self, phase: Phase) -> bool {
         match self {
-            Self::Work(..) => matches!(phase, Phase::Pending),
+            Self::Work(..) | Self::RunId(_) => matches!(phase, Phase::Pending),
             Self::ExecutionDuration(_) => matches!(phase, Phase::Pending | Phase::Held | Phase::Queued),
             Self::Destruction(_) => !matches!(phase, Phase::Archived),
         }

@@ -215,6 +215,7 @@ pub(super) fn update(connection: &Connection, id: JobId, update: Update) -> Resu
             set("UPDATE job SET cpus = ?2 WHERE seq = ?1", &reservation.cpus)?;
             set("UPDATE job SET memory = ?2 WHERE seq = ?1", &signed(reservation.memory))?;
         }
+        Update::RunId(run_id) => set("UPDATE job SET run_id = ?2 WHERE seq = ?1", &run_id.as_str())?,
         Update::ExecutionDuration(limit) => {
             set("UPDATE job SET execution_duration_ms = ?2 WHERE seq = ?1", &limit.map(millis))?;
         }

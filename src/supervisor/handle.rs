@@ -255,6 +255,8 @@ impl Handle {
         self.finish(async move {
             let now = this.shared.clock.now();
             let job = this.shared.store.request_deletion(id, now).await?.ok_or(Denied::NoSuchJob(id))?;
+            // Whoever waits for the job learns that it is not there any more.
+            this.shared.waiters.ring(id);
             crate::crash::point("wish");
             let job = this.stop(job, StopWhy::Aborted).await?;
             Ok(Deleted { job })

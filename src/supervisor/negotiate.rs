@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Caller, Job, JobId, Phase, Timestamp, Work};
+use crate::domain::{Caller, Job, JobId, Phase, RunId, Timestamp, Work};
 use crate::ports::{Change, StoreError, Update};
 
 use super::handle::{Denied, Handle, no_command};
@@ -54,6 +54,15 @@ impl Handle {
         let work = change(job.work)?;
         let reservation = self.check(service, &work)?;
         Ok(self.update(id, Update::Work(work, reservation), why).await?)
+    }
+
+    /// Names a PENDING job (UWS 1.1 §2.1.9).
+    ///
+    /// # Errors
+    /// [`Denied::WrongPhase`] in any other phase.
+    pub async fn set_run_id(&self, caller: &Caller, id: JobId, run_id: RunId) -> Result<Job, Denied> {
+        self.visible(caller, id).await?;
+        self.update(id, Update::RunId(run_id), "its run id can be changed while it is PENDING").await
     }
 
     /// Sets how long a job may execute, clamped to what the service allows; `None` is without limit (UWS 1.1 §2.2.3.4).
