@@ -22,4 +22,4 @@ pub use phase::{Phase, UnknownPhase};
 pub use reason::{Reason, UnknownReason};
 pub use redact::strip_credentials;
 pub use time::Timestamp;
-pub use work::{BadEnvironmentName, Source, Variable, Work};
+pub use work::{BadEnvironmentName, Parameter, Source, Variable, Work};

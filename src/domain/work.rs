@@ -63,6 +63,17 @@ pub struct Work {
     pub environment: Vec<Variable>,
     /// How many copies run side by side, 1 or more.
     pub replicas: u32,
+    /// Parameters that the service does not know, kept and shown (REQUEST, LANG, …), in the client's order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of a job (UWS 1.1 §2.1.11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name, as the client wrote it.
+    pub name: String,
+    /// The value.
+    pub value: String,
 }
 
 impl Work {
@@ -76,7 +87,8 @@ impl Work {
     pub fn size(&self) -> usize {
         let source = self.source.as_ref().map_or(0, |source| source.url.len() + source.commit_ref.len());
         let variables = self.environment.iter().map(|Variable { name, value }| name.len() + value.len() + 10);
-        self.command.len() + source + variables.sum::<usize>()
+        let parameters = self.parameters.iter().map(|Parameter { name, value }| name.len() + value.len() + 10);
+        self.command.len() + source + variables.sum::<usize>() + parameters.sum::<usize>()
     }
 }
 
@@ -94,7 +106,8 @@ mod tests {
     fn its_size_counts_everything() {
         let source = Source { url: "12345".to_owned(), commit_ref: "678".to_owned() };
         let environment = vec![Variable::new("A", "").expect("fine"), Variable::new("B", "12").expect("fine")];
-        let work = Work { command: "ls".to_owned(), source: Some(source), environment, replicas: 1 };
+        let work =
+            Work { command: "ls".to_owned(), source: Some(source), environment, replicas: 1, parameters: Vec::new() };
         assert_eq!(work.size(), 2 + 8 + 11 + 13);
     }
 

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -13,6 +11,7 @@ use warp::reply::Response;
 use super::reply::{ApiError, with_type};
 use super::resource::{READ_ONLY, is_read, other};
 use super::server::Api;
+use super::xml::Xml;
 use crate::domain::Timestamp;
 use crate::supervisor::Readiness;
 
@@ -57,34 +56,19 @@ fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Resu
 
 impl Availability<'_> {
     fn to_xml(&self) -> Bytes {
-        let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-        self.write(&mut xml).expect("a vector takes every byte");
-        Bytes::from(xml.into_inner())
-    }
-
-    fn write(&self, xml: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
-        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         let root = "vosi:availability";
-        xml.write_event(Event::Start(BytesStart::new(root).with_attributes([("xmlns:vosi", NAMESPACE)])))?;
-        element(xml, "vosi:available", if self.is_available { "true" } else { "false" })?;
+        let mut xml = Xml::document();
+        xml.start(root, &[("xmlns:vosi", NAMESPACE)]);
+        xml.element("vosi:available", &[], if self.is_available { "true" } else { "false" });
         if let Some(since) = self.up_since {
-            element(xml, "vosi:upSince", &since.to_iso())?;
+            xml.element("vosi:upSince", &[], &since.to_iso());
         }
-        let note = printable(self.note);
-        let note = if self.instance.is_empty() { note } else { format!("{}: {note}", printable(self.instance)) };
-        element(xml, "vosi:note", &note)?;
-        xml.write_event(Event::End(BytesEnd::new(root)))
+        let note = self.note;
+        let note = if self.instance.is_empty() { note.to_owned() } else { format!("{}: {note}", self.instance) };
+        xml.element("vosi:note", &[], &note);
+        xml.end(root);
+        xml.into_bytes()
     }
-}
-
-fn element(xml: &mut Writer<Vec<u8>>, name: &str, text: &str) -> std::io::Result<()> {
-    xml.create_element(name).write_text_content(BytesText::new(text)).map(drop)
-}
-
-/// The text without what XML 1.0 cannot carry, not even escaped (§2.2).
-fn printable(text: &str) -> String {
-    let is_carried = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
-    text.chars().map(|c| if is_carried(c) && !matches!(c, '\u{fffe}' | '\u{ffff}') { c } else { '\u{fffd}' }).collect()
 }
 
 #[cfg(test)]

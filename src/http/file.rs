@@ -110,6 +110,18 @@ impl Opened {
         Ok(response)
     }
 
+    /// The last `most` bytes of it.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) async fn tail(self, most: u64) -> io::Result<Vec<u8>> {
+        let mut file = tokio::fs::File::from_std(self.file);
+        file.seek(SeekFrom::Start(self.size.saturating_sub(most))).await?;
+        let mut tail = Vec::new();
+        file.take(most).read_to_end(&mut tail).await?;
+        Ok(tail)
+    }
+
     fn wanted(&self, method: &Method, asked: &HeaderMap) -> Wanted {
         let Some(range) = asked.get(RANGE).filter(|_| method == Method::GET) else { return Wanted::Whole };
         let is_same = asked.get(IF_RANGE).is_none_or(|condition| {

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::stream;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use multer::Multipart;
 use percent_encoding::percent_decode;
 
@@ -36,6 +38,23 @@ fn decoded(bytes: &[u8]) -> Option<String> {
 
 fn not_text(what: &str) -> ApiError {
     ApiError::Malformed(format!("{what} is not valid UTF-8; send text in UTF-8"))
+}
+
+/// The fields of a form's body, of either kind; without a declared type it counts as url-encoded.
+///
+/// # Errors
+/// [`ApiError::Malformed`]; [`ApiError::UnknownMediaType`] for a body of another type.
+pub(super) async fn of_body(headers: &HeaderMap, body: Bytes) -> Result<Vec<Field>, ApiError> {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "multipart/form-data" => multipart(declared, body).await,
+        "application/x-www-form-urlencoded" | "" => urlencoded(&body),
+        _ if body.is_empty() => Ok(Vec::new()),
+        other => Err(ApiError::UnknownMediaType(format!(
+            "a body of type {other:?} cannot be read; send application/x-www-form-urlencoded or multipart/form-data"
+        ))),
+    }
 }
 
 /// The fields of a `multipart/form-data` body; a file counts as the field of its content.

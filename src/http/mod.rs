@@ -4,7 +4,11 @@
 //! `Origin`), is given its `Caller`, and goes through warp's filters to the handler of its resource. A handler parses
 //! into domain types, calls the store or the supervisor's handle once and replies; whatever it refuses is a value that
 //! `reply.rs` turns into a status in one table.
+//!
+//! There are two dialects, which do not know each other: `json`, the OCPS JSON API of the service `ocps`, and `uws`, the
+//! IVOA UWS 1.1 API of every service. What both need is beside them: forms, files, links, the writer of XML.
 
+mod attachment;
 mod availability;
 mod body;
 mod extract;
@@ -13,14 +17,18 @@ mod form;
 mod guard;
 mod health;
 mod json;
+mod links;
 mod listen;
 mod patience;
+mod program;
 mod range;
 mod reply;
 mod resource;
 mod routes;
 mod server;
 mod socket_file;
+mod uws;
+mod xml;
 
 pub use listen::{BindError, Bound, Passed, bind};
 pub use server::{Api, serve};

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use warp::reply::Response;
@@ -144,6 +144,7 @@ impl ApiError {
                 Denied::NoSuchService(_)
                 | Denied::NoSuchJob(_)
                 | Denied::Unacceptable { .. }
+                | Denied::WrongPhase { .. }
                 | Denied::AlreadyFinal { .. }
                 | Denied::QueueFull { .. }
                 | Denied::ShuttingDown,
@@ -193,7 +194,8 @@ fn of_denied(denied: &Denied) -> Verdict {
     match denied {
         Denied::NoSuchService(_) | Denied::NoSuchJob(_) => say(StatusCode::NOT_FOUND),
         Denied::Unacceptable { .. } => say(StatusCode::BAD_REQUEST),
-        Denied::AlreadyFinal { .. } => say(StatusCode::CONFLICT),
+        // UWS 1.1 §2.2: a request that is illegal in the current phase.
+        Denied::AlreadyFinal { .. } | Denied::WrongPhase { .. } => say(StatusCode::FORBIDDEN),
         Denied::QueueFull { retry_after, .. } => Verdict::later(Cow::Owned(denied.to_string()), *retry_after),
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
         Denied::Store(error) => of_store(error),
@@ -255,6 +257,16 @@ pub(super) fn with_type(status: StatusCode, kind: &'static str, body: Bytes) -> 
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The client is to look there (UWS 1.1 §2.2.3).
+pub(super) fn see_other(location: &str) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, HeaderValue::try_from(location).expect("a link is visible ASCII"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

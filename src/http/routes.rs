@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::reply::ApiError;
 use super::server::Api;
-use super::{availability, health, json};
+use super::{availability, health, json, uws};
 use crate::domain::Timestamp;
 
 /// Everything that this daemon answers.
-pub(super) fn all(api: &Arc<Api>, started: Timestamp) -> BoxedFilter<(Response,)> {
+///
+/// `stop` ends requests that wait for something.
+pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -> BoxedFilter<(Response,)> {
     let base = below(&api.config.server.base_path);
     json::routes(&base, api)
+        .or(uws::routes(&base, api, started, stop))
+        .unify()
         .or(health::routes(api))
         .unify()
         .or(availability::route(base, api, started))

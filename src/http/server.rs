@@ -75,7 +75,7 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(server.max_connections as usize));
     let max_connections = server.max_connections;
     let started = api.clock.now();
-    let service = warp::service(routes::all(&Arc::new(api), started));
+    let service = warp::service(routes::all(&Arc::new(api), started, soft.clone()));
     let front = Front { guard, service };
     let listeners: Vec<Listener> = listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?;
     let loops = listeners.iter().map(|listener| {

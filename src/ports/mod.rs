@@ -13,4 +13,4 @@ pub use run::{
     RunState, Secret, User,
 };
 pub use source::{Checkout, SourceError, Sources};
-pub use store::{Change, Changed, DeletedJob, End, Event, Launch, QueuedJob, Store, StoreError, Totals};
+pub use store::{Change, Changed, DeletedJob, End, Event, Launch, QueuedJob, Store, StoreError, Totals, Update};

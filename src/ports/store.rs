@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, Timestamp,
+    Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, RunId, Timestamp, Work,
 };
 
 /// What a driver writes when a job begins to execute.
@@ -43,6 +43,31 @@ pub enum Change {
     Launch(Launch),
     /// Any phase that is not final to the phase of the outcome's reason.
     End(Box<End>),
+}
+
+/// A change of a job that leaves its phase alone; in a later phase it is refused.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// What it is asked to do: while PENDING (UWS 1.1 §2.1.11).
+    Work(Work, Reservation),
+    /// The client's own name for it: while PENDING.
+    RunId(RunId),
+    /// How long it may execute: until it executes (UWS 1.1 §2.2.3.4).
+    ExecutionDuration(Option<Duration>),
+    /// When it is destroyed: in any phase but ARCHIVED (UWS 1.1 §2.2.3.3).
+    Destruction(Option<Timestamp>),
+}
+
+impl Update {
+    /// Whether a job in `phase` may be changed so.
+    #[must_use]
+    pub const fn is_allowed_in(&self, phase: Phase) -> bool {
+        match self {
+            Self::Work(..) | Self::RunId(_) => matches!(phase, Phase::Pending),
+            Self::ExecutionDuration(_) => matches!(phase, Phase::Pending | Phase::Held | Phase::Queued),
+            Self::Destruction(_) => !matches!(phase, Phase::Archived),
+        }
+    }
 }
 
 /// A change that was made.
@@ -158,6 +183,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::PhaseChanged`] if not; [`StoreError::NoSuchJob`].
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError>;
+
+    /// Changes a job without moving it.
+    ///
+    /// # Errors
+    /// [`StoreError::PhaseChanged`], with the phase as both ends, if it is too late; [`StoreError::NoSuchJob`].
+    async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError>;
 
     /// Notes that an abort of the job was asked for; of a job that has ended nothing is noted. Returns the job.
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError>;

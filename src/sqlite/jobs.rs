@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::{Facts, Job, JobId, NewJob, OwnerId, Phase, RunId, SummaryKind, Timestamp};
-use crate::ports::{Change, Changed, End, Launch, StoreError};
+use crate::ports::{Change, Changed, End, Launch, StoreError, Update};
 
 use super::error::While;
 use super::rows::{JOB_COLUMNS, JOB_TABLES, job, millis, phase_at, signed, work_body};
@@ -198,4 +198,28 @@ pub(super) fn request_deletion(connection: &Connection, id: JobId, now: Timestam
         .and_then(|mut update| update.execute(params![id.as_bytes(), now.millis()]))
         .doing("noting that a job is deleted")?;
     load(connection, id)
+}
+
+pub(super) fn update(connection: &Connection, id: JobId, update: Update) -> Result<Job, StoreError> {
+    let doing = "changing a job";
+    let (seq, phase) = standing(connection, id)?;
+    if !update.is_allowed_in(phase) {
+        return Err(StoreError::PhaseChanged { id, actual: phase, wanted: phase });
+    }
+    let set = |sql: &str, value: &dyn rusqlite::ToSql| {
+        connection.prepare_cached(sql).and_then(|mut update| update.execute(params![seq, value])).map(drop).doing(doing)
+    };
+    match update {
+        Update::Work(work, reservation) => {
+            set("UPDATE work SET body = ?2 WHERE job = ?1", &work_body(&work))?;
+            set("UPDATE job SET cpus = ?2 WHERE seq = ?1", &reservation.cpus)?;
+            set("UPDATE job SET memory = ?2 WHERE seq = ?1", &signed(reservation.memory))?;
+        }
+        Update::RunId(run_id) => set("UPDATE job SET run_id = ?2 WHERE seq = ?1", &run_id.as_str())?,
+        Update::ExecutionDuration(limit) => {
+            set("UPDATE job SET execution_duration_ms = ?2 WHERE seq = ?1", &limit.map(millis))?;
+        }
+        Update::Destruction(at) => set("UPDATE job SET destruction = ?2 WHERE seq = ?1", &at.map(Timestamp::millis))?,
+    }
+    must_load(connection, id)
 }

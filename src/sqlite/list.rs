@@ -141,7 +141,7 @@ mod tests {
             execution_duration: None,
             destruction: None,
             reservation: Reservation { cpus: 1.0, memory: 1 },
-            work: Work { command, source: None, environment: Vec::new(), replicas: 1 },
+            work: Work { command, source: None, environment: Vec::new(), replicas: 1, parameters: Vec::new() },
         };
         jobs::insert(connection, new).expect("kept").id
     }

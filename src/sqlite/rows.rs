@@ -7,8 +7,8 @@ use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Deletion, Facts, Job, JobId, Outcome, OwnerId, Phase, Reason, Reservation, RunId, Source, Summary, SummaryKind,
-    Timestamp, Variable, Work,
+    Deletion, Facts, Job, JobId, Outcome, OwnerId, Parameter, Phase, Reason, Reservation, RunId, Source, Summary,
+    SummaryKind, Timestamp, Variable, Work,
 };
 
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
@@ -115,6 +115,8 @@ struct WorkBody {
     source: Option<(String, String)>,
     environment: Vec<(String, String)>,
     replicas: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<(String, String)>,
 }
 
 fn work(row: &Row<'_>) -> Result<Work, rusqlite::Error> {
@@ -126,6 +128,7 @@ fn work(row: &Row<'_>) -> Result<Work, rusqlite::Error> {
         // Checked when they were accepted; rules may have been tightened since, the job stays what it was.
         environment: body.environment.into_iter().map(|(name, value)| Variable { name, value }).collect(),
         replicas: body.replicas,
+        parameters: body.parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect(),
     })
 }
 
@@ -136,6 +139,7 @@ pub(super) fn work_body(work: &Work) -> String {
         source: work.source.as_ref().map(|source| (source.url.clone(), source.commit_ref.clone())),
         environment: work.environment.iter().map(|v| (v.name.clone(), v.value.clone())).collect(),
         replicas: work.replicas,
+        parameters: work.parameters.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
     };
     serde_json::to_string(&body).expect("strings and numbers only")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use crate::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
+use crate::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 
 use super::error::OpenError;
 use super::readers::Readers;
@@ -62,6 +62,10 @@ impl Store for SqliteStore {
 
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
         self.writer.write("changing a job's phase", move |c| jobs::change(c, id, change, now)).await
+    }
+
+    async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError> {
+        self.writer.write("changing a job", move |c| jobs::update(c, id, update)).await
     }
 
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -97,6 +97,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         swept: Notify::new(),
         stages: Mutex::new(HashMap::new()),
         readiness,
+        waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
         deeds: TaskTracker::new(),
     });

@@ -12,7 +12,19 @@ use crate::config;
 use crate::domain::{Caller, Job, JobId, NewJob, Phase, Reservation, RunId, Stage, Timestamp, Work};
 use crate::ports::{Clock, Sources, Store, StoreError};
 
+use super::limits;
 use super::message::{Message, StopWhy};
+use super::publish::Waiters;
+
+/// A limit that a client may leave to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked<T> {
+    /// The service's default.
+    #[default]
+    Default,
+    /// This value; it is clamped to what the service allows.
+    For(T),
+}
 
 /// What a client hands in.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +35,12 @@ pub struct Submission {
     pub run_id: Option<RunId>,
     /// What is to be done.
     pub work: Work,
+    /// Whether it is queued at once; else it is PENDING until it is run (UWS 1.1 §2.2.3.1).
+    pub is_run: bool,
+    /// How long it may execute; `None` is without limit.
+    pub execution_duration: Asked<Option<Duration>>,
+    /// When it is destroyed; `None` is as late as possible.
+    pub destruction: Asked<Option<Timestamp>>,
 }
 
 /// Why the supervisor did not do what it was asked.
@@ -49,6 +67,16 @@ pub enum Denied {
         id: JobId,
         /// Its phase.
         phase: Phase,
+    },
+    /// The job is in a phase in which this cannot be done (UWS 1.1 §2.2).
+    #[error("job {id} is {phase}: {why}")]
+    WrongPhase {
+        /// The job.
+        id: JobId,
+        /// Its phase.
+        phase: Phase,
+        /// A sentence.
+        why: &'static str,
     },
     /// Too many jobs wait already.
     #[error("the queue is full: {waiting} jobs wait; try again later")]
@@ -102,6 +130,8 @@ pub(super) struct Shared {
     pub(super) swept: Notify,
     pub(super) stages: Mutex<HashMap<JobId, Stage>>,
     pub(super) readiness: watch::Sender<Readiness>,
+    /// Requests that wait for a change of a job's phase.
+    pub(super) waiters: Arc<Waiters>,
     /// Set once stored jobs were held against the backend's runs: nothing starts before.
     pub(super) is_reconciled: AtomicBool,
     /// What was begun for a request is finished, also when its client has gone away.
@@ -121,7 +151,7 @@ impl Shared {
 /// The supervisor's door for request handlers; cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     inbox: mpsc::Sender<Message>,
 }
 
@@ -151,7 +181,7 @@ impl Handle {
 
     /// Does `deed` to its end even if the caller stops waiting for it: a client that hangs up must leave nothing half
     /// done.
-    async fn finish<T: Send + 'static>(
+    pub(super) async fn finish<T: Send + 'static>(
         &self,
         deed: impl Future<Output = Result<T, Denied>> + Send + 'static,
     ) -> Result<T, Denied> {
@@ -160,8 +190,43 @@ impl Handle {
     }
 
     fn accept(&self, caller: &Caller, submission: Submission, now: Timestamp) -> Result<NewJob, Denied> {
-        let Submission { service: name, run_id, work } = submission;
+        let Submission { service: name, run_id, work, is_run, execution_duration, destruction } = submission;
         let Some(service) = self.shared.services.get(&name) else { return Err(Denied::NoSuchService(name)) };
+        if is_run && work.command.trim().is_empty() {
+            return Err(no_command());
+        }
+        let reservation = self.check(service, &work)?;
+        Ok(NewJob {
+            id: JobId::new(now),
+            service: name,
+            owner: caller.owner(),
+            run_id,
+            phase: if is_run { Phase::Queued } else { Phase::Pending },
+            created_at: now,
+            execution_duration: match execution_duration {
+                Asked::Default => service.execution_duration,
+                Asked::For(asked) => limits::execution_duration(service, asked),
+            },
+            destruction: match destruction {
+                Asked::Default => service.destruction.map(|after| now.after(after)),
+                Asked::For(asked) => limits::destruction(service, asked, now),
+            },
+            reservation,
+            work,
+        })
+    }
+
+    /// Refuses work that could never be done; returns what it reserves.
+    pub(super) fn check(&self, service: &config::Service, work: &Work) -> Result<Reservation, Denied> {
+        if work.size() > Work::MAX_SIZE {
+            let why = format!(
+                "command, url, commit_ref, environment and other parameters are {} bytes in all; {} is the most that one \
+                 job can be given",
+                work.size(),
+                Work::MAX_SIZE
+            );
+            return Err(Denied::Unacceptable { field: "command", why });
+        }
         if work.replicas == 0 || work.replicas > service.max_replicas {
             let why = format!("replicas is {}; give 1 to {}", work.replicas, service.max_replicas);
             return Err(Denied::Unacceptable { field: "replicas", why });
@@ -184,18 +249,7 @@ impl Handle {
                 Denied::Unacceptable { field: "url", why }
             })?;
         }
-        Ok(NewJob {
-            id: JobId::new(now),
-            service: name,
-            owner: caller.owner(),
-            run_id,
-            phase: Phase::Queued,
-            created_at: now,
-            execution_duration: service.execution_duration,
-            destruction: service.destruction.map(|after| now.after(after)),
-            reservation,
-            work,
-        })
+        Ok(reservation)
     }
 
     /// Deletes a job: from now on no list shows it; an active one is aborted first and its files go once it is gone.
@@ -210,6 +264,8 @@ impl Handle {
         self.finish(async move {
             let now = this.shared.clock.now();
             let job = this.shared.store.request_deletion(id, now).await?.ok_or(Denied::NoSuchJob(id))?;
+            // Whoever waits for the job learns that it is not there any more.
+            this.shared.waiters.ring(id);
             crate::crash::point("wish");
             let job = this.stop(job, StopWhy::Aborted).await?;
             Ok(Deleted { job })
@@ -250,7 +306,7 @@ impl Handle {
         }
     }
 
-    async fn visible(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
+    pub(super) async fn visible(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         let job = self.shared.store.job(id).await?.ok_or(Denied::NoSuchJob(id))?;
         if caller.may_use(job.owner.as_ref()) { Ok(job) } else { Err(Denied::NoSuchJob(id)) }
     }
@@ -272,6 +328,11 @@ impl Handle {
             other => other,
         }
     }
+}
+
+pub(super) fn no_command() -> Denied {
+    let why = "COMMAND is missing: give the command that the job runs".to_owned();
+    Denied::Unacceptable { field: "COMMAND", why }
 }
 
 /// A place in the queue, given back unless the job was accepted.

@@ -52,6 +52,7 @@ pub struct QueueLoop {
 impl Context {
     /// Keeps count of who waits, and rings whom a change concerns.
     pub(super) fn changed(&self, changed: &Changed) {
+        self.shared.waiters.ring(changed.job.id);
         let waits = |phase| matches!(phase, Phase::Pending | Phase::Queued | Phase::Held);
         if waits(changed.from) && !waits(changed.job.phase) {
             let one_less = |waiting: u64| Some(waiting.saturating_sub(1));

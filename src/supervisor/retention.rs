@@ -78,6 +78,7 @@ impl Retention {
 
     async fn destroy(&self, id: JobId, now: Timestamp) -> Result<(), StoreError> {
         let Some(job) = self.context.shared.store.request_deletion(id, now).await? else { return Ok(()) };
+        self.context.shared.waiters.ring(id);
         info!(job.id = %id, "the destruction time of job {id} has come");
         if !job.phase.is_final() {
             let (reply, _) = oneshot::channel();

@@ -209,7 +209,13 @@ pub fn new_job(command: &str, now: Timestamp) -> NewJob {
         execution_duration: None,
         destruction: None,
         reservation: Reservation { cpus: 1.0, memory: 1 },
-        work: Work { command: command.to_owned(), source: None, environment: Vec::new(), replicas: 1 },
+        work: Work {
+            command: command.to_owned(),
+            source: None,
+            environment: Vec::new(),
+            replicas: 1,
+            parameters: Vec::new(),
+        },
     }
 }
 

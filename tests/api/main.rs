@@ -3,6 +3,7 @@
 mod bed;
 mod client;
 mod odd_store;
+mod uws;
 
 mod deletion;
 mod documents;
@@ -15,3 +16,4 @@ mod list;
 mod methods;
 mod sockets;
 mod stopping;
+mod uws_creation;

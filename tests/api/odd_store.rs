@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
+use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 use uwsd::sqlite::SqliteStore;
 
 use crate::bed::{Bed, Daemon};
@@ -74,6 +74,10 @@ impl Store for OddStore {
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
         self.real.change(id, change, now).await
     }
+    async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError> {
+        self.real.update(id, update).await
+    }
+
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.real.request_abort(id).await
     }

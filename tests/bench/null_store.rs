@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals};
+use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 
 pub struct NullStore;
 
@@ -40,6 +40,10 @@ impl Store for NullStore {
     }
 
     async fn change(&self, id: JobId, _: Change, _: Timestamp) -> Result<Changed, StoreError> {
+        Err(StoreError::NoSuchJob(id))
+    }
+
+    async fn update(&self, id: JobId, _: Update) -> Result<Job, StoreError> {
         Err(StoreError::NoSuchJob(id))
     }
 

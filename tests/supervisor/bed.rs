@@ -14,7 +14,7 @@ use uwsd::config::{Config, testing};
 use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
 use uwsd::ports::{Checkout, Clock, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
-use uwsd::supervisor::{Denied, Handle, Parts, Submission, start};
+use uwsd::supervisor::{Asked, Denied, Handle, Parts, Submission, start};
 
 /// A wall clock that a test can set forward.
 #[derive(Default)]
@@ -103,7 +103,13 @@ impl Bed {
 }
 
 pub fn work(command: &str) -> Work {
-    Work { command: command.to_owned(), source: Some(Source::default()), environment: Vec::new(), replicas: 1 }
+    Work {
+        command: command.to_owned(),
+        source: Some(Source::default()),
+        environment: Vec::new(),
+        replicas: 1,
+        parameters: Vec::new(),
+    }
 }
 
 impl Daemon {
@@ -112,7 +118,14 @@ impl Daemon {
     }
 
     pub async fn submit_work(&self, work: Work) -> Result<Job, Denied> {
-        let submission = Submission { service: "ocps".to_owned(), run_id: None, work };
+        let submission = Submission {
+            service: "ocps".to_owned(),
+            run_id: None,
+            work,
+            is_run: true,
+            execution_duration: Asked::Default,
+            destruction: Asked::Default,
+        };
         self.handle.submit(&Caller::Anonymous, submission).await
     }
 

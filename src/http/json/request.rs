@@ -5,11 +5,9 @@ use utoipa::ToSchema;
 
 use super::SERVICE;
 use crate::domain::{RunId, Source, Variable, Work};
+use crate::http::program;
 use crate::http::reply::ApiError;
-use crate::supervisor::Submission;
-
-/// The longest single argument or variable of a Linux program, the NUL at its end left out (`MAX_ARG_STRLEN`).
-const LONGEST: usize = 131_071;
+use crate::supervisor::{Asked, Submission};
 
 /// A job to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,43 +63,28 @@ impl JobRequest {
         if self.command.trim().is_empty() {
             return Err(bad("command is empty; give the command as a non-empty string"));
         }
-        carried("command", &self.command)?;
-        carried("commit_ref", &self.commit_ref)?;
-        carried("url", self.url.as_deref().unwrap_or_default())?;
+        program::argument("command", &self.command)?;
+        program::argument("commit_ref", &self.commit_ref)?;
+        program::argument("url", self.url.as_deref().unwrap_or_default())?;
         let run_id = self.run_id.filter(|text| !text.is_empty());
         let run_id =
             run_id.map(|text| RunId::parse_json(&text)).transpose().map_err(|why| bad(format!("run_id: {why}")))?;
         let environment = self.environment.into_iter().enumerate().map(variable).collect::<Result<_, _>>()?;
         let source = self.url.map(|url| Source { url, commit_ref: self.commit_ref });
-        let work = Work { command: self.command, source, environment, replicas: self.replicas };
-        if work.size() > Work::MAX_SIZE {
-            return Err(bad(format!(
-                "command, url, commit_ref and environment are {} bytes in all; {} is the most that one job can be given",
-                work.size(),
-                Work::MAX_SIZE
-            )));
-        }
-        Ok(Submission { service: SERVICE.to_owned(), run_id, work })
+        let work = Work { command: self.command, source, environment, replicas: self.replicas, parameters: Vec::new() };
+        Ok(Submission {
+            service: SERVICE.to_owned(),
+            run_id,
+            work,
+            is_run: true,
+            execution_duration: Asked::Default,
+            destruction: Asked::Default,
+        })
     }
 }
 
 fn variable((index, given): (usize, EnvironmentVariable)) -> Result<Variable, ApiError> {
-    if given.name.len() + 1 + given.value.len() > LONGEST {
-        let why = format!("environment[{index}] is longer than {LONGEST} bytes, the most that a program can be given");
-        return Err(bad(why));
-    }
-    Variable::new(given.name, given.value).map_err(|why| bad(format!("environment[{index}]: {why}")))
-}
-
-/// Refuses what no program can be given.
-fn carried(field: &str, text: &str) -> Result<(), ApiError> {
-    if text.contains('\0') {
-        return Err(bad(format!("{field} holds a NUL, which no program can be given")));
-    }
-    if text.len() > LONGEST {
-        return Err(bad(format!("{field} is longer than {LONGEST} bytes, the most that a program can be given")));
-    }
-    Ok(())
+    program::variable(&format!("environment[{index}]"), given.name, given.value)
 }
 
 /// A refusal of a field.

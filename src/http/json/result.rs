@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use http::{HeaderMap, Method};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -12,14 +10,12 @@ use warp::reply::Response;
 use super::dress::dress;
 use super::find;
 use crate::http::Api;
+use crate::http::attachment;
 use crate::http::extract::{Asked, asked};
 use crate::http::file;
 use crate::http::reply::ApiError;
 use crate::http::resource::{READ_ONLY, is_read, other};
 use crate::ports::JobDirs;
-
-/// What RFC 5987 §3.2.1 wants encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One result.
 pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
@@ -77,42 +73,11 @@ pub(super) async fn get(
     let below = JobDirs { root: job.id.to_string().into() }.output();
     let opened = file::open_below(root, below, path.clone()).await.map_err(ApiError::File)?;
     let mut response = opened.ok_or(ApiError::NoSuchResult)?.respond(method, headers).await?;
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CONTENT_DISPOSITION, attachment(name));
-    // Should a browser show it all the same, nothing in it runs with our origin.
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    attachment::describe(&mut response, path);
     Ok(response)
 }
 
 /// The original tells only of the result.
 fn no_result(error: ApiError) -> ApiError {
     if matches!(error, ApiError::NoSuchJob) { ApiError::NoSuchResult } else { error }
-}
-
-/// A name to save under, in the old and the new form (RFC 6266 §4.3).
-fn attachment(name: &str) -> HeaderValue {
-    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') || c == ' ';
-    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    let encoded = utf8_percent_encode(name, ENCODED);
-    HeaderValue::try_from(format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"))
-        .expect("visible ASCII only")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_name_cannot_leave_its_quotes_or_line() {
-        for (name, expected) in [
-            ("a.txt", "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt"),
-            ("a\"; x=\\y\r\n", "attachment; filename=\"a_; x=_y__\"; filename*=UTF-8''a%22%3B%20x%3D%5Cy%0D%0A"),
-            ("bild ä.fits", "attachment; filename=\"bild _.fits\"; filename*=UTF-8''bild%20%C3%A4.fits"),
-        ] {
-            assert_eq!(attachment(name), expected);
-        }
-    }
 }

@@ -1,0 +1,72 @@
+//! `/{service}/capabilities` (VOSI 1.1 §3.1): which standards a service follows, and where.
+
+use std::sync::Arc;
+
+use http::header::LAST_MODIFIED;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use crate::domain::Timestamp;
+use crate::http::Api;
+use crate::http::extract::{Asked, asked};
+use crate::http::links::Links;
+use crate::http::reply::{ApiError, with_type};
+use crate::http::resource::{READ_ONLY, is_read, other};
+use crate::http::xml::Xml;
+
+/// The capabilities of every service; they last changed when the daemon started.
+pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>, started: Timestamp) -> BoxedFilter<(Response,)> {
+    let api = Arc::clone(api);
+    base.and(warp::path!(String / "capabilities"))
+        .and(warp::method())
+        .and(asked())
+        .and(warp::header::headers_cloned())
+        .map(move |service: String, method: Method, asked: Asked, headers: HeaderMap| {
+            if !api.config.services.contains_key(&service) {
+                return ApiError::NoSuchPath.as_text();
+            }
+            if !is_read(&method) {
+                return other(&method, READ_ONLY).unwrap_or_else(|error| error.as_text());
+            }
+            answer(&Links::of(&api.config.server, &asked, &headers, &service), started)
+        })
+        .boxed()
+}
+
+fn answer(links: &Links, started: Timestamp) -> Response {
+    let mut response = with_type(StatusCode::OK, "application/xml; charset=utf-8", document(links).into_bytes());
+    let since_epoch = std::time::Duration::from_millis(started.millis().unsigned_abs());
+    let modified = httpdate::fmt_http_date(std::time::SystemTime::UNIX_EPOCH + since_epoch);
+    response.headers_mut().insert(LAST_MODIFIED, HeaderValue::try_from(modified).expect("a date is ASCII"));
+    response
+}
+
+fn document(links: &Links) -> Xml {
+    let root = "vosi:capabilities";
+    let mut xml = Xml::document();
+    xml.start(
+        root,
+        &[
+            ("xmlns:vosi", "http://www.ivoa.net/xml/VOSICapabilities/v1.0"),
+            ("xmlns:vr", "http://www.ivoa.net/xml/VOResource/v1.0"),
+            ("xmlns:vs", "http://www.ivoa.net/xml/VODataService/v1.1"),
+            ("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance"),
+        ],
+    );
+    for (standard, url) in [
+        ("ivo://ivoa.net/std/VOSI#capabilities", links.sibling("capabilities")),
+        ("ivo://ivoa.net/std/VOSI#availability", links.sibling("availability")),
+        ("ivo://ivoa.net/std/UWS#rest-1.1", links.jobs()),
+    ] {
+        // In no namespace, from here on.
+        xml.start("capability", &[("standardID", standard)]);
+        xml.start("interface", &[("xsi:type", "vs:ParamHTTP"), ("role", "std")]);
+        xml.element("accessURL", &[("use", "full")], &url);
+        xml.end("interface");
+        xml.end("capability");
+    }
+    xml.end(root);
+    xml
+}

@@ -1,0 +1,132 @@
+//! From a request to the file of its resource.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use futures_util::Stream;
+use http::{HeaderMap, Method};
+use warp::reply::Response;
+
+use super::fields::Fields;
+use super::routes::Uws;
+use super::target::{Part, Target};
+use super::{create, error, find, job, limits, list, parameters, phase, results, scalar};
+use crate::http::extract::Asked;
+use crate::http::links::Links;
+use crate::http::reply::ApiError;
+use crate::http::resource::{is_read, other};
+use crate::http::{Api, body};
+
+/// A request for something of a service.
+pub(super) struct Request {
+    /// The service.
+    pub(super) service: String,
+    /// The method.
+    pub(super) method: Method,
+    /// Who asks, for what.
+    pub(super) asked: Asked,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+}
+
+impl Request {
+    /// The links of the service, as this client reaches it.
+    pub(super) fn links(&self, api: &Api) -> Links {
+        Links::of(&api.config.server, &self.asked, &self.headers, &self.service)
+    }
+
+    /// The fields of query and body together.
+    async fn fields<B: Buf>(
+        &self,
+        api: &Api,
+        body: impl Stream<Item = Result<B, warp::Error>> + Send,
+    ) -> Result<Fields, ApiError> {
+        let body = body::read(&self.headers, body, api.config.server.max_body).await?;
+        Fields::of(self.asked.query(), &self.headers, body).await
+    }
+}
+
+/// What a method wants.
+enum Verb {
+    Read,
+    Post,
+    Delete,
+    Other,
+}
+
+impl Verb {
+    fn of(method: &Method) -> Self {
+        if is_read(method) {
+            Self::Read
+        } else if method == Method::POST {
+            Self::Post
+        } else if method == Method::DELETE {
+            Self::Delete
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The answer to a request for the path `tail` of a service.
+pub(super) async fn answer<B: Buf>(
+    uws: &Arc<Uws>,
+    request: Request,
+    tail: &str,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+) -> Result<Response, ApiError> {
+    let api = &uws.api;
+    if !api.config.services.contains_key(&request.service) {
+        return Err(ApiError::NoSuchPath);
+    }
+    let verb = Verb::of(&request.method);
+    let (id, part) = match Target::parse(tail)? {
+        Target::List => {
+            return match verb {
+                Verb::Read => list::get(api, &request).await,
+                Verb::Post => {
+                    let fields = request.fields(api, body).await?;
+                    create::post(api, &request, fields).await
+                }
+                Verb::Delete | Verb::Other => other(&request.method, Target::LIST_METHODS),
+            };
+        }
+        Target::Job(id, part) => (id, part),
+    };
+    let found = find::job(api, &request, id).await?;
+    match (part, verb) {
+        (Part::Whole, Verb::Read) => job::get(uws, &request, found).await,
+        (Part::Whole, Verb::Post) => {
+            let fields = request.fields(api, body).await?;
+            job::post(api, &request, id, fields).await
+        }
+        (Part::Whole, Verb::Delete) => job::delete(api, &request, id).await,
+        (Part::Phase, Verb::Read) => Ok(scalar::phase(&request, &found)),
+        (Part::Phase, Verb::Post) => {
+            let fields = request.fields(api, body).await?;
+            phase::post(api, &request, id, fields).await
+        }
+        (Part::ExecutionDuration, Verb::Read) => Ok(scalar::execution_duration(&request, &found)),
+        (Part::ExecutionDuration, Verb::Post) => {
+            let fields = request.fields(api, body).await?;
+            limits::post_execution_duration(api, &request, id, fields).await
+        }
+        (Part::Destruction, Verb::Read) => Ok(scalar::destruction(&request, &found)),
+        (Part::Destruction, Verb::Post) => {
+            let fields = request.fields(api, body).await?;
+            limits::post_destruction(api, &request, id, fields).await
+        }
+        (Part::Quote, Verb::Read) => Ok(scalar::quote(&request)),
+        (Part::Owner, Verb::Read) => Ok(scalar::owner(&request, &found)),
+        (Part::Error, Verb::Read) => error::get(api, &request, &found).await,
+        (Part::Parameters, Verb::Read) => Ok(parameters::get(api, &request, &found)),
+        (Part::Parameters, Verb::Post) => {
+            let fields = request.fields(api, body).await?;
+            parameters::post(api, &request, id, fields).await
+        }
+        (Part::Parameter(name), Verb::Read) => parameters::get_one(&request, &found, &name),
+        (Part::Results, Verb::Read) => Ok(results::get(api, &request, &found)),
+        (Part::Result(result), Verb::Read) => results::get_one(api, &request, &found, &result).await,
+        (part, Verb::Post | Verb::Delete | Verb::Other) => other(&request.method, part.methods()),
+    }
+}

@@ -1,0 +1,269 @@
+//! A job as clients see it, before it is dressed: what the XML, the JSON and the page all show.
+
+use std::borrow::Cow;
+
+use serde::Serialize as Derive;
+use serde::ser::{Serialize, Serializer};
+
+use super::result_id::{self, Log};
+use crate::domain::{Job, OwnerId, Phase, RunId, Stage, Timestamp, strip_credentials};
+use crate::http::attachment::media_type;
+use crate::http::links::Links;
+use crate::http::xml::can_carry;
+use crate::http::{Api, links};
+
+/// The version of UWS that documents show.
+pub(super) const VERSION: &str = "1.1";
+/// The largest `xs:int`.
+const LONGEST: u64 = i32::MAX as u64;
+
+/// A job (UWS 1.1 §2.1.2).
+#[derive(Debug, Derive)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobDocument<'a> {
+    version: &'static str,
+    pub(super) job_id: String,
+    pub(super) run_id: Option<&'a str>,
+    pub(super) owner_id: Option<&'a str>,
+    pub(super) phase: &'static str,
+    pub(super) quote: Option<String>,
+    pub(super) creation_time: String,
+    pub(super) start_time: Option<String>,
+    pub(super) end_time: Option<String>,
+    pub(super) execution_duration: u64,
+    pub(super) destruction: Option<String>,
+    pub(super) parameters: Vec<ParameterEntry<'a>>,
+    pub(super) results: Vec<ResultEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_summary: Option<SummaryEntry<'a>>,
+    pub(super) job_info: JobInfo<'a>,
+}
+
+/// A parameter, once for each of its values (UWS 1.1 §2.2.2.4).
+#[derive(Debug, Derive)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ParameterEntry<'a> {
+    pub(super) id: &'a str,
+    /// Whether the value is a URL of the value.
+    pub(super) by_reference: bool,
+    pub(super) value: Cow<'a, str>,
+}
+
+/// A result (UWS 1.1 §2.2.2.3).
+#[derive(Debug, Derive)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResultEntry {
+    pub(super) id: String,
+    pub(super) href: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<u64>,
+    pub(super) mime_type: &'static str,
+}
+
+/// Why a job failed (UWS 1.1 §2.2.2.5).
+#[derive(Debug, Derive)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SummaryEntry<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    /// Whether `error` has more.
+    pub(super) has_detail: bool,
+    pub(super) message: &'a str,
+}
+
+/// What is known of a job's run, as names and values; what is not known is left out.
+#[derive(Debug)]
+pub(super) struct JobInfo<'a>(pub(super) Vec<(&'static str, Info<'a>)>);
+
+/// A value of `jobInfo`.
+#[derive(Debug, Derive)]
+#[serde(untagged)]
+pub(super) enum Info<'a> {
+    /// A text.
+    Text(Cow<'a, str>),
+    /// A number.
+    Number(i128),
+}
+
+impl Serialize for JobInfo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// A job in the list (UWS 1.1 §2.2.2.1).
+#[derive(Debug, Derive)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobRef<'a> {
+    pub(super) id: String,
+    pub(super) href: String,
+    pub(super) phase: &'static str,
+    pub(super) run_id: Option<&'a str>,
+    pub(super) owner_id: Option<&'a str>,
+    pub(super) creation_time: String,
+}
+
+impl<'a> JobDocument<'a> {
+    /// The job as it stands.
+    pub(super) fn new(api: &Api, links: &Links, job: &'a Job) -> Self {
+        Self {
+            version: VERSION,
+            job_id: job.id.to_string(),
+            run_id: run_id(job),
+            owner_id: owner_id(job),
+            phase: job.phase.as_str(),
+            quote: None,
+            creation_time: job.created_at.to_iso(),
+            start_time: job.started_at.map(Timestamp::to_iso),
+            end_time: job.ended_at.map(Timestamp::to_iso),
+            execution_duration: execution_duration(job),
+            destruction: job.destruction.map(Timestamp::to_iso),
+            parameters: parameters(links, job),
+            results: results(links, job),
+            error_summary: summary(job),
+            job_info: JobInfo::new(api, job),
+        }
+    }
+}
+
+impl<'a> JobRef<'a> {
+    /// The entry of a job.
+    pub(super) fn new(links: &Links, job: &'a Job) -> Self {
+        Self {
+            id: job.id.to_string(),
+            href: links.job(job.id),
+            phase: job.phase.as_str(),
+            run_id: run_id(job),
+            owner_id: owner_id(job),
+            creation_time: job.created_at.to_iso(),
+        }
+    }
+}
+
+fn run_id(job: &Job) -> Option<&str> {
+    job.run_id.as_ref().map(RunId::as_str)
+}
+
+fn owner_id(job: &Job) -> Option<&str> {
+    job.owner.as_ref().map(OwnerId::as_str)
+}
+
+/// Whole seconds, never 0 for a limit that is there: 0 is unlimited (UWS 1.1 §2.1.4).
+pub(super) fn execution_duration(job: &Job) -> u64 {
+    job.execution_duration
+        .map_or(0, |limit| limit.as_millis().div_ceil(1000).try_into().unwrap_or(LONGEST).clamp(1, LONGEST))
+}
+
+/// Every parameter with its name, in the order in which documents show them.
+pub(super) fn values(job: &Job) -> Vec<(&str, Cow<'_, str>)> {
+    let work = &job.work;
+    let mut all: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(4 + work.environment.len() + work.parameters.len());
+    if !work.command.is_empty() {
+        all.push(("COMMAND", Cow::Borrowed(&work.command)));
+    }
+    if let Some(source) = &work.source {
+        if !source.url.is_empty() {
+            all.push(("URL", Cow::Owned(strip_credentials(&source.url))));
+        }
+        if !source.commit_ref.is_empty() {
+            all.push(("COMMIT_REF", Cow::Borrowed(&source.commit_ref)));
+        }
+    }
+    for variable in &work.environment {
+        all.push(("ENVIRONMENT", Cow::Owned(format!("{}={}", variable.name, variable.value))));
+    }
+    all.push(("REPLICAS", Cow::Owned(work.replicas.to_string())));
+    all.extend(
+        work.parameters.iter().map(|parameter| (parameter.name.as_str(), Cow::Borrowed(parameter.value.as_str()))),
+    );
+    all
+}
+
+/// The parameters; a value that XML cannot carry goes by reference, its number with it if its name has several.
+pub(super) fn parameters<'a>(links: &Links, job: &'a Job) -> Vec<ParameterEntry<'a>> {
+    let all = values(job);
+    let is_same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+    let reference = |index: usize, name: &str| {
+        let url = links.parameter(job.id, name);
+        if all.iter().filter(|(other, _)| is_same(other, name)).count() == 1 {
+            return url;
+        }
+        let number = all[..=index].iter().filter(|(other, _)| is_same(other, name)).count();
+        format!("{url}?VALUE={number}")
+    };
+    let references: Vec<Option<String>> = all
+        .iter()
+        .enumerate()
+        .map(|(index, (name, value))| (!can_carry(value)).then(|| reference(index, name)))
+        .collect();
+    let entries = all.into_iter().zip(references);
+    entries
+        .map(|((id, value), reference)| ParameterEntry {
+            id,
+            by_reference: reference.is_some(),
+            value: reference.map_or(value, Cow::Owned),
+        })
+        .collect()
+}
+
+/// The results: the logs of a job that has ended, and the files that it left.
+pub(super) fn results(links: &Links, job: &Job) -> Vec<ResultEntry> {
+    if !job.phase.is_final() || job.phase == Phase::Archived {
+        return Vec::new();
+    }
+    let files = job.results.iter().map(|file| {
+        let id = result_id::of_file(job, &file.path);
+        let href = links.result(job.id, &id);
+        let is_plain = can_carry(&id) && !id.contains(['\t', '\n', '\r']);
+        let id = if is_plain { id } else { links::encoded_path(&id) };
+        ResultEntry { id, href, size: Some(file.size), mime_type: media_type(&file.path) }
+    });
+    let logs = Log::all(job).map(|log| {
+        let id = log.id();
+        ResultEntry { href: links.result(job.id, &id), id, size: None, mime_type: "text/plain" }
+    });
+    files.chain(logs).collect()
+}
+
+fn summary(job: &Job) -> Option<SummaryEntry<'_>> {
+    let summary = job.outcome.as_ref()?.summary.as_ref()?;
+    Some(SummaryEntry {
+        kind: summary.kind.as_str(),
+        has_detail: job.started_at.is_some() && job.phase != Phase::Archived,
+        message: &summary.message,
+    })
+}
+
+impl<'a> JobInfo<'a> {
+    /// What is known of the run of a job.
+    pub(super) fn new(api: &Api, job: &'a Job) -> Self {
+        let outcome = job.outcome.as_ref();
+        let facts = &job.facts;
+        let is_queued = job.phase == Phase::Queued;
+        let stage = is_queued.then(|| api.handle.stage(job.id).unwrap_or(Stage::Waiting).as_str());
+        let text = |text: &'a str| Info::Text(Cow::Borrowed(text));
+        let all = [
+            ("reason", outcome.map(|outcome| text(outcome.reason.as_str()))),
+            ("exitCode", outcome.and_then(|outcome| outcome.exit_code).map(|code| Info::Number(code.into()))),
+            ("signal", outcome.and_then(|outcome| outcome.signal).map(|signal| Info::Number(signal.into()))),
+            ("peakMemory", outcome.and_then(|outcome| outcome.peak_memory).map(|peak| Info::Number(peak.into()))),
+            ("image", facts.image.as_deref().map(text)),
+            ("imageDigest", facts.image_digest.as_deref().map(text)),
+            ("commit", facts.commit.as_deref().map(text)),
+            ("host", facts.host.as_deref().map(text)),
+            ("limits", facts.is_advisory.then_some(text("advisory"))),
+            ("stage", stage.map(text)),
+        ];
+        Self(all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+}
+
+impl Info<'_> {
+    /// The value as a text.
+    pub(super) fn as_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Number(number) => Cow::Owned(number.to_string()),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `…/error`: why a job failed, in more words than its summary has (UWS 1.1 §2.1.7; DALI 1.1 §4.2).
+
+use std::fmt::Write as _;
+
+use http::StatusCode;
+use warp::reply::Response;
+
+use super::dispatch::Request;
+use super::document::JobInfo;
+use super::result_id::Log;
+use super::results::open_log;
+use crate::domain::{Job, Phase};
+use crate::http::Api;
+use crate::http::reply::{ApiError, text};
+
+/// How much of a log is shown.
+const TAIL: u64 = 8 << 10;
+
+/// The summary's sentence on the first line; of a job whose command began also the facts and the end of its log.
+///
+/// # Errors
+/// [`ApiError::NoSuchPath`] for a job that has no summary.
+pub(super) async fn get(api: &Api, request: &Request, job: &Job) -> Result<Response, ApiError> {
+    let summary = job.outcome.as_ref().and_then(|outcome| outcome.summary.as_ref()).ok_or(ApiError::NoSuchPath)?;
+    let mut report = summary.message.clone();
+    if job.started_at.is_none() || job.phase == Phase::Archived {
+        return Ok(text(StatusCode::OK, report));
+    }
+    report.push_str("\n\n");
+    for (name, value) in &JobInfo::new(api, job).0 {
+        let _ = writeln!(report, "{name}: {}", value.as_text()); // a string takes all
+    }
+    let links = request.links(api);
+    for log in Log::all(job) {
+        let _ = writeln!(report, "{}: {}", log.id(), links.result(job.id, &log.id()));
+    }
+    if job.work.replicas == 1 {
+        let log = Log { replica: 0, stream: "stderr" };
+        let tail = match open_log(api, job, log).await? {
+            Some(opened) => opened.tail(TAIL).await.map_err(ApiError::File)?,
+            None => Vec::new(),
+        };
+        if !tail.is_empty() {
+            let _ = write!(report, "\nstderr ends with:\n{}", String::from_utf8_lossy(&tail));
+        }
+    }
+    Ok(text(StatusCode::OK, report))
+}

@@ -1,0 +1,67 @@
+//! `…/results` and `…/results/{id}` (UWS 1.1 §2.2.2.3; contract §5).
+
+use std::path::PathBuf;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use warp::reply::Response;
+
+use super::dispatch::Request;
+use super::main_result;
+use super::negotiate::Format;
+use super::result_id::{Log, Named, named};
+use super::{document, html, piece, xml};
+use crate::domain::Job;
+use crate::http::file::{self, Opened};
+use crate::http::reply::{ApiError, see_other, text};
+use crate::http::{Api, attachment};
+use crate::ports::JobDirs;
+
+/// The list of results.
+pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
+    let results = document::results(&request.links(api), job);
+    let format = Format::of(&request.headers);
+    piece::document(format, &results, || xml::results(&results), || html::results(&results))
+}
+
+/// The result itself, or for `result` the way to the main one.
+pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -> Result<Response, ApiError> {
+    match named(job, id) {
+        Some(Named::Log(log)) => {
+            let mut response = match open_log(api, job, log).await? {
+                Some(opened) => opened.respond(&request.method, &request.headers).await?,
+                // It never came to a command.
+                None => text(StatusCode::OK, ""),
+            };
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            Ok(response)
+        }
+        Some(Named::File(path)) => {
+            let below = dirs(job).output();
+            let opened = open(api, below, path).await?.ok_or(ApiError::NoSuchResult)?;
+            let mut response = opened.respond(&request.method, &request.headers).await?;
+            attachment::describe(&mut response, path);
+            Ok(response)
+        }
+        None if id == main_result::ALIAS => {
+            let main = main_result::of(job).ok_or(ApiError::NoSuchResult)?;
+            Ok(see_other(&request.links(api).result(job.id, &main)))
+        }
+        None => Err(ApiError::NoSuchResult),
+    }
+}
+
+/// A log of the job, if there is one.
+pub(super) async fn open_log(api: &Api, job: &Job, log: Log) -> Result<Option<Opened>, ApiError> {
+    open(api, dirs(job).log(&log.run(job)), log.stream).await
+}
+
+/// The job's directories relative to the directory of all jobs, so that no component is taken on trust.
+fn dirs(job: &Job) -> JobDirs {
+    JobDirs { root: job.id.to_string().into() }
+}
+
+async fn open(api: &Api, below: PathBuf, path: &str) -> Result<Option<Opened>, ApiError> {
+    let root = api.config.server.jobs_dir.clone();
+    file::open_below(root, below, path.to_owned()).await.map_err(ApiError::File)
+}
