@@ -4,6 +4,9 @@
 //! `Origin`), is given its `Caller`, and goes through warp's filters to the handler of its resource. A handler parses
 //! into domain types, calls the store or the supervisor's handle once and replies; whatever it refuses is a value that
 //! `reply.rs` turns into a status in one table.
+//!
+//! There are two dialects, which do not know each other: `json`, the OCPS JSON API of the service `ocps`, and `uws`, the
+//! IVOA UWS 1.1 API of every service. What both need is beside them: forms, files, links, the writer of XML.
 
 mod attachment;
 mod availability;

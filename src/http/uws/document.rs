@@ -6,7 +6,7 @@ use serde::Serialize as Derive;
 use serde::ser::{Serialize, Serializer};
 
 use super::result_id::{self, Log};
-use crate::domain::{Job, Phase, Stage, Timestamp, strip_credentials};
+use crate::domain::{Job, OwnerId, Phase, RunId, Stage, Timestamp, strip_credentials};
 use crate::http::attachment::media_type;
 use crate::http::links::Links;
 use crate::http::xml::can_carry;
@@ -141,11 +141,11 @@ impl<'a> JobRef<'a> {
 }
 
 fn run_id(job: &Job) -> Option<&str> {
-    job.run_id.as_ref().map(|id| id.as_str())
+    job.run_id.as_ref().map(RunId::as_str)
 }
 
 fn owner_id(job: &Job) -> Option<&str> {
-    job.owner.as_ref().map(|owner| owner.as_str())
+    job.owner.as_ref().map(OwnerId::as_str)
 }
 
 /// Whole seconds, never 0 for a limit that is there: 0 is unlimited (UWS 1.1 §2.1.4).

@@ -36,7 +36,7 @@ fn day(text: &str) -> Option<Date> {
         _ => return None,
     };
     let month = Month::try_from(u8::try_from(number(month)?).ok()?).ok()?;
-    Date::from_calendar_date(i32::try_from(number(year)?).ok()?, month, u8::try_from(number(day)?).ok()?).ok()
+    Date::from_calendar_date(i32::from(number(year)?), month, u8::try_from(number(day)?).ok()?).ok()
 }
 
 fn time_of_day(text: &str) -> Option<Time> {

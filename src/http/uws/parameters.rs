@@ -26,10 +26,9 @@ pub(super) fn get_one(request: &Request, job: &Job, name: &str) -> Result<Respon
     let mut values: Vec<_> =
         document::values(job).into_iter().filter(|(given, _)| given.eq_ignore_ascii_case(name)).collect();
     if let Some(number) = Fields::of_query(request.asked.query())?.take("VALUE")? {
-        let index =
-            number.parse().ok().filter(|number| (1..=values.len()).contains(number) && is_digits(&number.to_string()));
-        let index: usize = index.ok_or(ApiError::NoSuchPath)?;
-        values = vec![values.swap_remove(index - 1)];
+        let number = number.parse().ok().filter(|_| is_digits(&number));
+        let index = number.filter(|number| (1..=values.len()).contains(number)).ok_or(ApiError::NoSuchPath)? - 1;
+        values = vec![values.swap_remove(index)];
     }
     if values.is_empty() {
         return Err(ApiError::NoSuchPath);

@@ -23,7 +23,7 @@ pub(super) fn execution_duration(request: &Request, job: &Job) -> Response {
 
 /// `destruction`; empty if there is none.
 pub(super) fn destruction(request: &Request, job: &Job) -> Response {
-    optional(request, job.destruction.map(Timestamp::to_iso))
+    optional(request, job.destruction.map(Timestamp::to_iso).as_deref())
 }
 
 /// `quote`; empty, which means that nobody knows (UWS 1.1 §2.1.6).
@@ -33,11 +33,11 @@ pub(super) fn quote(request: &Request) -> Response {
 
 /// `owner`; empty if the creator was anonymous.
 pub(super) fn owner(request: &Request, job: &Job) -> Response {
-    optional(request, job.owner.as_ref().map(OwnerId::as_str).map(str::to_owned))
+    optional(request, job.owner.as_ref().map(OwnerId::as_str))
 }
 
-fn optional(request: &Request, value: Option<String>) -> Response {
-    answer(request, &value, value.clone().unwrap_or_default())
+fn optional(request: &Request, value: Option<&str>) -> Response {
+    answer(request, &value, value.unwrap_or_default().to_owned())
 }
 
 fn answer<T: Serialize>(request: &Request, value: &T, plain: String) -> Response {
