@@ -191,6 +191,11 @@ impl Daemon {
         ids.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// The daemon's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The number of jobs that the list shows.
     pub async fn listed(&self) -> usize {
         self.client().get("/api/v1/job").await.json().as_array().expect("a list").len()
