@@ -25,7 +25,8 @@ impl Links {
     /// The links of `service`: below `public_url` where that is configured, else below the address that was asked.
     pub(super) fn of(server: &Server, asked: &Asked, headers: &HeaderMap, service: &str) -> Self {
         let root = match &server.public_url {
-            Some(public) => public.replace("{service}", service),
+            // Braces in a path come encoded from the configuration, in a host name as they are.
+            Some(public) => public.replace("{service}", service).replace("%7Bservice%7D", service),
             None => format!("{}{}", addressed(asked, headers), server.base_path),
         };
         Self { service: format!("{root}/{service}") }
@@ -103,7 +104,10 @@ mod tests {
             (None, "/api/ocps/async", Some("a b<c>"), "http://localhost/api/ocps/async"),
             (Some("https://x.example/uws"), "/api/ocps/async", Some("summit"), "https://x.example/uws/ocps/async"),
             (Some("https://{service}.x.example"), "/", Some("summit"), "https://ocps.x.example/ocps/async"),
+            (Some("https://x.example/{service}"), "/", Some("summit"), "https://x.example/ocps/ocps/async"),
         ] {
+            let public = public.map(|text| url::Url::parse(text).expect("a URL"));
+            let public = public.as_ref().map(|url| url.as_str().trim_end_matches('/'));
             assert_eq!(links(public, uri, host).jobs(), expected);
         }
     }
