@@ -96,11 +96,13 @@ impl RunDir {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Standing::Absent),
             Err(error) => return Err(error),
         };
-        if lock.is_none() {
-            return Ok(Standing::Supervised);
-        }
+        // The record is the last that a supervisor writes. Whoever holds the lock after that has found it too: a second
+        // start, which leaves the run as it is.
         if let Some(exit) = self.load("exit.json")? {
             return Ok(Standing::Ended(exit));
+        }
+        if lock.is_none() {
+            return Ok(Standing::Supervised);
         }
         if let Some(started) = self.started()? {
             return Ok(Standing::Lost(started));
