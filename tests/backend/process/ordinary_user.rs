@@ -87,11 +87,12 @@ async fn without_a_group_limits_are_asked_for_and_said_to_be_advisory() {
     assert_ne!(ending.how, How::Exited(0), "{}", stdout_of(&spec));
     clean(&*bed.backend, &spec).await;
 
-    let bomb = "i=0; while [ $i -lt 100 ]; do (echo alive; exec sleep 2) 2>/dev/null & i=$((i+1)); done; wait";
-    let spec = RunSpec { pids: 16, ..bed.spec(bomb) };
+    // The kernel counts all processes of the user, those of other tests too: so the limit leaves room for them.
+    let bomb = "i=0; while [ $i -lt 600 ]; do sleep 2 2>/dev/null & echo alive; i=$((i+1)); done; wait";
+    let spec = RunSpec { pids: 400, ..bed.spec(bomb) };
     live(&*bed.backend, &spec).await;
     let alive = stdout_of(&spec).lines().count();
-    // The shell gives up at the first that cannot be made, and takes those along that have not spoken yet.
-    assert!((1..=17).contains(&alive), "{alive} processes at once");
+    // The shell gives up at the first that cannot be made.
+    assert!((1..=400).contains(&alive), "{alive} processes at once");
     clean(&*bed.backend, &spec).await;
 }
