@@ -19,6 +19,8 @@ use crate::ports::{BackendError, Ending, JobDirs, RunRef, RunState};
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long reading what the engine kept may take.
 const READING: Duration = Duration::from_secs(600);
+/// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
+const LATE_OOM: Duration = Duration::from_millis(300);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
 const ONE_WAIT: Duration = Duration::from_secs(300);
 /// Between attempts to reach the engine.
@@ -75,7 +77,7 @@ impl Shared {
                         self.runs.set_id(run, found.id.clone());
                     }
                     if stands != Some(RunState::Running) {
-                        return Ok((Some(found), pump));
+                        return Ok((Some(self.with_late_oom(run, found).await), pump));
                     }
                     is_known = true;
                 }
@@ -87,6 +89,17 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What is known of an ended container, looked at once more if SIGKILL ended it: the engine hears of an OOM on a way of
+    /// its own, and may tell the exit first.
+    async fn with_late_oom(&self, run: &RunRef, found: ContainerInspectResponse) -> ContainerInspectResponse {
+        let state = found.state.as_ref();
+        if state.is_none_or(|state| state.exit_code != Some(137) || state.oom_killed == Some(true)) {
+            return found;
+        }
+        tokio::time::sleep(LATE_OOM).await;
+        self.inspect(run).await.ok().flatten().unwrap_or(found)
     }
 
     /// Waits until the engine tells that the container does not run; `false` if the connection broke before.
