@@ -87,7 +87,7 @@ impl Backend for DockerBackend {
     }
 
     async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
-        self.0.wait(run, dirs).await
+        Box::pin(self.0.wait(run, dirs)).await
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
