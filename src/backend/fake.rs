@@ -23,6 +23,7 @@ struct Run {
     script: String,
     state: watch::Sender<State>,
     starts: u32,
+    is_paused: bool,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
 }
@@ -81,6 +82,11 @@ impl FakeEngine {
         (runs.values().map(|run| run.starts).sum(), runs.values().map(|run| run.starts).max().unwrap_or(0))
     }
 
+    /// How many runs are halted.
+    pub fn paused(&self) -> usize {
+        self.runs().values().filter(|run| run.is_paused && *run.state.borrow() == State::Running).count()
+    }
+
     /// How many runs the engine has.
     pub fn len(&self) -> usize {
         self.runs().len()
@@ -93,6 +99,12 @@ impl FakeEngine {
 
     fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<RunRef, Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_paused(&self, run: &RunRef, is_paused: bool) {
+        if let Some(run) = self.runs().get_mut(run) {
+            run.is_paused = is_paused && *run.state.borrow() == State::Running;
+        }
     }
 
     fn answer(&self, doing: &'static str) -> Result<(), BackendError> {
@@ -187,7 +199,7 @@ impl Backend for FakeBackend {
         self.engine.answer("creating a run")?;
         let script = spec.argv.last().cloned().unwrap_or_default();
         let state = watch::channel(State::Created).0;
-        let new = || Run { script, state, starts: 0, started_at: None, ended_at: None };
+        let new = || Run { script, state, starts: 0, is_paused: false, started_at: None, ended_at: None };
         self.engine.runs().entry(spec.run).or_insert_with(new);
         Ok(())
     }
@@ -222,6 +234,18 @@ impl Backend for FakeBackend {
         let (started_at, ended_at) =
             self.engine.runs().get(run).map_or((None, None), |run| (run.started_at, run.ended_at));
         Ok(Ending { how, started_at, ended_at, peak_memory: Some(1 << 20), is_advisory: false, log_error: None })
+    }
+
+    async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.engine.answer("pausing a run")?;
+        self.engine.set_paused(run, true);
+        Ok(())
+    }
+
+    async fn resume(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.engine.answer("resuming a run")?;
+        self.engine.set_paused(run, false);
+        Ok(())
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {

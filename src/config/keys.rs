@@ -57,6 +57,11 @@ pub(super) fn pattern_of(path: &str) -> String {
     pattern
 }
 
+/// The path as headings have it: without the numbers of rows.
+pub(super) fn without_numbers(path: &str) -> String {
+    path.split('.').map(|part| part.split_once('[').map_or(part, |(name, _)| name)).collect::<Vec<_>>().join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

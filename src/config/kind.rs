@@ -13,6 +13,10 @@ use super::units::{parse_duration, parse_size, show_duration, show_size};
 pub(super) enum Kind {
     /// A string.
     Text,
+    /// A string, number or truth, read as text.
+    Scalar,
+    /// A number, or the empty string for none.
+    Number,
     /// A string that may hold a password: shown masked.
     Url,
     /// A path; empty for none.
@@ -53,7 +57,7 @@ pub(super) struct Words {
 /// A value that has been read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
-    /// Of `Text`, `Url`, `Path` and `Word`.
+    /// Of `Text`, `Scalar`, `Number`, `Url`, `Path` and `Word`.
     Text(String),
     /// Of `Whole`.
     Whole(i64),
@@ -78,6 +82,8 @@ impl Kind {
     pub(super) fn description(self) -> String {
         match self {
             Self::Text => "a string".to_owned(),
+            Self::Scalar => "a string, a number, true or false".to_owned(),
+            Self::Number => "a number, or \"\" for none".to_owned(),
             Self::Url => "a URL as a string".to_owned(),
             Self::Path => "an absolute path".to_owned(),
             Self::Whole(min, max) => format!("a whole number from {min} to {max}"),
@@ -116,6 +122,10 @@ impl Kind {
         };
         let read = match self {
             Self::Text | Self::Url | Self::Path => text.map(Data::Text),
+            Self::Scalar => scalar_of(value).map(Data::Text),
+            Self::Number => scalar_of(value)
+                .filter(|text| text.is_empty() || text.parse::<f64>().is_ok_and(f64::is_finite))
+                .map(Data::Text),
             Self::Whole(min, max) => whole.filter(|n| (min..=max).contains(n)).map(Data::Whole),
             Self::Decimal(min, max) => decimal_of(value).filter(|n| (min..=max).contains(n)).map(Data::Decimal),
             Self::Switch => match value.kind {
@@ -158,7 +168,14 @@ impl Kind {
     pub(super) fn value_of_text(self, text: &str) -> Result<Value, String> {
         let plain = || Value::new(None, text);
         Ok(match self {
-            Self::Text | Self::Url | Self::Path | Self::Word(_) | Self::Size(_) | Self::Time(_) => plain(),
+            Self::Text
+            | Self::Scalar
+            | Self::Number
+            | Self::Url
+            | Self::Path
+            | Self::Word(_)
+            | Self::Size(_)
+            | Self::Time(_) => plain(),
             Self::Whole(..) => text.parse::<i64>().map_or_else(|_| plain(), |n| Value::new(None, n)),
             Self::Decimal(..) => text.parse::<f64>().map_or_else(|_| plain(), |n| Value::new(None, n)),
             Self::Switch => text.parse::<bool>().map_or_else(|_| plain(), |is| Value::new(None, is)),
@@ -271,6 +288,16 @@ fn string_of(value: &Value) -> Option<String> {
     }
 }
 
+fn scalar_of(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::String(_) => string_of(value),
+        ValueKind::I64(number) => Some(number.to_string()),
+        ValueKind::Float(number) => Some(number.to_string()),
+        ValueKind::Boolean(is) => Some(is.to_string()),
+        _ => None,
+    }
+}
+
 fn whole_of(value: &Value) -> Option<i64> {
     match value.kind {
         ValueKind::I64(n) => Some(n),
@@ -309,6 +336,9 @@ mod tests {
         let pair = || Data::Texts(vec!["red".into(), "green".into()]);
         for (kind, toml, variable, data) in [
             (Kind::Text, "\"a b\"", "a b", Data::Text("a b".into())),
+            (Kind::Scalar, "4.5", "4.5", Data::Text("4.5".into())),
+            (Kind::Scalar, "true", "true", Data::Text("true".into())),
+            (Kind::Number, "-3", "-3", Data::Text("-3".into())),
             (Kind::Whole(0, 9), "7", "7", Data::Whole(7)),
             (Kind::Decimal(0.0, 9.0), "1", "1", Data::Decimal(1.0)),
             (Kind::Decimal(0.0, 9.0), "0.5", "0.5", Data::Decimal(0.5)),
@@ -331,6 +361,7 @@ mod tests {
     fn a_value_that_does_not_fit_says_what_it_is_and_what_would_do() {
         for (kind, toml, message) in [
             (Kind::Text, "3", "is 3; give a string"),
+            (Kind::Number, "\"x\"", "is \"x\"; give a number, or \"\" for none"),
             (Kind::Whole(0, 9), "-1", "is -1; give a whole number from 0 to 9"),
             (Kind::Whole(0, 9), "\"7\"", "is \"7\"; give a whole number from 0 to 9"),
             (Kind::Decimal(0.0, 9.5), "nan", "is NaN; give a number from 0 to 9.5"),

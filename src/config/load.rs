@@ -83,7 +83,8 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, ConfigErrors> {
     for warning in unknown {
         reader.warn(warning);
     }
-    let config = read(&mut reader, request.host, state_fallback(&environment));
+    let runtime = environment.get("RUNTIME_DIRECTORY").and_then(|all| all.split(':').next()).map(PathBuf::from);
+    let config = read(&mut reader, request.host, state_fallback(&environment), runtime);
     let (effective, warnings, problems) = reader.finish();
     if problems.is_empty() { Ok(Loaded { config, effective, warnings }) } else { Err(ConfigErrors { problems }) }
 }
@@ -101,12 +102,14 @@ impl Config {
     }
 }
 
-fn read(r: &mut Reader, host: Host, state: Option<(PathBuf, Origin)>) -> Config {
-    let server = sections::server(r, state);
+fn read(r: &mut Reader, host: Host, state: Option<(PathBuf, Origin)>, runtime: Option<PathBuf>) -> Config {
+    let server = sections::server(r, state, runtime);
     let log = sections::log(r);
     let store = sections::store(r, &server.state_dir);
     let queue = sections::queue(r, host);
     let json = sections::json(r);
+    let uws = sections::uws(r);
+    let uploads = sections::uploads(r);
     let sources = sections::sources(r);
     let backend = sections::backend(r);
     let names = r.services();
@@ -118,7 +121,7 @@ fn read(r: &mut Reader, host: Host, state: Option<(PathBuf, Origin)>) -> Config 
     if !services.contains_key("ocps") {
         r.warn("there is no [service.ocps]: the OCPS JSON API has no service to make jobs of".to_owned());
     }
-    Config { server, log, store, queue, json, sources, backend, services }
+    Config { server, log, store, queue, json, uws, uploads, sources, backend, services }
 }
 
 fn apply_flags(request: &LoadRequest, environment: &Environment, settings: &mut Settings) {

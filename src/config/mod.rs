@@ -32,6 +32,6 @@ pub use reader::Effective;
 pub use sample::sample;
 pub use show::show;
 pub use types::{
-    Backend, BackendKind, Config, Docker, Json, ListenAddress, Listener, Log, LogFormat, Process, Queue, Server,
-    Service, Sources, Store, Trust,
+    Backend, BackendKind, Config, Docker, Example, Json, ListenAddress, Listener, Log, LogFormat, Process, Program,
+    Queue, Server, Service, Sources, Store, Trust, Uploads, Uws,
 };

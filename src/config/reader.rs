@@ -56,6 +56,16 @@ impl Reader {
         }
     }
 
+    /// A string, number or truth as text.
+    pub fn scalar(&mut self, path: &str) -> String {
+        self.text(path)
+    }
+
+    /// A number, if there is one.
+    pub fn number(&mut self, path: &str) -> Option<f64> {
+        self.text(path).parse().ok()
+    }
+
     /// What the word of a key means; `meanings` has every word that the key knows.
     pub fn word<T: Copy>(&mut self, path: &str, meanings: &[(&str, T)]) -> T {
         let word = self.text(path);

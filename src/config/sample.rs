@@ -52,6 +52,8 @@ fn fields(text: &mut String, key: &Key) {
             }
         }
         Kind::Text
+        | Kind::Scalar
+        | Kind::Number
         | Kind::Url
         | Kind::Path
         | Kind::Whole(..)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::keys;
 use super::kind::toml_string;
 use super::reader::Effective;
 
@@ -36,7 +37,8 @@ pub fn show(effective: &[Effective]) -> String {
         }
         match table.strip_suffix(']').and_then(|table| table.rsplit_once('[')) {
             Some((rows, _)) => text.extend(["[[", rows, "]]\n"]),
-            None => text.extend(["[", table, "]\n"]),
+            // A table of a row belongs to the last one, which it follows.
+            None => text.extend(["[", &keys::without_numbers(table), "]\n"]),
         }
         for (_, name, entry) in lines.iter().filter(|(other, _, _)| *other == table) {
             let (value, origin) = (&entry.value, &entry.origin);

@@ -2,7 +2,7 @@
 
 use super::keys::{Key, Section};
 use super::kind::Kind::{
-    self, Decimal, Ids, Map, Path, Rows, Size, Switch, Text, Texts, Time, Url, Whole, Word, WordList,
+    self, Decimal, Ids, Map, Number, Path, Rows, Scalar, Size, Switch, Text, Texts, Time, Url, Whole, Word, WordList,
 };
 use super::kind::Words;
 
@@ -20,6 +20,8 @@ static LOG_FORMATS: Words = Words { here: &["auto", "json", "text", "journald"],
 static PROTOCOLS: Words = Words { here: &["https", "http", "ssh", "git", "file"], lacking: &[] };
 static BACKENDS: Words = Words { here: &["docker", "process"], lacking: &["kubernetes"] };
 static PULLS: Words = Words { here: &["never", "missing", "always"], lacking: &[] };
+static TYPES: Words =
+    Words { here: &["string", "integer", "real", "boolean", "enum", "timestamp", "uri", "file"], lacking: &[] };
 static MOUNTS: Words = Words { here: &["bind", "volume", "tmpfs"], lacking: &[] };
 
 /// The tables of the file, in the order of the sample.
@@ -30,6 +32,8 @@ pub(super) static SECTIONS: &[Section] = &[
     section("store", "[store]", "The database of jobs."),
     section("queue", "[queue]", "How much runs at a time."),
     section("json", "[json]", "The OCPS JSON API."),
+    section("uws", "[uws]", "The UWS API of every service."),
+    section("uploads", "[uploads]", "Files that come with a job's parameters."),
     section("sources", "[sources]", "How the git sources of jobs are fetched."),
     section("backend", "[backend]", "What runs the jobs."),
     section("backend.docker", "[backend.docker]", "A Docker engine, or one that speaks its API, as Podman does."),
@@ -83,6 +87,13 @@ pub(super) static KEYS: &[Key] = &[
         "How long requests in flight may take after a stop was asked for. Jobs run on in any case.",
     ),
     key(
+        "server.admin_socket",
+        Text,
+        "\"\"",
+        "The administration socket, for root and the daemon's own group. Empty: $RUNTIME_DIRECTORY/uwsd.sock, which systemd \
+         sets (/run/uwsd), else {state_dir}/uwsd.sock. none: there is none.",
+    ),
+    key(
         "server.listener",
         Rows,
         "[{ address = \"127.0.0.1:8080\" }]",
@@ -99,7 +110,7 @@ pub(super) static KEYS: &[Key] = &[
         "server.listener[].trusted_proxies",
         Texts,
         "[]",
-        "Networks, such as \"10.0.0.0/8\", whose Forwarded and X-Forwarded-* headers count.",
+        "Networks, such as \"10.0.0.0/8\", whose Forwarded and X-Forwarded-* headers count; unix: a peer on a Unix socket.",
     ),
     key(
         "server.listener[].insecure",
@@ -140,6 +151,39 @@ pub(super) static KEYS: &[Key] = &[
         "\"60s\"",
         "How long after its verified end a job that was deleted while active still reads `aborted`, so that a program \
          that polls it learns of it. 0: it is 404 at once, as with the original server.",
+    ),
+    key("uws.max_wait", Time(false), "\"60s\"", "The longest that a request with WAIT waits; below what proxies bear."),
+    key(
+        "uws.max_waiting",
+        Whole(0, 1_000_000),
+        "16384",
+        "How many requests wait at a time; one more is answered at once.",
+    ),
+    key(
+        "uws.sync_timeout",
+        Time(false),
+        "\"60s\"",
+        "How long a request to /sync waits for the end of its job; the job goes on after it.",
+    ),
+    key(
+        "uws.sync_get",
+        Switch,
+        "false",
+        "Whether a GET of /sync makes a job, too: any link or page can then make one.",
+    ),
+    key("uploads.max_size", Size(1), "\"1GiB\"", "How large the files of one request may be together."),
+    key(
+        "uploads.from_urls",
+        Switch,
+        "false",
+        "Whether files are fetched from http and https URLs that a caller gives.",
+    ),
+    key("uploads.url_timeout", Time(false), "\"60s\"", "How long such a fetch may take."),
+    key(
+        "uploads.url_networks",
+        Texts,
+        "[]",
+        "Networks of this site, such as \"10.0.0.0/8\", that may be fetched from: else only public addresses may.",
     ),
     key(
         "sources.git_protocols",
@@ -218,6 +262,47 @@ pub(super) static KEYS: &[Key] = &[
         "[\"/bin/bash\", \"-c\"]",
         "The words before the command, which is one string of the caller's.",
     ),
+    key(
+        "service.*.command",
+        Texts,
+        "[]",
+        "Instead of a shell: a program and its arguments, in which {NAME} stands for the value of a parameter. An argument \
+         whose parameter is absent is dropped, one whose parameter has several values is repeated.",
+    ),
+    key(
+        "service.*.parameters",
+        Rows,
+        "[]",
+        "The typed parameters of a service with a command, as [{ name = \"RA\", type = \"real\", min = 0, max = 360 }].",
+    ),
+    key("service.*.parameters[].name", Text, "", "The name; callers may write it in any case of letters."),
+    key("service.*.parameters[].type", Word(&TYPES), "\"string\"", "What its values are."),
+    key("service.*.parameters[].values", Texts, "[]", "The words of an enum."),
+    key("service.*.parameters[].unit", Text, "\"\"", "The unit of its values, such as \"deg\"."),
+    key("service.*.parameters[].ucd", Text, "\"\"", "The UCD of its values, such as \"pos.eq.ra\"."),
+    key("service.*.parameters[].default", Scalar, "\"\"", "Its value where none is given. Empty: none."),
+    key("service.*.parameters[].required", Switch, "false", "Whether a job cannot run without it."),
+    key("service.*.parameters[].multiple", Switch, "false", "Whether it may have several values."),
+    key("service.*.parameters[].min", Number, "\"\"", "The least number."),
+    key("service.*.parameters[].max", Number, "\"\"", "The greatest number."),
+    key("service.*.parameters[].pattern", Text, "\"\"", "A regular expression that a whole value has to match."),
+    key(
+        "service.*.parameters[].flag",
+        Switch,
+        "false",
+        "Whether the argument before its own in command comes and goes with it.",
+    ),
+    key("service.*.parameters[].description", Text, "\"\"", "What it is, for people."),
+    key(
+        "service.*.examples",
+        Rows,
+        "[]",
+        "What /examples shows, as [{ id = \"first\", name = \"A small cutout\", parameters = { RA = \"10.5\" } }].",
+    ),
+    key("service.*.examples[].id", Text, "", "Its identifier on the page."),
+    key("service.*.examples[].name", Text, "", "Its title."),
+    key("service.*.examples[].description", Text, "\"\"", "What it does."),
+    key("service.*.examples[].parameters", Map, "{}", "Its parameters."),
     key("service.*.user", Text, "\"\"", "Who its jobs run as, \"UID:GID\" in numbers. Empty: as the daemon."),
     key("service.*.extra_groups", Ids, "[]", "Further groups of its jobs, as numbers."),
     key(
@@ -236,6 +321,12 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("service.*.max_memory", Size(0), "\"0\"", "The limit in memory; 0: as memory."),
     key("service.*.pids", Whole(1, 4_194_304), "4096", "How many processes and threads each replica may have."),
+    key(
+        "service.*.max_running",
+        Whole(0, 10_000),
+        "0",
+        "How many of its jobs run at a time; 0: as many as queue.max_running lets.",
+    ),
     key("service.*.max_replicas", Whole(1, 10_000), "16", "How many replicas a job may ask for."),
     key(
         "service.*.network",
@@ -266,6 +357,12 @@ pub(super) static KEYS: &[Key] = &[
         Time(true),
         "\"0\"",
         "The longest time to destruction that callers may ask for; 0: any, and never.",
+    ),
+    key(
+        "service.*.archive",
+        Time(true),
+        "\"0\"",
+        "How long the record of a destroyed job is kept, as ARCHIVED and without results; 0: it goes with them.",
     ),
     key("service.*.kill_grace", Time(true), "\"10s\"", "How long a job that is stopped has between TERM and KILL."),
     key("service.*.dotfiles", Switch, "false", "Whether output files whose names begin with a dot are results."),
@@ -300,4 +397,4 @@ pub(super) static KEYS: &[Key] = &[
 ];
 
 /// Keys that mean something, but not in this build, and what they are for.
-pub(super) static LACKING: &[(&str, &str)] = &[("service.*.command", "typed parameters")];
+pub(super) static LACKING: &[(&str, &str)] = &[("server.users", "callers with names")];

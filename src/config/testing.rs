@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    Backend, BackendKind, Config, Docker, Json, Log, LogFormat, Process, Queue, Server, Service, Sources, Store,
+    Backend, BackendKind, Config, Docker, Json, Log, LogFormat, Process, Program, Queue, Server, Service, Sources,
+    Store, Uploads, Uws,
 };
 use crate::ports::{Network, Pull};
 
@@ -26,11 +27,24 @@ pub fn config_in(dir: &Path) -> Config {
             header_timeout: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(5),
             listeners: Vec::new(),
+            admin_socket: None,
         },
         log: Log { level: "info".to_owned(), format: LogFormat::Text },
         store: Store { path: dir.join("uwsd.db") },
         queue: Queue { max_running: 2, cpus: 8.0, memory: 64 << 30, max_queued: 100 },
         json: Json { deletion_visible: Duration::from_secs(60) },
+        uws: Uws {
+            max_wait: Duration::from_secs(60),
+            max_waiting: 1000,
+            sync_timeout: Duration::from_secs(10),
+            sync_get: false,
+        },
+        uploads: Uploads {
+            max_size: 1 << 20,
+            from_urls: false,
+            url_timeout: Duration::from_secs(5),
+            url_networks: Vec::new(),
+        },
         sources: Sources {
             git_protocols: ["https", "http", "ssh", "git"].map(str::to_owned).to_vec(),
             clone_timeout: Duration::from_secs(60),
@@ -67,7 +81,9 @@ pub fn service() -> Service {
     Service {
         image: "debian:stable-slim".to_owned(),
         pull: Pull::Missing,
-        shell: vec!["/bin/bash".to_owned(), "-c".to_owned()],
+        program: Program::Shell(vec!["/bin/bash".to_owned(), "-c".to_owned()]),
+        examples: Vec::new(),
+        max_running: 0,
         user: None,
         extra_groups: Vec::new(),
         cpus: 1.0,
@@ -81,6 +97,7 @@ pub fn service() -> Service {
         max_execution_duration: None,
         destruction: Some(Duration::from_secs(7 * 86_400)),
         max_destruction: None,
+        archive: None,
         kill_grace: Duration::from_secs(1),
         dotfiles: false,
         env: Vec::new(),

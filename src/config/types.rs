@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::domain::jdl::Jdl;
 use crate::ports::{Mount, Network, Pull, Secret, User};
 
 /// The whole configuration.
@@ -20,6 +23,10 @@ pub struct Config {
     pub queue: Queue,
     /// `[json]`.
     pub json: Json,
+    /// `[uws]`.
+    pub uws: Uws,
+    /// `[uploads]`.
+    pub uploads: Uploads,
     /// `[sources]`.
     pub sources: Sources,
     /// `[backend]`.
@@ -55,6 +62,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// `[[server.listener]]`.
     pub listeners: Vec<Listener>,
+    /// The administration socket, if there is one.
+    pub admin_socket: Option<PathBuf>,
 }
 
 /// `[[server.listener]]`: one address.
@@ -64,8 +73,10 @@ pub struct Listener {
     pub address: ListenAddress,
     /// How callers are told apart.
     pub trust: Trust,
-    /// Networks (as `ADDRESS/PREFIX`) whose forwarding headers count.
-    pub trusted_proxies: Vec<String>,
+    /// Networks whose forwarding headers count.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether those of a peer on a Unix socket count.
+    pub trusts_unix: bool,
     /// Whether anonymous callers from other hosts are accepted on purpose.
     pub is_insecure: bool,
 }
@@ -93,6 +104,8 @@ impl std::fmt::Display for ListenAddress {
 pub enum Trust {
     /// Not at all.
     Anonymous,
+    /// Whoever gets in is an operator: the administration socket alone, by the permissions of its file.
+    Operator,
 }
 
 /// `[log]`.
@@ -142,6 +155,32 @@ pub struct Queue {
 pub struct Json {
     /// How long after its verified end a job that was deleted while active still reads `aborted`.
     pub deletion_visible: Duration,
+}
+
+/// `[uws]`: the UWS API of every service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uws {
+    /// The longest that a request waits for a change.
+    pub max_wait: Duration,
+    /// How many requests wait at a time; one more is answered at once.
+    pub max_waiting: u32,
+    /// How long a request to `/sync` waits for the end of its job.
+    pub sync_timeout: Duration,
+    /// Whether a GET of `/sync` makes a job, too.
+    pub sync_get: bool,
+}
+
+/// `[uploads]`: files that come with a job's parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uploads {
+    /// How large the files of one request may be together, in bytes.
+    pub max_size: u64,
+    /// Whether files are fetched from http and https URLs.
+    pub from_urls: bool,
+    /// How long such a fetch may take.
+    pub url_timeout: Duration,
+    /// Networks that are not public and may be fetched from all the same.
+    pub url_networks: Vec<IpNet>,
 }
 
 /// `[sources]`: how git sources are fetched.
@@ -219,6 +258,39 @@ pub struct Process {
     pub host_network: bool,
 }
 
+/// What the jobs of a service run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Program {
+    /// These words, and then the caller's command as one more.
+    Shell(Vec<String>),
+    /// A program, with typed parameters of the caller's.
+    Command(Jdl),
+}
+
+impl Program {
+    /// The typed parameters, if it has them.
+    #[must_use]
+    pub const fn jdl(&self) -> Option<&Jdl> {
+        match self {
+            Self::Shell(_) => None,
+            Self::Command(jdl) => Some(jdl),
+        }
+    }
+}
+
+/// An example of a job (DALI 1.1 §2.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Its identifier on the page.
+    pub id: String,
+    /// Its title.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// Its parameters.
+    pub parameters: Vec<(String, String)>,
+}
+
 /// `[service.NAME]`: one UWS job list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
@@ -226,8 +298,12 @@ pub struct Service {
     pub image: String,
     /// When the image is fetched.
     pub pull: Pull,
-    /// The words before the command.
-    pub shell: Vec<String>,
+    /// What its jobs run.
+    pub program: Program,
+    /// Examples of its jobs.
+    pub examples: Vec<Example>,
+    /// How many of its jobs may run at a time; 0: as many as the queue lets.
+    pub max_running: u32,
     /// Who its jobs run as; `None`: as the daemon.
     pub user: Option<User>,
     /// Further groups of its jobs.
@@ -254,6 +330,8 @@ pub struct Service {
     pub destruction: Option<Duration>,
     /// How long they may ask for; `None`: for ever.
     pub max_destruction: Option<Duration>,
+    /// How long the record of a destroyed job is kept as ARCHIVED; `None`: not at all.
+    pub archive: Option<Duration>,
     /// How long a job has between TERM and KILL.
     pub kill_grace: Duration,
     /// Whether output files whose names begin with a dot are results.

@@ -7,6 +7,8 @@ use super::OwnerId;
 pub enum Caller {
     /// Nobody in particular: all that a listener with `trust = "anonymous"` knows.
     Anonymous,
+    /// Whoever may open the administration socket: sees and changes every job.
+    Operator,
 }
 
 impl Caller {
@@ -14,7 +16,16 @@ impl Caller {
     #[must_use]
     pub const fn owner(&self) -> Option<OwnerId> {
         match self {
-            Self::Anonymous => None,
+            Self::Anonymous | Self::Operator => None,
+        }
+    }
+
+    /// Whose jobs its lists show: the outer `None` is everybody's, the inner that of anonymous callers.
+    #[must_use]
+    pub const fn sees(&self) -> Option<Option<OwnerId>> {
+        match self {
+            Self::Anonymous => Some(None),
+            Self::Operator => None,
         }
     }
 
@@ -23,6 +34,7 @@ impl Caller {
     pub const fn may_use(&self, owner: Option<&OwnerId>) -> bool {
         match self {
             Self::Anonymous => owner.is_none(),
+            Self::Operator => true,
         }
     }
 }

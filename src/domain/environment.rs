@@ -39,8 +39,7 @@ mod tests {
     use crate::domain::{Source, Timestamp};
 
     fn names(source: Option<Source>, replicas: u32, replica: Option<u32>) -> Vec<&'static str> {
-        let work =
-            Work { command: "true".to_owned(), source, environment: Vec::new(), replicas, parameters: Vec::new() };
+        let work = Work { source, replicas, ..Work::of_command("true") };
         let own = own_variables(JobId::new(Timestamp::from_millis(0)), &work, "/uws/jobs/1", replica);
         own.into_iter().map(|(name, _)| name).collect()
     }

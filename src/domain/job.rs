@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JobId, JobResult, Outcome, OwnerId, Phase, RunId, Timestamp, Work};
+use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, RunId, Timestamp, Work};
 
 /// What a job takes from the queue's budget while it runs, all replicas together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,6 +11,15 @@ pub struct Reservation {
     pub cpus: f64,
     /// Memory in bytes.
     pub memory: u64,
+}
+
+/// What makes a request that is sent twice make one job: unique for each owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The client's key.
+    pub key: String,
+    /// A digest of what was asked for: the same key with another request is a mistake of the client's.
+    pub fingerprint: [u8; 16],
 }
 
 /// A job that is about to be accepted.
@@ -36,6 +45,8 @@ pub struct NewJob {
     pub reservation: Reservation,
     /// What it is asked to do.
     pub work: Work,
+    /// The key of the request that makes it, if the client gave one.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// What a queued job is doing.
@@ -88,6 +99,15 @@ pub struct Facts {
     pub is_advisory: bool,
 }
 
+/// How long a job has been SUSPENDED, by the host's uptime: its execution limit stands still meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Suspension {
+    /// All the times that are over.
+    pub total: Duration,
+    /// The host's uptime when the present one began.
+    pub since_boot: Option<Duration>,
+}
+
 /// A client's or operator's wish that an active job be deleted, being carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {
@@ -134,6 +154,20 @@ pub struct Job {
     pub results: Vec<JobResult>,
     /// Set when a client asked to abort it: it ends as ABORTED even across a restart.
     pub abort_requested: bool,
+    /// Set when its destruction time came before its end.
+    pub is_expired: bool,
+    /// The phase from which an operator holds it, while one does: only an operator releases it then.
+    pub held_from: Option<Phase>,
+    /// How long it was SUSPENDED.
+    pub suspension: Suspension,
     /// Set when it was deleted.
     pub deletion: Option<Deletion>,
+}
+
+impl Job {
+    /// Where it stands in lists.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place { created_at: self.created_at, seq: self.seq }
+    }
 }

@@ -52,10 +52,10 @@ pub struct Source {
     pub commit_ref: String,
 }
 
-/// What a job of a free-command service is asked to do.
+/// What a job is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// The command, one string for the service's shell.
+    /// The command, one string for the shell of a free-command service; empty in a service with typed parameters.
     pub command: String,
     /// The source. `None` (the JSON API's `url: null`) also leaves its variables unset in the job.
     pub source: Option<Source>,
@@ -63,8 +63,26 @@ pub struct Work {
     pub environment: Vec<Variable>,
     /// How many copies run side by side, 1 or more.
     pub replicas: u32,
-    /// Parameters that the service does not know, kept and shown (REQUEST, LANG, …), in the client's order.
+    /// Typed parameters, and those that the service does not know, kept and shown (REQUEST, LANG, …), in the client's
+    /// order.
     pub parameters: Vec<Parameter>,
+    /// Files that the client handed in, which the job finds in its `in` directory.
+    pub uploads: Vec<Upload>,
+}
+
+/// A file that the client handed in with its parameters (UWS 1.1 §2.2.3.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its name: that of the parameter that shows it, and of the file that the job finds.
+    pub name: String,
+    /// The media type that the client gave it.
+    pub media_type: Option<String>,
+    /// The size in bytes.
+    pub size: u64,
+    /// The name under which the daemon keeps it, unique among all uploads.
+    pub file: String,
+    /// The URL that it was fetched from, if it did not come with the request.
+    pub source: Option<String>,
 }
 
 /// A parameter of a job (UWS 1.1 §2.1.11).
@@ -81,6 +99,19 @@ impl Work {
     /// environment, and what is listed of a job stays small.
     pub const MAX_SIZE: usize = 1 << 20;
 
+    /// A command for the service's shell and nothing else.
+    #[must_use]
+    pub fn of_command(command: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            source: None,
+            environment: Vec::new(),
+            replicas: 1,
+            parameters: Vec::new(),
+            uploads: Vec::new(),
+        }
+    }
+
     /// The bytes of everything in it; each variable takes what the kernel needs for it beside its text: `=`, a NUL and
     /// a pointer.
     #[must_use]
@@ -88,7 +119,9 @@ impl Work {
         let source = self.source.as_ref().map_or(0, |source| source.url.len() + source.commit_ref.len());
         let variables = self.environment.iter().map(|Variable { name, value }| name.len() + value.len() + 10);
         let parameters = self.parameters.iter().map(|Parameter { name, value }| name.len() + value.len() + 10);
-        self.command.len() + source + variables.sum::<usize>() + parameters.sum::<usize>()
+        let uploads = self.uploads.iter().map(|upload| upload.name.len() + upload.file.len() + 10);
+        let lists = variables.sum::<usize>() + parameters.sum::<usize>() + uploads.sum::<usize>();
+        self.command.len() + source + lists
     }
 }
 
@@ -106,8 +139,7 @@ mod tests {
     fn its_size_counts_everything() {
         let source = Source { url: "12345".to_owned(), commit_ref: "678".to_owned() };
         let environment = vec![Variable::new("A", "").expect("fine"), Variable::new("B", "12").expect("fine")];
-        let work =
-            Work { command: "ls".to_owned(), source: Some(source), environment, replicas: 1, parameters: Vec::new() };
+        let work = Work { source: Some(source), environment, ..Work::of_command("ls") };
         assert_eq!(work.size(), 2 + 8 + 11 + 13);
     }
 

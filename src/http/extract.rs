@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::Uri;
 use warp::{Filter, Rejection};
 
+use super::forwarded::Forwarded;
 use crate::config::Trust;
 use crate::domain::Caller;
 
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     pub(super) via: Via,
     /// What its listener knows of callers.
     pub(super) trust: Trust,
+    /// Whether it is a proxy whose word on the client's way to us counts.
+    pub(super) is_proxy: bool,
 }
 
 impl Peer {
@@ -36,6 +39,7 @@ impl Peer {
     pub(super) const fn caller(&self) -> Caller {
         match self.trust {
             Trust::Anonymous => Caller::Anonymous,
+            Trust::Operator => Caller::Operator,
         }
     }
 }
@@ -47,6 +51,8 @@ pub(super) struct Asked {
     pub(super) caller: Caller,
     /// For what.
     pub(super) uri: Uri,
+    /// How the client reached the proxy before us, if there is one that we trust.
+    pub(super) forwarded: Option<Box<Forwarded>>,
 }
 
 impl Asked {

@@ -36,8 +36,13 @@ fn decoded(bytes: &[u8]) -> Option<String> {
     String::from_utf8(percent_decode(&spaced).collect()).ok()
 }
 
-fn not_text(what: &str) -> ApiError {
+pub(super) fn not_text(what: &str) -> ApiError {
     ApiError::Malformed(format!("{what} is not valid UTF-8; send text in UTF-8"))
+}
+
+/// Whether a media type is that of a multipart form.
+pub(super) fn is_multipart(declared: &str) -> bool {
+    declared.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
 /// The fields of a form's body, of either kind; without a declared type it counts as url-encoded.

@@ -14,6 +14,7 @@ use url::Url;
 use warp::reply::Response;
 
 use super::extract::{Peer, Via};
+use super::forwarded::Forwarded;
 use super::reply::ApiError;
 use crate::config::Server;
 
@@ -41,7 +42,12 @@ impl Guard {
     }
 
     /// Lets a request through or says why not.
-    pub(super) fn check<B>(&self, request: &Request<B>, peer: &Peer) -> Result<(), ApiError> {
+    pub(super) fn check<B>(
+        &self,
+        request: &Request<B>,
+        peer: &Peer,
+        forwarded: Option<&Forwarded>,
+    ) -> Result<(), ApiError> {
         let host = host(request)?;
         if let Some(host) = &host {
             self.check_host(host, peer)?;
@@ -49,7 +55,7 @@ impl Guard {
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
         }
-        self.check_origin(request.headers(), host.as_deref())
+        self.check_origin(request.headers(), host.as_deref(), forwarded)
     }
 
     fn check_host(&self, host: &str, peer: &Peer) -> Result<(), ApiError> {
@@ -63,14 +69,19 @@ impl Guard {
         )))
     }
 
-    fn check_origin(&self, headers: &HeaderMap, host: Option<&str>) -> Result<(), ApiError> {
+    fn check_origin(
+        &self,
+        headers: &HeaderMap,
+        host: Option<&str>,
+        forwarded: Option<&Forwarded>,
+    ) -> Result<(), ApiError> {
         let mut origins = headers.get_all(ORIGIN).iter();
         if let Some(given) = origins.next() {
             let is_one = origins.next().is_none();
             if is_one && self.is_allowed(given) {
                 return Ok(());
             }
-            if !is_one || !self.is_own(given, host) {
+            if !is_one || !self.is_own(given, host, forwarded) {
                 return Err(ApiError::Foreign(
                     "a web page of another origin may not change anything here; add its origin to \
                      server.allowed_origins if it should"
@@ -91,10 +102,13 @@ impl Guard {
             && given.to_str().ok().and_then(origin).is_some_and(|given| self.allowed.contains(&given))
     }
 
-    /// Whether the origin is this service itself: as the client addressed it, or by its public URL.
-    fn is_own(&self, given: &HeaderValue, host: Option<&str>) -> bool {
+    /// Whether the origin is this service itself: as the client addressed it, by the word of a trusted proxy or of the
+    /// request, or by its public URL.
+    fn is_own(&self, given: &HeaderValue, host: Option<&str>, forwarded: Option<&Forwarded>) -> bool {
         let Some(given) = given.to_str().ok().and_then(origin) else { return false };
-        let addressed = host.and_then(|host| origin(&format!("http://{host}")));
+        let scheme = forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http");
+        let host = forwarded.and_then(|forwarded| forwarded.host.as_ref()).map(Authority::as_str).or(host);
+        let addressed = host.and_then(|host| origin(&format!("{scheme}://{host}")));
         self.public.as_ref() == Some(&given) || addressed == Some(given)
     }
 
@@ -107,7 +121,8 @@ impl Guard {
         headers.append(VARY, HeaderValue::from_static("origin"));
         if let Some(methods) = methods {
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, range"));
+            headers
+                .insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, range, idempotency-key"));
         }
     }
 }
@@ -174,7 +189,7 @@ mod tests {
 
     fn tcp() -> Peer {
         let via = Via::Tcp { local: [10, 0, 0, 5].into(), remote: ([10, 0, 0, 9], 999).into() };
-        Peer { via, trust: Trust::Anonymous }
+        Peer { via, trust: Trust::Anonymous, is_proxy: false }
     }
 
     fn request(method: Method, headers: &[(&str, &str)]) -> Request<()> {
@@ -207,30 +222,30 @@ mod tests {
             ("", false),
         ] {
             let request = request(Method::GET, &[("host", host)]);
-            assert_eq!(guard().check(&request, &tcp()).is_ok(), is_known, "{host}");
-            let unix = Peer { via: Via::Unix, trust: Trust::Anonymous };
-            assert!(guard().check(&request, &unix).is_ok(), "{host} on a Unix socket");
+            assert_eq!(guard().check(&request, &tcp(), None).is_ok(), is_known, "{host}");
+            let unix = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
+            assert!(guard().check(&request, &unix, None).is_ok(), "{host} on a Unix socket");
         }
     }
 
     #[test]
     fn an_absolute_target_is_looked_at_and_not_the_header() {
         let request = Request::get("http://evil.example/").header("host", "localhost").body(()).expect("a request");
-        assert!(guard().check(&request, &tcp()).is_err());
+        assert!(guard().check(&request, &tcp(), None).is_err());
     }
 
     #[test]
     fn only_http_1_0_may_come_without_host() {
         let mut request = request(Method::GET, &[]);
-        assert!(matches!(guard().check(&request, &tcp()), Err(ApiError::Malformed(_))));
+        assert!(matches!(guard().check(&request, &tcp(), None), Err(ApiError::Malformed(_))));
         *request.version_mut() = Version::HTTP_10;
-        assert!(guard().check(&request, &tcp()).is_ok());
+        assert!(guard().check(&request, &tcp(), None).is_ok());
     }
 
     #[test]
     fn two_hosts_are_refused() {
         let request = request(Method::GET, &[("host", "localhost"), ("host", "evil.example")]);
-        assert!(matches!(guard().check(&request, &tcp()), Err(ApiError::Malformed(_))));
+        assert!(matches!(guard().check(&request, &tcp(), None), Err(ApiError::Malformed(_))));
     }
 
     #[test]
@@ -256,9 +271,21 @@ mod tests {
             let mut all = vec![("host", "localhost:8080")];
             all.extend_from_slice(headers);
             for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH] {
-                assert_eq!(guard().check(&request(method, &all), &tcp()).is_ok(), *is_fine, "{headers:?}");
+                assert_eq!(guard().check(&request(method, &all), &tcp(), None).is_ok(), *is_fine, "{headers:?}");
             }
-            assert!(guard().check(&request(Method::GET, &all), &tcp()).is_ok(), "reading is free: {headers:?}");
+            assert!(guard().check(&request(Method::GET, &all), &tcp(), None).is_ok(), "reading is free: {headers:?}");
+        }
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_the_origin_is_what_the_proxy_says() {
+        let forwarded =
+            Forwarded { scheme: Some("https"), host: Some(Authority::from_static("a.example")), prefix: None };
+        for (origin, is_fine) in
+            [("https://a.example", true), ("http://a.example", false), ("https://localhost", false)]
+        {
+            let request = request(Method::POST, &[("host", "localhost:8080"), ("origin", origin)]);
+            assert_eq!(guard().check(&request, &tcp(), Some(&forwarded)).is_ok(), is_fine, "{origin}");
         }
     }
 

@@ -24,10 +24,12 @@ pub(super) struct Links {
 impl Links {
     /// The links of `service`: below `public_url` where that is configured, else below the address that was asked.
     pub(super) fn of(server: &Server, asked: &Asked, headers: &HeaderMap, service: &str) -> Self {
-        let root = match &server.public_url {
+        let root = if let Some(public) = &server.public_url {
             // Braces in a path come encoded from the configuration, in a host name as they are.
-            Some(public) => public.replace("{service}", service).replace("%7Bservice%7D", service),
-            None => format!("{}{}", addressed(asked, headers), server.base_path),
+            public.replace("{service}", service).replace("%7Bservice%7D", service)
+        } else {
+            let prefix = asked.forwarded.as_ref().and_then(|forwarded| forwarded.prefix.as_deref());
+            format!("{}{}{}", addressed(asked, headers), prefix.unwrap_or_default(), server.base_path)
         };
         Self { service: format!("{root}/{service}") }
     }
@@ -57,7 +59,12 @@ impl Links {
         format!("{}/results/{}", self.job(id), encoded_path(result))
     }
 
-    /// Another resource of the service: `capabilities`, `availability`.
+    /// The synchronous façade of a job.
+    pub(super) fn sync(&self, id: JobId) -> String {
+        format!("{}/sync/{id}", self.service)
+    }
+
+    /// Another resource of the service: `capabilities`, `availability`, `examples`.
     pub(super) fn sibling(&self, name: &str) -> String {
         format!("{}/{name}", self.service)
     }
@@ -68,11 +75,13 @@ pub(super) fn encoded_path(path: &str) -> String {
     utf8_percent_encode(path, PATH).to_string()
 }
 
-/// Scheme and host as the client addressed them. What a trusted proxy says of them will be asked here, before them.
+/// Scheme and host as the client addressed them: as a trusted proxy says, else as the request does.
 fn addressed(asked: &Asked, headers: &HeaderMap) -> String {
-    let scheme = "http";
+    let forwarded = asked.forwarded.as_deref();
+    let scheme = forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http");
     let of_header = || headers.get(HOST)?.to_str().ok()?.parse::<Authority>().ok();
-    let host = asked.uri.authority().cloned().or_else(of_header);
+    let of_request = || asked.uri.authority().cloned().or_else(of_header);
+    let host = forwarded.and_then(|forwarded| forwarded.host.clone()).or_else(of_request);
     // Over a Unix socket, or in HTTP/1.0, there may be none.
     let host = host.as_ref().map_or("localhost", Authority::as_str);
     format!("{scheme}://{host}")
@@ -85,11 +94,12 @@ mod tests {
     use super::*;
     use crate::config::testing;
     use crate::domain::{Caller, Timestamp};
+    use crate::http::forwarded::Forwarded;
 
     fn links(public_url: Option<&str>, uri: &str, host: Option<&str>) -> Links {
         let mut server = testing::config_in(std::path::Path::new("/nowhere")).server;
         server.public_url = public_url.map(str::to_owned);
-        let asked = Asked { caller: Caller::Anonymous, uri: uri.parse::<Uri>().expect("a target") };
+        let asked = Asked { caller: Caller::Anonymous, uri: uri.parse::<Uri>().expect("a target"), forwarded: None };
         let headers = host.map(|host| (HOST, HeaderValue::try_from(host).expect("a header"))).into_iter().collect();
         Links::of(&server, &asked, &headers, "ocps")
     }
@@ -110,6 +120,23 @@ mod tests {
             let public = public.as_ref().map(|url| url.as_str().trim_end_matches('/'));
             assert_eq!(links(public, uri, host).jobs(), expected);
         }
+    }
+
+    #[test]
+    fn the_word_of_a_trusted_proxy_comes_before_the_request_and_after_the_public_url() {
+        let mut server = testing::config_in(std::path::Path::new("/nowhere")).server;
+        let forwarded = Forwarded {
+            scheme: Some("https"),
+            host: Some(Authority::from_static("summit.example")),
+            prefix: Some("/uws-server".to_owned()),
+        };
+        let uri = "/api/ocps/async".parse::<Uri>().expect("a target");
+        let asked = Asked { caller: Caller::Anonymous, uri, forwarded: Some(Box::new(forwarded)) };
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("backend:8080"))]);
+        let jobs = |server: &Server| Links::of(server, &asked, &headers, "ocps").jobs();
+        assert_eq!(jobs(&server), "https://summit.example/uws-server/api/ocps/async");
+        server.public_url = Some("https://x.example".to_owned());
+        assert_eq!(jobs(&server), "https://x.example/ocps/async");
     }
 
     #[test]

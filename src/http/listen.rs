@@ -4,11 +4,14 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use listenfd::ListenFd;
 
+use super::extract::Via;
 use super::socket_file::SocketFile;
-use crate::config::{ListenAddress, Server, Trust};
+use crate::config::{ListenAddress, Listener, Server, Trust};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -17,11 +20,35 @@ pub(super) enum Socket {
     Unix(UnixListener),
 }
 
+/// What a listener makes of those who come in by it.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    /// What it knows of callers.
+    pub(super) trust: Trust,
+    /// Networks of proxies whose word counts.
+    pub(super) proxies: Arc<[IpNet]>,
+    /// Whether that of a peer on a Unix socket counts.
+    pub(super) trusts_unix: bool,
+}
+
+impl Door {
+    /// Whether the word of a proxy at `via` counts.
+    pub(super) fn is_proxy(&self, via: Via) -> bool {
+        match via {
+            Via::Unix => self.trusts_unix,
+            Via::Tcp { remote, .. } => {
+                let address = remote.ip().to_canonical();
+                self.proxies.iter().any(|net| net.contains(&address))
+            }
+        }
+    }
+}
+
 /// A listener that is bound and not served yet: clients can connect and wait.
 #[derive(Debug)]
 pub struct Bound {
     socket: Socket,
-    trust: Trust,
+    door: Door,
     address: ListenAddress,
     /// Removes the file when the listener goes; a passed socket's file belongs to whoever passed it.
     file: Option<SocketFile>,
@@ -34,9 +61,9 @@ impl Bound {
         &self.address
     }
 
-    /// The socket, what it knows of callers, and what must be kept as long as it listens.
-    pub(super) fn into_parts(self) -> (Socket, Trust, Option<SocketFile>) {
-        (self.socket, self.trust, self.file)
+    /// The socket, what it makes of callers, and what must be kept as long as it listens.
+    pub(super) fn into_parts(self) -> (Socket, Door, Option<SocketFile>) {
+        (self.socket, self.door, self.file)
     }
 }
 
@@ -145,13 +172,20 @@ fn take_one(fds: &mut ListenFd, index: usize) -> Result<(ListenAddress, Socket),
     Ok((ListenAddress::Tcp(address), Socket::Tcp(listener)))
 }
 
-/// Binds every configured listener, or takes the passed socket of its address.
+/// Binds every configured listener and the administration socket, or takes the passed socket of its address.
 ///
 /// # Errors
 /// [`BindError`], with the address and what to do about it; nothing stays bound then.
 pub fn bind(server: &Server, mut passed: Passed) -> Result<Vec<Bound>, BindError> {
-    let mut bound = Vec::with_capacity(server.listeners.len());
-    for listener in &server.listeners {
+    let admin = server.admin_socket.as_ref().map(|path| Listener {
+        address: ListenAddress::Unix(path.clone()),
+        trust: Trust::Operator,
+        trusted_proxies: Vec::new(),
+        trusts_unix: false,
+        is_insecure: false,
+    });
+    let mut bound = Vec::with_capacity(server.listeners.len() + 1);
+    for listener in server.listeners.iter().chain(&admin) {
         let (socket, file) = match passed.find(&listener.address) {
             Some(socket) => (socket, None),
             None => open(&listener.address)?,
@@ -160,7 +194,12 @@ pub fn bind(server: &Server, mut passed: Passed) -> Result<Vec<Bound>, BindError
             ListenAddress::Tcp(address) => BindError::tcp(*address, source),
             ListenAddress::Unix(path) => BindError::unix(path, source),
         })?;
-        bound.push(Bound { socket, trust: listener.trust, address, file });
+        let door = Door {
+            trust: listener.trust,
+            proxies: listener.trusted_proxies.clone().into(),
+            trusts_unix: listener.trusts_unix,
+        };
+        bound.push(Bound { socket, door, address, file });
     }
     match passed.0.as_slice() {
         [] => Ok(bound),
@@ -193,7 +232,7 @@ fn settle(socket: &Socket, configured: &ListenAddress) -> io::Result<ListenAddre
 #[cfg(all(test, feature = "test-support"))]
 mod tests {
     use super::*;
-    use crate::config::{Listener, testing};
+    use crate::config::testing;
 
     fn server(dir: &Path, addresses: &[&ListenAddress]) -> Server {
         let mut server = testing::config_in(dir).server;
@@ -203,6 +242,7 @@ mod tests {
                 address: (*address).clone(),
                 trust: Trust::Anonymous,
                 trusted_proxies: Vec::new(),
+                trusts_unix: false,
                 is_insecure: false,
             })
             .collect();

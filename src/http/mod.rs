@@ -8,14 +8,17 @@
 //! There are two dialects, which do not know each other: `json`, the OCPS JSON API of the service `ocps`, and `uws`, the
 //! IVOA UWS 1.1 API of every service. What both need is beside them: forms, files, links, the writer of XML.
 
+mod admin;
 mod attachment;
 mod availability;
 mod body;
 mod extract;
 mod file;
 mod form;
+mod forwarded;
 mod guard;
 mod health;
+mod idempotency;
 mod json;
 mod links;
 mod listen;
@@ -28,6 +31,7 @@ mod routes;
 mod server;
 mod socket_file;
 mod uws;
+mod web;
 mod xml;
 
 pub use listen::{BindError, Bound, Passed, bind};

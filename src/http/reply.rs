@@ -137,15 +137,16 @@ impl ApiError {
             Self::Denied(Denied::Store(error)) | Self::Store(error) => match error {
                 StoreError::Failed { .. } | StoreError::PhaseChanged { .. } => failure(true),
                 StoreError::Full { .. } => failure(false),
-                StoreError::NoSuchJob(_) | StoreError::Closed => None,
+                StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Closed => None,
             },
-            Self::File(_) | Self::Panicked => failure(true),
+            Self::Denied(Denied::Upload(_)) | Self::File(_) | Self::Panicked => failure(true),
             Self::Denied(
                 Denied::NoSuchService(_)
                 | Denied::NoSuchJob(_)
                 | Denied::Unacceptable { .. }
                 | Denied::WrongPhase { .. }
                 | Denied::AlreadyFinal { .. }
+                | Denied::Backend { .. }
                 | Denied::QueueFull { .. }
                 | Denied::ShuttingDown,
             )
@@ -196,18 +197,24 @@ fn of_denied(denied: &Denied) -> Verdict {
         Denied::Unacceptable { .. } => say(StatusCode::BAD_REQUEST),
         // UWS 1.1 §2.2: a request that is illegal in the current phase.
         Denied::AlreadyFinal { .. } | Denied::WrongPhase { .. } => say(StatusCode::FORBIDDEN),
+        Denied::Backend { .. } => say(StatusCode::BAD_GATEWAY),
         Denied::QueueFull { retry_after, .. } => Verdict::later(Cow::Owned(denied.to_string()), *retry_after),
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
+        Denied::Upload(error) if error.kind() == std::io::ErrorKind::StorageFull => no_room(),
+        Denied::Upload(_) => of_us(),
         Denied::Store(error) => of_store(error),
     }
+}
+
+const fn no_room() -> Verdict {
+    Verdict::later(Cow::Borrowed("the service has no room left; try again later"), NO_ROOM)
 }
 
 fn of_store(error: &StoreError) -> Verdict {
     match error {
         StoreError::NoSuchJob(_) => Verdict::new(StatusCode::NOT_FOUND, Cow::Borrowed("there is no such job")),
-        StoreError::Full { .. } => {
-            Verdict::later(Cow::Borrowed("the service has no room left; try again later"), NO_ROOM)
-        }
+        StoreError::KeyReused(_) => Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, Cow::Owned(error.to_string())),
+        StoreError::Full { .. } => no_room(),
         StoreError::Closed => {
             Verdict::later(Cow::Borrowed("the service is shutting down; try again in a moment"), RESTART)
         }

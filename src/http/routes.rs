@@ -9,7 +9,7 @@ use warp::reply::Response;
 
 use super::reply::ApiError;
 use super::server::Api;
-use super::{availability, health, json, uws};
+use super::{admin, availability, health, json, uws};
 use crate::domain::Timestamp;
 
 /// Everything that this daemon answers.
@@ -23,6 +23,8 @@ pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -
         .or(health::routes(api))
         .unify()
         .or(availability::route(base, api, started))
+        .unify()
+        .or(admin::routes(api))
         .unify()
         .or(warp::any().map(|| ApiError::NoSuchPath.as_text()))
         .unify()

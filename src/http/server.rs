@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -26,13 +27,14 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use super::extract::{Asked, Peer, Via};
+use super::forwarded::Forwarded;
 use super::guard::Guard;
-use super::listen::{Bound, Socket};
+use super::listen::{Bound, Door, Socket};
 use super::patience::{PATIENCE, Patient};
 use super::reply::{ApiError, Failure};
 use super::routes;
 use super::socket_file::SocketFile;
-use crate::config::{Config, Trust};
+use crate::config::Config;
 use crate::ports::{Clock, Store};
 use crate::supervisor::Handle;
 
@@ -94,7 +96,7 @@ pub async fn serve(
 /// A listener on the runtime.
 struct Listener {
     socket: Accepting,
-    trust: Trust,
+    door: Door,
     /// Keeps the socket's file until the end.
     _file: Option<SocketFile>,
 }
@@ -111,12 +113,12 @@ enum Accepted {
 
 impl Listener {
     fn new(bound: Bound) -> io::Result<Self> {
-        let (socket, trust, file) = bound.into_parts();
+        let (socket, door, file) = bound.into_parts();
         let socket = match socket {
             Socket::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
             Socket::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
         };
-        Ok(Self { socket, trust, _file: file })
+        Ok(Self { socket, door, _file: file })
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
@@ -157,8 +159,8 @@ async fn accept_loop<S: Routes>(listener: &Listener, with: Connections<'_, S>) {
         let places = Arc::clone(with.places);
         let Some(Ok(place)) = with.soft.run_until_cancelled(places.acquire_owned()).await else { return };
         match accepted {
-            Accepted::Tcp(stream, via) => with.spawn(stream, Peer { via, trust: listener.trust }, place),
-            Accepted::Unix(stream) => with.spawn(stream, Peer { via: Via::Unix, trust: listener.trust }, place),
+            Accepted::Tcp(stream, via) => with.spawn(stream, via, &listener.door, place),
+            Accepted::Unix(stream) => with.spawn(stream, Via::Unix, &listener.door, place),
         }
     }
 }
@@ -175,12 +177,14 @@ async fn rest(error: &io::Error, soft: &CancellationToken) {
 }
 
 impl<S: Routes> Connections<'_, S> {
-    fn spawn<I>(&self, io: I, peer: Peer, place: OwnedSemaphorePermit)
+    fn spawn<I>(&self, io: I, via: Via, door: &Door, place: OwnedSemaphorePermit)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let io = Patient::new(io, PATIENCE);
-        let connection = connection(io, peer, self.http.clone(), self.front.clone(), self.soft.clone(), self.grace);
+        let peer = Peer { via, trust: door.trust, is_proxy: door.is_proxy(via) };
+        let visitor = Visitor { peer, proxies: Arc::clone(&door.proxies) };
+        let connection = connection(io, visitor, self.http.clone(), self.front.clone(), self.soft.clone(), self.grace);
         self.tracker.spawn(async move {
             connection.await;
             drop(place);
@@ -190,7 +194,7 @@ impl<S: Routes> Connections<'_, S> {
 
 async fn connection<I, S>(
     io: I,
-    peer: Peer,
+    visitor: Visitor,
     http: http1::Builder,
     front: Front<S>,
     soft: CancellationToken,
@@ -199,7 +203,7 @@ async fn connection<I, S>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Routes,
 {
-    let service = service_fn(move |request| front.clone().answer(request, peer));
+    let service = service_fn(move |request| front.clone().answer(request, visitor.clone()));
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
     // Polling the connection by reference loses nothing when the token wins.
     let ended = tokio::select! {
@@ -233,6 +237,13 @@ impl<S> Routes for S where
 {
 }
 
+/// The other end of a connection, and the proxies that its listener trusts.
+#[derive(Debug, Clone)]
+struct Visitor {
+    peer: Peer,
+    proxies: Arc<[IpNet]>,
+}
+
 /// The guard and what is behind it.
 #[derive(Clone)]
 struct Front<S> {
@@ -241,13 +252,13 @@ struct Front<S> {
 }
 
 impl<S: Routes> Front<S> {
-    async fn answer(self, request: Request<Incoming>, peer: Peer) -> Result<Response, Infallible> {
+    async fn answer(self, request: Request<Incoming>, visitor: Visitor) -> Result<Response, Infallible> {
         let began = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // On the way of every request: nothing is formatted unless somebody wants to read it.
         let span = tracing::debug_span!("request", %method, path = uri.path());
         async {
-            let mut response = self.guarded(request, peer).await;
+            let mut response = self.guarded(request, visitor).await;
             if let Some(failure) = response.extensions_mut().remove::<Failure>() {
                 failure.log(&method, &uri);
             }
@@ -260,12 +271,14 @@ impl<S: Routes> Front<S> {
         .await
     }
 
-    async fn guarded(mut self, mut request: Request<Incoming>, peer: Peer) -> Response {
-        if let Err(refusal) = self.guard.check(&request, &peer) {
+    async fn guarded(mut self, mut request: Request<Incoming>, visitor: Visitor) -> Response {
+        let Visitor { peer, proxies } = visitor;
+        let forwarded = peer.is_proxy.then(|| Box::new(Forwarded::of(request.headers(), &proxies)));
+        if let Err(refusal) = self.guard.check(&request, &peer, forwarded.as_deref()) {
             return refusal.as_text();
         }
         let origin = request.headers().get(ORIGIN).cloned();
-        let asked = Asked { caller: peer.caller(), uri: request.uri().clone() };
+        let asked = Asked { caller: peer.caller(), uri: request.uri().clone(), forwarded };
         request.extensions_mut().insert(asked);
         // A handler shares nothing with others but what is behind locks and channels of its own.
         let answer = AssertUnwindSafe(self.service.call(request)).catch_unwind().await;
@@ -285,6 +298,7 @@ mod tests {
     use warp::Filter;
 
     use super::*;
+    use crate::config::Trust;
     use crate::config::testing::config_in;
 
     /// Serves one connection with an answer of 64 MiB.
@@ -292,9 +306,10 @@ mod tests {
         let config = config_in(std::path::Path::new("/nowhere"));
         let guard = Arc::new(Guard::new(&config.server));
         let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
-        let peer = Peer { via: Via::Unix, trust: Trust::Anonymous };
+        let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
+        let visitor = Visitor { peer, proxies: Arc::new([]) };
         let (io, token) = (Patient::new(stream, patience), CancellationToken::new());
-        connection(io, peer, http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
+        connection(io, visitor, http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
     }
 
     #[tokio::test]

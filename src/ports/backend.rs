@@ -155,6 +155,21 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::Refused`] if the backend denies knowledge for good; never because it is unreachable.
     async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError>;
 
+    /// Halts everything in the run where it is, until `resume`. A run that is halted stays so; one that has ended, or never
+    /// was, is left alone. A halted run can be stopped as any other.
+    ///
+    /// Kubernetes: there is no such thing, and this refuses.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`], [`BackendError::Refused`]: whether it is halted is then unknown.
+    async fn pause(&self, run: &RunRef) -> Result<(), BackendError>;
+
+    /// Lets a halted run go on. A run that is not halted, has ended, or never was, is left alone.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`], [`BackendError::Refused`].
+    async fn resume(&self, run: &RunRef) -> Result<(), BackendError>;
+
     /// Asks everything in the run to stop, after `grace` kills it, and returns once it is verified gone or ended.
     ///
     /// Succeeds if it has ended or never was. A run that was created and not started never starts afterwards.

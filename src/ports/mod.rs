@@ -13,4 +13,6 @@ pub use run::{
     RunState, Secret, User,
 };
 pub use source::{Checkout, SourceError, Sources};
-pub use store::{Change, Changed, DeletedJob, End, Event, Launch, QueuedJob, Store, StoreError, Totals, Update};
+pub use store::{
+    Accepted, Change, Changed, DeletedJob, End, Event, Launch, QueuedJob, Store, StoreError, Totals, Update,
+};

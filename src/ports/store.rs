@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Facts, Job, JobFilter, JobId, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, RunId, Timestamp, Work,
+    Facts, Job, JobFilter, JobId, JobRef, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, RunId,
+    Timestamp, Work,
 };
 
 /// What a driver writes when a job begins to execute.
@@ -37,8 +38,21 @@ pub struct End {
 /// A change of a job's phase; compared and set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// QUEUED, PENDING or HELD to another waiting phase.
-    Move(Phase),
+    /// PENDING, or HELD by nobody any more, to QUEUED: the client commits it (UWS 1.1 §2.2.3.5).
+    Run,
+    /// PENDING or QUEUED to HELD: an operator keeps it from running.
+    Hold,
+    /// HELD by an operator while it was QUEUED: back to QUEUED.
+    Release,
+    /// EXECUTING to SUSPENDED at this uptime of the host.
+    Suspend(Duration),
+    /// SUSPENDED to EXECUTING at this uptime of the host.
+    Resume(Duration),
+    /// A final phase to ARCHIVED: its results are gone, its record is kept until then.
+    Archive {
+        /// When the record goes too.
+        until: Timestamp,
+    },
     /// QUEUED to EXECUTING.
     Launch(Launch),
     /// Any phase that is not final to the phase of the outcome's reason.
@@ -56,6 +70,8 @@ pub enum Update {
     ExecutionDuration(Option<Duration>),
     /// When it is destroyed: in any phase but ARCHIVED (UWS 1.1 §2.2.3.3).
     Destruction(Option<Timestamp>),
+    /// An operator holds it no longer, but as it was PENDING before its client runs it: while HELD.
+    LetGo,
 }
 
 impl Update {
@@ -66,8 +82,18 @@ impl Update {
             Self::Work(..) | Self::RunId(_) => matches!(phase, Phase::Pending),
             Self::ExecutionDuration(_) => matches!(phase, Phase::Pending | Phase::Held | Phase::Queued),
             Self::Destruction(_) => !matches!(phase, Phase::Archived),
+            Self::LetGo => matches!(phase, Phase::Held),
         }
     }
+}
+
+/// A job that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The job.
+    pub job: Job,
+    /// Whether it is the one that an earlier request with the same idempotency key made.
+    pub is_replay: bool,
 }
 
 /// A change that was made.
@@ -103,6 +129,8 @@ pub struct QueuedJob {
     pub seq: i64,
     /// The job.
     pub id: JobId,
+    /// The service (job list) that it belongs to.
+    pub service: String,
     /// What it would take from the budget.
     pub reservation: Reservation,
 }
@@ -143,6 +171,9 @@ pub enum StoreError {
     /// There is no such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
+    /// The idempotency key was used for another request; nothing was written.
+    #[error("the Idempotency-Key was used for another request, which made job {0}; give each request a key of its own")]
+    KeyReused(JobId),
     /// There is no room on the disk; nothing was written.
     #[error("the job database has no room left while {doing}")]
     Full {
@@ -166,17 +197,27 @@ pub enum StoreError {
 /// Where jobs are kept. Each method is one fact, committed and durable when it returns, or not written at all.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Accepts a job, with the event of its creation.
+    /// Accepts a job, with the event of its creation; with an idempotency key that the owner has used before nothing is
+    /// written, and the first job is the answer.
     ///
     /// # Errors
-    /// [`StoreError::Full`], [`StoreError::Failed`].
-    async fn submit(&self, job: NewJob) -> Result<Job, StoreError>;
+    /// [`StoreError::KeyReused`], [`StoreError::Full`], [`StoreError::Failed`].
+    async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError>;
 
     /// The job, also one that was deleted and not yet forgotten: look at [`Job::deletion`].
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 
     /// A page of the jobs that `filter` lets through, newest first; without deleted ones.
     async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError>;
+
+    /// The same page in the short form, read from an index.
+    async fn job_refs(&self, filter: &JobFilter, page: Page) -> Result<Vec<JobRef>, StoreError>;
+
+    /// How long the last `limit` jobs of the service that COMPLETED have executed, the newest first.
+    async fn run_times(&self, service: &str, limit: u32) -> Result<Vec<Duration>, StoreError>;
+
+    /// How many jobs are QUEUED with a smaller sequence number than `before`; counts no further than `limit`.
+    async fn queued_before(&self, before: i64, limit: u32) -> Result<u32, StoreError>;
 
     /// Changes the phase of a job, with the event of it, if the transition table allows it from where the job is.
     ///
@@ -196,8 +237,8 @@ pub trait Store: Send + Sync {
     /// Notes that the job is deleted. A job that is not final is also noted as to be aborted. The first note stays.
     async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError>;
 
-    /// The first `limit` jobs that are QUEUED with a greater sequence number than `after`, oldest first.
-    async fn queued(&self, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
+    /// The first `limit` jobs that are QUEUED, of none of the services `without`, oldest first.
+    async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
 
     /// Every job that is EXECUTING or SUSPENDED, oldest first.
     async fn executing(&self) -> Result<Vec<Job>, StoreError>;
@@ -208,18 +249,22 @@ pub trait Store: Send + Sync {
     /// Notes what became known about a run before its job executes.
     async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError>;
 
-    /// At most `limit` jobs whose destruction time has come, not deleted yet, and the next destruction time after `now`.
+    /// Notes that the destruction time of a job came before its end: it is to be aborted, and archived then.
+    async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// At most `limit` jobs whose destruction time has come, or that of their record if they are ARCHIVED, not deleted
+    /// yet nor on their way to it, and the next such time after `now`.
     async fn due_for_destruction(
         &self,
         now: Timestamp,
         limit: u32,
     ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError>;
 
-    /// At most `limit` final, deleted jobs with a greater sequence number than `after` whose files are to be removed,
-    /// oldest first.
+    /// At most `limit` final jobs, deleted or ARCHIVED, with a greater sequence number than `after` whose files are to be
+    /// removed, oldest first.
     async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError>;
 
-    /// Notes that the files of a deleted job are gone.
+    /// Notes that the files of a deleted or ARCHIVED job are gone.
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError>;
 
     /// Forgets at most `limit` deleted jobs whose files are gone and whose visibility ended before `now`; returns how

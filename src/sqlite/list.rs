@@ -1,14 +1,16 @@
 //! Many jobs at a time: lists, the queue, totals.
 
+use std::time::Duration;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use crate::domain::{Job, JobFilter, JobId, JobResult, OwnerId, Page, Phase, Reservation};
+use crate::domain::{Job, JobFilter, JobId, JobRef, JobResult, OwnerId, Page, Phase, Place, Reservation};
 use crate::ports::{QueuedJob, StoreError, Totals};
 
 use super::error::While;
 use super::results;
-use super::rows::{JOB_COLUMNS, JOB_TABLES, job};
+use super::rows::{BESIDE_JOB, JOB_COLUMNS, JOB_TABLES, duration, job, job_ref};
 
 /// How large the jobs of a page may be together; the one that goes beyond is the last.
 const PAGE_SIZE: usize = 1 << 20;
@@ -16,36 +18,11 @@ const PAGE_SIZE: usize = 1 << 20;
 /// The jobs of a page, fewer than its limit if they are large, but none only if there are no more.
 pub(super) fn page(connection: &Connection, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {
     let doing = "listing jobs";
-    let mut sql = format!("SELECT {JOB_COLUMNS} FROM {JOB_TABLES} WHERE j.deleted_at IS NULL");
-    let mut values: Vec<Value> = Vec::new();
-    if let Some(before) = page.before {
-        sql.push_str(" AND j.seq < ?");
-        values.push(before.into());
-    }
-    if let Some(service) = &filter.service {
-        sql.push_str(" AND j.service = ?");
-        values.push(service.clone().into());
-    }
-    if let Some(owner) = &filter.owner {
-        sql.push_str(" AND j.owner IS ?");
-        values.push(owner.as_ref().map(|owner| OwnerId::as_str(owner).to_owned()).into());
-    }
-    if let Some(after) = filter.created_after {
-        sql.push_str(" AND j.created_at > ?");
-        values.push(after.millis().into());
-    }
-    if filter.phases.is_empty() {
-        sql.push_str(" AND j.phase <> 'ARCHIVED'");
-    } else {
-        let marks = vec!["?"; filter.phases.len()].join(", ");
-        sql.push_str(" AND j.phase IN (");
-        sql.push_str(&marks);
-        sql.push(')');
-        values.extend(filter.phases.iter().map(|phase| Value::from(phase.as_str().to_owned())));
-    }
-    sql.push_str(" ORDER BY j.seq DESC LIMIT ?");
-    values.push(i64::from(page.limit).into());
-
+    let (places, values) = places(filter, page, "j.seq, j.created_at");
+    let sql = format!(
+        "SELECT {JOB_COLUMNS} FROM ({places}) p CROSS JOIN job j ON j.seq = p.seq {BESIDE_JOB} \
+         ORDER BY j.created_at DESC, j.seq DESC"
+    );
     let mut statement = connection.prepare_cached(&sql).doing(doing)?;
     let rows = statement.query_map(params_from_iter(values), job).doing(doing)?;
     let mut jobs = Vec::new();
@@ -64,21 +41,99 @@ pub(super) fn page(connection: &Connection, filter: &JobFilter, page: Page) -> R
     Ok(jobs)
 }
 
+/// The same page in the short form; it is never shorter than its limit but at the end of the list.
+pub(super) fn page_of_refs(connection: &Connection, filter: &JobFilter, page: Page) -> Result<Vec<JobRef>, StoreError> {
+    let doing = "listing jobs";
+    let (sql, values) = places(filter, page, "j.seq, j.created_at, j.id, j.phase, j.run_id, j.owner");
+    let mut statement = connection.prepare_cached(&sql).doing(doing)?;
+    let refs = statement.query_map(params_from_iter(values), job_ref);
+    refs.and_then(Iterator::collect).doing(doing)
+}
+
+/// The query for `columns` of the jobs of a page, in order; each phase is a range of one index, of which no more is read
+/// than the page has.
+fn places(filter: &JobFilter, page: Page, columns: &str) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = Vec::new();
+    let mut select = |of_phase: &str, phase: Option<Phase>| {
+        let mut sql = format!("SELECT {columns} FROM job j WHERE j.deleted_at IS NULL AND {of_phase}");
+        values.extend(phase.map(|phase| Value::from(phase.as_str().to_owned())));
+        let mut also = |condition: &str, operands: Vec<Value>| {
+            sql.push_str(" AND ");
+            sql.push_str(condition);
+            values.extend(operands);
+        };
+        if let Some(service) = &filter.service {
+            also("j.service = ?", vec![service.clone().into()]);
+        }
+        if let Some(owner) = &filter.owner {
+            also("j.owner IS ?", vec![owner.as_ref().map(|owner| OwnerId::as_str(owner).to_owned()).into()]);
+        }
+        if let Some(after) = filter.created_after {
+            also("j.created_at > ?", vec![after.millis().into()]);
+        }
+        if let Some(Place { created_at, seq }) = page.after {
+            also("(j.created_at, j.seq) < (?, ?)", vec![created_at.millis().into(), seq.into()]);
+        }
+        sql.push_str(" ORDER BY j.created_at DESC, j.seq DESC LIMIT ?");
+        values.push(i64::from(page.limit).into());
+        sql
+    };
+    let mut phases: Vec<Phase> = Vec::new();
+    for phase in &filter.phases {
+        if !phases.contains(phase) {
+            phases.push(*phase);
+        }
+    }
+    match phases.as_slice() {
+        [] => (select("j.phase <> 'ARCHIVED'", None), values),
+        [phase] => (select("j.phase = ?", Some(*phase)), values),
+        several => {
+            let parts: Vec<String> = several
+                .iter()
+                .map(|phase| format!("SELECT * FROM ({})", select("j.phase = ?", Some(*phase))))
+                .collect();
+            let sql = format!("{} ORDER BY created_at DESC, seq DESC LIMIT ?", parts.join(" UNION ALL "));
+            values.push(i64::from(page.limit).into());
+            (sql, values)
+        }
+    }
+}
+
+pub(super) fn run_times(connection: &Connection, service: &str, limit: u32) -> Result<Vec<Duration>, StoreError> {
+    let doing = "reading how long jobs ran";
+    let sql = "SELECT max(0, ended_at - started_at) FROM job WHERE service = ?1 AND phase = 'COMPLETED' \
+               AND deleted_at IS NULL ORDER BY created_at DESC, seq DESC LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    let times = statement.query_map(params![service, limit], |row| Ok(duration(row.get(0)?)));
+    times.and_then(Iterator::collect).doing(doing)
+}
+
+pub(super) fn queued_before(connection: &Connection, before: i64, limit: u32) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM job WHERE phase = 'QUEUED' AND seq < ?1 LIMIT ?2)";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut select| select.query_row(params![before, limit], |row| row.get(0)))
+        .doing("counting the queue")
+}
+
 /// About what a job takes in memory, as far as its client decides it.
 fn size(job: &Job) -> usize {
     let results = job.results.iter().map(|result| result.path.len() + size_of::<JobResult>());
     job.work.size() + results.sum::<usize>()
 }
 
-pub(super) fn queued(connection: &Connection, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+pub(super) fn queued(connection: &Connection, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
     let doing = "reading the queue";
-    let sql = "SELECT seq, id, cpus, memory FROM job WHERE phase = 'QUEUED' AND seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, id, service, cpus, memory FROM job WHERE phase = 'QUEUED' \
+               AND service NOT IN (SELECT value FROM json_each(?1)) ORDER BY seq LIMIT ?2";
+    let without = serde_json::to_string(without).expect("a list of strings");
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
-    let jobs = statement.query_map(params![after, limit], |row| {
+    let jobs = statement.query_map(params![without, limit], |row| {
         Ok(QueuedJob {
             seq: row.get(0)?,
             id: JobId::from_bytes(row.get(1)?),
-            reservation: Reservation { cpus: row.get(2)?, memory: row.get::<_, i64>(3)?.unsigned_abs() },
+            service: row.get(2)?,
+            reservation: Reservation { cpus: row.get(3)?, memory: row.get::<_, i64>(4)?.unsigned_abs() },
         })
     });
     jobs.and_then(Iterator::collect).doing(doing)
@@ -127,7 +182,7 @@ mod tests {
     use super::*;
     use crate::domain::{NewJob, Outcome, Reason, Timestamp, Work};
     use crate::ports::{Change, End};
-    use crate::sqlite::{jobs, open};
+    use crate::sqlite::{changes, jobs, open};
 
     fn insert(connection: &Connection, command: String) -> JobId {
         let now = Timestamp::from_millis(1_700_000_000_000);
@@ -141,9 +196,10 @@ mod tests {
             execution_duration: None,
             destruction: None,
             reservation: Reservation { cpus: 1.0, memory: 1 },
-            work: Work { command, source: None, environment: Vec::new(), replicas: 1, parameters: Vec::new() },
+            work: Work::of_command(command),
+            idempotency: None,
         };
-        jobs::insert(connection, new).expect("kept").id
+        jobs::insert(connection, new).expect("kept").job.id
     }
 
     fn end(connection: &Connection, id: JobId, results: Vec<JobResult>) {
@@ -157,18 +213,18 @@ mod tests {
             facts: None,
             visible_for: std::time::Duration::ZERO,
         };
-        jobs::change(connection, id, Change::End(Box::new(end)), now).expect("ended");
+        changes::change(connection, id, Change::End(Box::new(end)), now).expect("ended");
     }
 
     /// How many jobs each page has, until an empty one.
     fn pages(connection: &Connection) -> Vec<usize> {
-        let mut before = None;
+        let mut after = None;
         let mut lengths = Vec::new();
         loop {
-            let jobs = page(connection, &JobFilter::default(), Page { before, limit: 100 }).expect("read");
+            let jobs = page(connection, &JobFilter::default(), Page { after, limit: 100 }).expect("read");
             let Some(last) = jobs.last() else { return lengths };
-            assert!(before.is_none_or(|before| jobs[0].seq < before) && jobs.is_sorted_by_key(|job| -job.seq));
-            before = Some(last.seq);
+            assert!(after.is_none_or(|after| jobs[0].place() < after) && jobs.is_sorted_by_key(|job| -job.seq));
+            after = Some(last.place());
             lengths.push(jobs.len());
         }
     }
@@ -198,5 +254,40 @@ mod tests {
             end(&connection, id, results);
         }
         assert_eq!(pages(&connection), [2, 2]);
+    }
+
+    /// How SQLite means to read the list that `filter` asks for.
+    fn plan(connection: &Connection, filter: &JobFilter) -> String {
+        let after = Some(Place { created_at: Timestamp::from_millis(5), seq: 5 });
+        let (sql, values) = places(filter, Page { after, limit: 100 }, "j.seq, j.created_at");
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a query");
+        let steps = statement.query_map(params_from_iter(values), |row| row.get::<_, String>(3)).expect("a plan");
+        steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn every_list_is_read_in_order_from_an_index() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open::open_writer(&dir.path().join("uwsd.db")).expect("opened");
+        let filter = |phases: &[Phase], created_after| JobFilter {
+            service: Some("ocps".to_owned()),
+            owner: Some(None),
+            phases: phases.to_vec(),
+            created_after,
+        };
+        let when = Some(Timestamp::from_millis(1));
+        for (phases, created_after, index) in [
+            (&[][..], None, "job_list"),
+            (&[][..], when, "job_list"),
+            (&[Phase::Error][..], when, "job_list_by_phase"),
+            (&[Phase::Error, Phase::Queued, Phase::Error][..], when, "job_list_by_phase"),
+        ] {
+            let plan = plan(&connection, &filter(phases, created_after));
+            let is_sorted = plan.contains("TEMP B-TREE FOR ORDER BY");
+            // Several phases are merged: only as many as a page has are sorted.
+            assert!(plan.contains(&format!("USING INDEX {index} (")), "{plan}");
+            assert!(phases.len() > 1 || !is_sorted, "{plan}");
+            assert!(!plan.contains("SCAN j"), "{plan}");
+        }
     }
 }

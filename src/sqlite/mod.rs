@@ -3,9 +3,11 @@
 //! One thread owns the writing connection and puts whatever waits for it into one transaction, so that many
 //! submissions share one sync to the disk; each is answered after that commit. Reads use a few connections of their own.
 
+mod changes;
 mod error;
 mod events;
 mod file_system;
+mod idempotency;
 mod jobs;
 mod list;
 mod open;

@@ -26,3 +26,11 @@ pub(super) fn of(connection: &Connection, job: i64) -> Result<Vec<JobResult>, St
         .query_map([job], |row| Ok(JobResult { path: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs() }));
     results.and_then(Iterator::collect).doing(doing)
 }
+
+pub(super) fn remove(connection: &Connection, job: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM result WHERE job = ?1")
+        .and_then(|mut delete| delete.execute([job]))
+        .map(drop)
+        .doing("forgetting a job's results")
+}

@@ -1,4 +1,4 @@
-//! The end of a record: destruction times, deleted jobs, forgetting.
+//! The end of a record: destruction times, archived and deleted jobs, forgetting.
 
 use rusqlite::{Connection, params};
 
@@ -13,15 +13,24 @@ pub(super) fn due_for_destruction(
     limit: u32,
 ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {
     let doing = "looking for jobs to destroy";
-    let sql = "SELECT id FROM job WHERE deleted_at IS NULL AND destruction <= ?1 ORDER BY destruction LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    // One that has to end first is looked at again when it has.
+    let due = "SELECT id, destruction AS at FROM job WHERE deleted_at IS NULL AND phase <> 'ARCHIVED' \
+               AND destruction <= ?1 AND (is_expired = 0 OR phase IN ('COMPLETED', 'ERROR', 'ABORTED')) \
+               UNION ALL \
+               SELECT id, archived_until FROM job WHERE deleted_at IS NULL AND phase = 'ARCHIVED' \
+               AND archived_until <= ?1 ORDER BY at LIMIT ?2";
+    let mut statement = connection.prepare_cached(due).doing(doing)?;
     let due = statement
         .query_map(params![now.millis(), limit], |row| Ok(JobId::from_bytes(row.get(0)?)))
         .and_then(Iterator::collect)
         .doing(doing)?;
-    let sql = "SELECT min(destruction) FROM job WHERE deleted_at IS NULL AND destruction > ?1";
+    let next = "SELECT min(at) FROM (\
+                SELECT min(destruction) AS at FROM job WHERE deleted_at IS NULL AND phase <> 'ARCHIVED' \
+                AND destruction > ?1 UNION ALL \
+                SELECT min(archived_until) FROM job WHERE deleted_at IS NULL AND phase = 'ARCHIVED' \
+                AND archived_until > ?1)";
     let next: Option<i64> = connection
-        .prepare_cached(sql)
+        .prepare_cached(next)
         .and_then(|mut select| select.query_row([now.millis()], |row| row.get(0)))
         .doing(doing)?;
     Ok((due, next.map(Timestamp::from_millis)))
@@ -29,9 +38,11 @@ pub(super) fn due_for_destruction(
 
 pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
     let doing = "looking for deleted jobs";
-    let sql = "SELECT j.seq, j.id, r.image FROM job j LEFT JOIN run r ON r.job = j.seq \
-               WHERE j.deleted_at IS NOT NULL AND j.files_removed = 0 AND j.seq > ?1 \
-               AND j.phase IN ('COMPLETED', 'ERROR', 'ABORTED', 'ARCHIVED') ORDER BY j.seq LIMIT ?2";
+    let sql = "SELECT j.seq, j.id, r.image FROM (\
+               SELECT seq FROM job WHERE deleted_at IS NOT NULL AND files_removed = 0 AND seq > ?1 \
+               AND phase IN ('COMPLETED', 'ERROR', 'ABORTED') UNION \
+               SELECT seq FROM job WHERE phase = 'ARCHIVED' AND files_removed = 0 AND seq > ?1) s \
+               CROSS JOIN job j ON j.seq = s.seq LEFT JOIN run r ON r.job = j.seq ORDER BY j.seq LIMIT ?2";
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
     let rows = statement.query_map(params![after, limit], |row| {
         Ok(DeletedJob { seq: row.get(0)?, id: JobId::from_bytes(row.get(1)?), image: row.get(2)? })
@@ -41,7 +52,10 @@ pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result
 
 pub(super) fn files_removed(connection: &Connection, id: JobId) -> Result<(), StoreError> {
     connection
-        .prepare_cached("UPDATE job SET files_removed = 1 WHERE id = ?1 AND deleted_at IS NOT NULL")
+        .prepare_cached(
+            "UPDATE job SET files_removed = 1 \
+                         WHERE id = ?1 AND (deleted_at IS NOT NULL OR phase = 'ARCHIVED')",
+        )
         .and_then(|mut update| update.execute([id.as_bytes()]))
         .map(drop)
         .doing("noting that a job's files are gone")

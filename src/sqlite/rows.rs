@@ -7,19 +7,23 @@ use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Deletion, Facts, Job, JobId, Outcome, OwnerId, Parameter, Phase, Reason, Reservation, RunId, Source, Summary,
-    SummaryKind, Timestamp, Variable, Work,
+    Deletion, Facts, Job, JobId, JobRef, Outcome, OwnerId, Parameter, Phase, Place, Reason, Reservation, RunId, Source,
+    Summary, SummaryKind, Suspension, Timestamp, Upload, Variable, Work,
 };
 
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
 pub(super) const JOB_COLUMNS: &str = "\
     j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
-    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.deleted_at, j.visible_until, \
+    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, \
+    j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, \
     w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory";
 
 /// Where they come from.
 pub(super) const JOB_TABLES: &str = "job j JOIN work w ON w.job = j.seq LEFT JOIN run r ON r.job = j.seq";
+
+/// The tables beside `job j`.
+pub(super) const BESIDE_JOB: &str = "JOIN work w ON w.job = j.seq LEFT JOIN run r ON r.job = j.seq";
 
 /// A job without its results.
 pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
@@ -43,6 +47,12 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
         outcome: outcome(row)?,
         results: Vec::new(),
         abort_requested: row.get("abort_requested")?,
+        is_expired: row.get("is_expired")?,
+        held_from: word(row, "held_from")?,
+        suspension: Suspension {
+            total: duration(row.get("suspended_ms")?),
+            since_boot: row.get::<_, Option<i64>>("suspended_since_ms")?.map(duration),
+        },
         deletion: deleted_at.map(|at| Deletion {
             requested_at: Timestamp::from_millis(at),
             visible_until: visible_until.map(Timestamp::from_millis),
@@ -50,7 +60,18 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
     })
 }
 
-fn duration(millis: i64) -> Duration {
+/// A job's entry in a list, of `job j` alone.
+pub(super) fn job_ref(row: &Row<'_>) -> Result<JobRef, rusqlite::Error> {
+    Ok(JobRef {
+        place: Place { created_at: Timestamp::from_millis(row.get("created_at")?), seq: row.get("seq")? },
+        id: JobId::from_bytes(row.get("id")?),
+        phase: word(row, "phase")?.ok_or(rusqlite::Error::InvalidColumnName("job.phase".to_owned()))?,
+        run_id: row.get::<_, Option<String>>("run_id")?.map(RunId::from_stored),
+        owner: row.get::<_, Option<String>>("owner")?.map(OwnerId::new),
+    })
+}
+
+pub(super) fn duration(millis: i64) -> Duration {
     Duration::from_millis(millis.unsigned_abs())
 }
 
@@ -117,6 +138,19 @@ struct WorkBody {
     replicas: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parameters: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uploads: Vec<UploadBody>,
+}
+
+/// An upload in it.
+#[derive(Serialize, Deserialize)]
+struct UploadBody {
+    name: String,
+    media_type: Option<String>,
+    size: u64,
+    file: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
 }
 
 fn work(row: &Row<'_>) -> Result<Work, rusqlite::Error> {
@@ -129,7 +163,21 @@ fn work(row: &Row<'_>) -> Result<Work, rusqlite::Error> {
         environment: body.environment.into_iter().map(|(name, value)| Variable { name, value }).collect(),
         replicas: body.replicas,
         parameters: body.parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect(),
+        uploads: body.uploads.into_iter().map(Upload::from).collect(),
     })
+}
+
+impl From<UploadBody> for Upload {
+    fn from(UploadBody { name, media_type, size, file, source }: UploadBody) -> Self {
+        Self { name, media_type, size, file, source }
+    }
+}
+
+impl From<&Upload> for UploadBody {
+    fn from(Upload { name, media_type, size, file, source }: &Upload) -> Self {
+        let (name, media_type, file) = (name.clone(), media_type.clone(), file.clone());
+        Self { name, media_type, size: *size, file, source: source.clone() }
+    }
 }
 
 /// The body of `work` for what a job is asked to do.
@@ -140,6 +188,7 @@ pub(super) fn work_body(work: &Work) -> String {
         environment: work.environment.iter().map(|v| (v.name.clone(), v.value.clone())).collect(),
         replicas: work.replicas,
         parameters: work.parameters.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
+        uploads: work.uploads.iter().map(UploadBody::from).collect(),
     };
     serde_json::to_string(&body).expect("strings and numbers only")
 }

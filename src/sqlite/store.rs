@@ -1,16 +1,17 @@
 //! The store's methods, one short one an operation.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use crate::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
+use crate::domain::{Facts, Job, JobFilter, JobId, JobRef, NewJob, Page, Timestamp};
+use crate::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 
 use super::error::OpenError;
 use super::readers::Readers;
 use super::thread::Writer;
-use super::{events, jobs, list, open, retention};
+use super::{changes, events, jobs, list, open, retention};
 
 /// Jobs in a SQLite database.
 pub struct SqliteStore {
@@ -47,7 +48,7 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {
+    async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
         self.writer.write("accepting a job", move |c| jobs::insert(c, job)).await
     }
 
@@ -60,8 +61,22 @@ impl Store for SqliteStore {
         self.readers.read(move |c| list::page(c, &filter, page)).await
     }
 
+    async fn job_refs(&self, filter: &JobFilter, page: Page) -> Result<Vec<JobRef>, StoreError> {
+        let filter = filter.clone();
+        self.readers.read(move |c| list::page_of_refs(c, &filter, page)).await
+    }
+
+    async fn run_times(&self, service: &str, limit: u32) -> Result<Vec<Duration>, StoreError> {
+        let service = service.to_owned();
+        self.readers.read(move |c| list::run_times(c, &service, limit)).await
+    }
+
+    async fn queued_before(&self, before: i64, limit: u32) -> Result<u32, StoreError> {
+        self.readers.read(move |c| list::queued_before(c, before, limit)).await
+    }
+
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
-        self.writer.write("changing a job's phase", move |c| jobs::change(c, id, change, now)).await
+        self.writer.write("changing a job's phase", move |c| changes::change(c, id, change, now)).await
     }
 
     async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError> {
@@ -76,8 +91,9 @@ impl Store for SqliteStore {
         self.writer.write("noting that a job is deleted", move |c| jobs::request_deletion(c, id, now)).await
     }
 
-    async fn queued(&self, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
-        self.readers.read(move |c| list::queued(c, after, limit)).await
+    async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+        let without = without.to_vec();
+        self.readers.read(move |c| list::queued(c, &without, limit)).await
     }
 
     async fn executing(&self) -> Result<Vec<Job>, StoreError> {
@@ -90,6 +106,10 @@ impl Store for SqliteStore {
 
     async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
         self.writer.write("noting facts of a run", move |c| jobs::note_facts(c, id, &facts)).await
+    }
+
+    async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.writer.write("noting that a job's time is over", move |c| jobs::request_expiry(c, id)).await
     }
 
     async fn due_for_destruction(

@@ -17,7 +17,9 @@ use super::handle::{Handle, Readiness, Shared};
 use super::health::Health;
 use super::message::Message;
 use super::queue_loop::QueueLoop;
+use super::quote::Experience;
 use super::retention::Retention;
+use super::uploads::Uploads;
 
 /// How many wishes may wait for the supervisor.
 const INBOX: usize = 256;
@@ -100,7 +102,11 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
         deeds: TaskTracker::new(),
+        experience: Experience::default(),
+        uploads: Uploads::new(config.server.state_dir.join("uploads")),
+        negotiation: tokio::sync::Mutex::new(()),
     });
+    shared.uploads.sweep(&*shared.store).await?;
     let context = Arc::new(Context {
         shared: Arc::clone(&shared),
         backend,

@@ -1,27 +1,32 @@
 //! One task per running job; it alone changes that job's phase.
 //!
 //! ```text
-//! new ──prepare──► commit EXECUTING ──► start ──┐
-//! adopted ───────────────────────────► start ───┴► watch ──► take back ──► commit the end ──► (runs swept)
+//! new ──prepare──► commit EXECUTING ──► start ──┐         ┌─ suspend, resume ─┐
+//!        └─ hold ─► commit HELD                 │         ▼                   │
+//! adopted ───────────────────────────► start ───┴───► watch ──────────────────┴► take back ──► commit the end
 //! ```
+//! The runs are swept by the queue loop.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::config::Service;
-use crate::domain::{Facts, Job, JobResult, Outcome, Reason};
+use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason};
 use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSpec, StoreError};
 
 use super::backoff::Backoff;
 use super::context::{Context, runs};
 use super::ending::{Verdict, chain, refused, verdict};
-use super::message::StopWhy;
+use super::message::{Disobeyed, Order, Ordered, StopWhy};
+use super::plan::Invocation;
 use super::prepare::{patiently, prepare};
 use super::recovery::is_another;
+use super::run_clock::RunClock;
+use super::watching::Until;
 use super::{output, plan, watching};
 
 /// What a driver is told while it works: to stop its job, and why.
@@ -33,7 +38,18 @@ pub(super) struct Driver {
     pub(super) job: Job,
     pub(super) service: Service,
     pub(super) stop: StopSignal,
+    pub(super) orders: mpsc::Receiver<Ordered>,
     facts: Facts,
+}
+
+/// How the preparation of a job came to an end.
+enum Prepared {
+    /// Its runs can be started.
+    Ready(Vec<RunSpec>),
+    /// It cannot run, or is not to.
+    Ended(Box<Outcome>),
+    /// An operator holds it.
+    Held(Ordered),
 }
 
 /// What recovery found out about the runs of an adopted job.
@@ -49,23 +65,25 @@ pub(super) enum Adoption {
 }
 
 impl Driver {
-    pub(super) fn new(context: Arc<Context>, job: Job, service: Service, stop: StopSignal) -> Self {
+    pub(super) fn new(
+        context: Arc<Context>,
+        job: Job,
+        service: Service,
+        stop: StopSignal,
+        orders: mpsc::Receiver<Ordered>,
+    ) -> Self {
         let facts = job.facts.clone();
-        Self { context, job, service, stop, facts }
+        Self { context, job, service, stop, orders, facts }
     }
 
     /// Runs a queued job. Returns the runs that are left to be removed.
     pub(super) async fn run_new(mut self) -> Vec<RunRef> {
         let span = info_span!("run", job.id = %self.job.id, run.backend = self.context.backend.kind());
         async move {
-            let prepared = tokio::select! {
-                // Dropping the preparation stops it; what it made is swept by the names of its runs.
-                prepared = prepare(&self.context, &self.job, &self.service, &mut self.facts) => prepared,
-                why = asked(&mut self.stop) => Err(Box::new(not_started(why))),
-            };
-            match prepared {
-                Ok(specs) => self.launch(specs).await,
-                Err(outcome) => self.end_unstarted(*outcome).await,
+            match self.prepare().await {
+                Prepared::Ready(specs) => self.launch(specs).await,
+                Prepared::Ended(outcome) => self.end_unstarted(*outcome).await,
+                Prepared::Held(ordered) => self.hold(ordered).await,
             }
             self.context.shared.set_stage(self.job.id, None);
             runs(&self.job).collect()
@@ -79,16 +97,19 @@ impl Driver {
         let span = info_span!("run", job.id = %self.job.id, run.backend = self.context.backend.kind());
         async move {
             let dirs = self.context.dirs(self.job.id);
-            let specs: Vec<RunSpec> =
-                runs(&self.job).map(|run| plan::run_spec(&self.job, &self.service, run, dirs.clone())).collect();
+            // Its runs were made as the service was then: what they run is asked only of those that are still to be made.
+            let invocation = Invocation::of(&self.job, &self.service).unwrap_or_default();
+            let spec = |run| plan::run_spec(&self.job, &self.service, &invocation, run, dirs.clone());
+            let specs: Vec<RunSpec> = runs(&self.job).map(spec).collect();
             info!("job {} was running before the start; going on with it", self.job.id);
             match adoption {
                 Adoption::SameHost { unstarted } => {
                     let is_stopped = self.stop.borrow().is_some();
                     let to_start = specs.iter().filter(|spec| !is_stopped && unstarted.contains(&spec.run));
                     let started = self.start_all(to_start).await;
-                    let used = self.used_before();
-                    self.watch(&specs, started, used).await;
+                    self.keep_as_stored(&specs).await;
+                    let clock = self.adopted_clock();
+                    self.watch(&specs, started, clock).await;
                 }
                 Adoption::Restarted => self.end_restarted(&specs).await,
             }
@@ -98,11 +119,40 @@ impl Driver {
         .await
     }
 
+    /// Dropping the preparation stops it; what it made is swept by the names of its runs.
+    async fn prepare(&mut self) -> Prepared {
+        let Self { context, job, service, stop, orders, facts } = self;
+        let mut preparing = pin!(prepare(context, job, service, facts));
+        loop {
+            tokio::select! {
+                prepared = &mut preparing => {
+                    return prepared.map_or_else(Prepared::Ended, Prepared::Ready);
+                }
+                why = asked(stop) => return Prepared::Ended(Box::new(not_started(why))),
+                Some(ordered) = orders.recv() => match ordered.order {
+                    Order::Hold => return Prepared::Held(ordered),
+                    Order::Suspend | Order::Resume => ordered.answer(Err(Disobeyed::WrongPhase)),
+                },
+            }
+        }
+    }
+
+    async fn hold(&mut self, ordered: Ordered) {
+        let is_held = self.commit(Change::Hold).await;
+        ordered.answer(if is_held { Ok(()) } else { Err(Disobeyed::WrongPhase) });
+    }
+
     async fn launch(&mut self, specs: Vec<RunSpec>) {
         // A wish to stop that came with the last step of the preparation.
         let wish = *self.stop.borrow();
         if let Some(why) = wish {
             return self.end_unstarted(not_started(why)).await;
+        }
+        while let Ok(ordered) = self.orders.try_recv() {
+            match ordered.order {
+                Order::Hold => return self.hold(ordered).await,
+                Order::Suspend | Order::Resume => ordered.answer(Err(Disobeyed::WrongPhase)),
+            }
         }
         let started_at = self.context.shared.clock.now();
         self.facts.launched_since_boot = Some(self.context.shared.clock.since_boot());
@@ -112,10 +162,12 @@ impl Driver {
         }
         self.context.shared.set_stage(self.job.id, None);
         self.job.started_at = Some(started_at);
+        self.job.phase = Phase::Executing;
         crate::crash::point("launched");
+        let clock = RunClock::started();
         let started = self.start_all(specs.iter()).await;
         crate::crash::point("started");
-        self.watch(&specs, started, Duration::ZERO).await;
+        self.watch(&specs, started, clock).await;
     }
 
     async fn start_all(&self, specs: impl Iterator<Item = &RunSpec>) -> Result<(), BackendError> {
@@ -127,33 +179,76 @@ impl Driver {
     }
 
     /// Waits for the runs, within what is left of the execution limit and until asked to stop, then ends the job.
-    async fn watch(&mut self, specs: &[RunSpec], started: Result<(), BackendError>, used: Duration) {
-        let limit = self.job.execution_duration;
-        let limit = limit.map(|limit| (limit, Instant::now() + limit.saturating_sub(used)));
-        let watched = watching::Watched { backend: &*self.context.backend, specs, grace: self.service.kill_grace };
-        let verdict = match started {
-            Ok(()) => {
-                let (cause, waited) = watched.until_end(limit, &mut self.stop).await;
-                crate::crash::point("ended");
-                verdict(cause, &waited, specs.first().map_or(0, |spec| spec.memory))
+    async fn watch(&mut self, specs: &[RunSpec], started: Result<(), BackendError>, mut clock: RunClock) {
+        if let Err(error) = started {
+            // Of several replicas some may run: they end, with the last of their logs, before the job does.
+            self.watched(specs).stop_and_drain().await;
+            let verdict = Verdict { outcome: refused(&error), started_at: None, ended_at: None, is_advisory: false };
+            return self.end(specs, verdict).await;
+        }
+        loop {
+            let limit = self.job.execution_duration;
+            let limit = limit.and_then(|limit| clock.deadline(limit).map(|deadline| (limit, deadline)));
+            // Not by `watched`: the wait needs other parts of this driver for itself.
+            let watched = watching::Watched { backend: &*self.context.backend, specs, grace: self.service.kill_grace };
+            match watched.until_end(limit, &mut self.stop, &mut self.orders).await {
+                Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
+                Until::End(cause, waited) => {
+                    crate::crash::point("ended");
+                    let memory = specs.first().map_or(0, |spec| spec.memory);
+                    return self.end(specs, verdict(cause, &waited, memory)).await;
+                }
             }
-            Err(error) => {
-                // Of several replicas some may run: they end, with the last of their logs, before the job does.
-                watched.stop_and_drain().await;
-                Verdict { outcome: refused(&error), started_at: None, ended_at: None, is_advisory: false }
+        }
+    }
+
+    fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
+        watching::Watched { backend: &*self.context.backend, specs, grace: self.service.kill_grace }
+    }
+
+    /// Suspends or resumes the runs. The phase follows the effect: nobody is told of a halt that is none.
+    async fn obey(&mut self, specs: &[RunSpec], clock: &mut RunClock, ordered: Ordered) {
+        let since_boot = || self.context.shared.clock.since_boot();
+        let (change, phase) = match (ordered.order, self.job.phase) {
+            (Order::Suspend, Phase::Executing) => match self.watched(specs).pause().await {
+                Ok(()) => (Change::Suspend(since_boot()), Phase::Suspended),
+                Err(error) => return ordered.answer(Err(Disobeyed::Backend(chain(&error)))),
+            },
+            (Order::Resume, Phase::Suspended) => match self.watched(specs).resume().await {
+                Ok(()) => (Change::Resume(since_boot()), Phase::Executing),
+                Err(error) => return ordered.answer(Err(Disobeyed::Backend(chain(&error)))),
+            },
+            // Asked twice is asked once.
+            (Order::Suspend, Phase::Suspended) | (Order::Resume, Phase::Executing) => return ordered.answer(Ok(())),
+            (Order::Hold | Order::Suspend | Order::Resume, _) => {
+                return ordered.answer(Err(Disobeyed::WrongPhase));
             }
         };
-        self.end(specs, verdict).await;
+        if phase == Phase::Suspended {
+            clock.halt();
+        } else {
+            clock.go_on();
+        }
+        if self.commit(change).await {
+            self.job.phase = phase;
+        }
+        ordered.answer(Ok(()));
+    }
+
+    /// A crash may have come between the effect of an order and its commit: the runs follow what is stored.
+    async fn keep_as_stored(&self, specs: &[RunSpec]) {
+        let watched = self.watched(specs);
+        let kept = if self.job.phase == Phase::Suspended { watched.pause().await } else { watched.resume().await };
+        if let Err(error) = kept {
+            warn!("job {} may not be as halted as it is told to be: {}", self.job.id, chain(&error));
+        }
     }
 
     /// How much of the execution limit a job that is adopted has used, by a clock that nobody sets.
-    fn used_before(&self) -> Duration {
+    fn adopted_clock(&self) -> RunClock {
         let clock = &self.context.shared.clock;
-        match (self.facts.launched_since_boot, self.job.started_at) {
-            (Some(launched), _) => clock.since_boot().saturating_sub(launched),
-            (None, Some(start)) => clock.now().since(start),
-            (None, None) => Duration::ZERO,
-        }
+        let since_start = self.job.started_at.map_or(Duration::ZERO, |start| clock.now().since(start));
+        RunClock::adopted(&self.job, clock.since_boot(), since_start)
     }
 
     /// Brings the output home and commits the end.
@@ -234,8 +329,7 @@ impl Driver {
     /// Ends a job that was executing when its host or engine went down.
     async fn end_restarted(&mut self, specs: &[RunSpec]) {
         // Nothing of it may go on, whatever the engine made of it after its restart.
-        let watched = watching::Watched { backend: &*self.context.backend, specs, grace: self.service.kill_grace };
-        watched.stop_and_drain().await;
+        self.watched(specs).stop_and_drain().await;
         let ending = Ending {
             how: How::HostRestarted,
             started_at: self.job.started_at,
@@ -257,7 +351,9 @@ impl Driver {
                     self.context.changed(&changed);
                     return true;
                 }
-                Err(error @ (StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_))) => {
+                Err(
+                    error @ (StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_) | StoreError::KeyReused(_)),
+                ) => {
                     error!("job {} was changed by somebody else: {error}", self.job.id);
                     return false;
                 }

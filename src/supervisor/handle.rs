@@ -9,12 +9,17 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config;
-use crate::domain::{Caller, Job, JobId, NewJob, Phase, Reservation, RunId, Stage, Timestamp, Work};
-use crate::ports::{Clock, Sources, Store, StoreError};
+use crate::domain::{Caller, IdempotencyKey, Job, JobId, NewJob, Phase, Reservation, RunId, Stage, Timestamp, Work};
+use crate::ports::{Clock, Sources, Store};
 
+use super::acceptable;
+use super::denied::Denied;
+use super::idempotency::fingerprint;
 use super::limits;
 use super::message::{Message, StopWhy};
 use super::publish::Waiters;
+use super::quote::Experience;
+use super::uploads::{Staged, Uploads};
 
 /// A limit that a client may leave to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,57 +46,8 @@ pub struct Submission {
     pub execution_duration: Asked<Option<Duration>>,
     /// When it is destroyed; `None` is as late as possible.
     pub destruction: Asked<Option<Timestamp>>,
-}
-
-/// Why the supervisor did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    /// There is no such service.
-    #[error("there is no service {0:?}")]
-    NoSuchService(String),
-    /// There is no such job, or not for this caller.
-    #[error("there is no job {0}")]
-    NoSuchJob(JobId),
-    /// The job asks for something that it cannot have: which field, and a sentence.
-    #[error("{why}")]
-    Unacceptable {
-        /// The field, in the words of the JSON API.
-        field: &'static str,
-        /// A sentence that names the field, what is wrong and what would do.
-        why: String,
-    },
-    /// The job has ended: nothing can be changed any more.
-    #[error("job {id} is {phase}: it has ended")]
-    AlreadyFinal {
-        /// The job.
-        id: JobId,
-        /// Its phase.
-        phase: Phase,
-    },
-    /// The job is in a phase in which this cannot be done (UWS 1.1 §2.2).
-    #[error("job {id} is {phase}: {why}")]
-    WrongPhase {
-        /// The job.
-        id: JobId,
-        /// Its phase.
-        phase: Phase,
-        /// A sentence.
-        why: &'static str,
-    },
-    /// Too many jobs wait already.
-    #[error("the queue is full: {waiting} jobs wait; try again later")]
-    QueueFull {
-        /// How many wait.
-        waiting: u64,
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// The daemon is going down.
-    #[error("the service is shutting down; try again in a moment")]
-    ShuttingDown,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The client's key for this request: sent again with it, it makes no second job.
+    pub idempotency_key: Option<String>,
 }
 
 /// Whether jobs can run.
@@ -136,6 +92,12 @@ pub(super) struct Shared {
     pub(super) is_reconciled: AtomicBool,
     /// What was begun for a request is finished, also when its client has gone away.
     pub(super) deeds: TaskTracker,
+    /// How long jobs take.
+    pub(super) experience: Experience,
+    /// The files that came with jobs.
+    pub(super) uploads: Uploads,
+    /// Held while the parameters of a job are read, changed and written: of two such requests none may be lost.
+    pub(super) negotiation: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -160,23 +122,48 @@ impl Handle {
         Self { shared, inbox }
     }
 
-    /// Accepts a job: it is durable and QUEUED when this returns.
+    /// Accepts a job: it is durable and QUEUED, or PENDING, when this returns. A request that is sent again with its
+    /// idempotency key is answered with the job that it made first.
     ///
     /// # Errors
     /// [`Denied::NoSuchService`], [`Denied::Unacceptable`], [`Denied::QueueFull`], [`Denied::Store`]; nothing is
     /// accepted then.
-    pub async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Job, Denied> {
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        mut submission: Submission,
+        staged: Option<Staged>,
+    ) -> Result<Job, Denied> {
         let now = self.shared.clock.now();
+        submission.work.uploads.extend(staged.iter().flat_map(|staged| staged.files().iter().cloned()));
         let job = self.accept(caller, submission, now)?;
         let shared = Arc::clone(&self.shared);
         self.finish(async move {
             let place = Place::reserve(&shared.waiting, shared.queue.max_queued)?;
-            let job = shared.store.submit(job).await?;
-            place.keep();
-            shared.wake.notify_one();
-            Ok(job)
+            let id = job.id;
+            if let Some(staged) = staged {
+                shared.uploads.adopt(id, &staged).await.map_err(Denied::Upload)?;
+            }
+            let accepted = shared.store.submit(job).await;
+            if !accepted.as_ref().is_ok_and(|accepted| !accepted.is_replay)
+                && let Err(error) = shared.uploads.remove(id).await
+            {
+                tracing::warn!("the uploads of a request that made no job are still there: {error}");
+            }
+            let accepted = accepted?;
+            if !accepted.is_replay {
+                place.keep();
+                shared.wake.notify_one();
+            }
+            Ok(accepted.job)
         })
         .await
+    }
+
+    /// Where the files of requests are put while they arrive.
+    #[must_use]
+    pub fn uploads(&self) -> &Uploads {
+        &self.shared.uploads
     }
 
     /// Does `deed` to its end even if the caller stops waiting for it: a client that hangs up must leave nothing half
@@ -190,11 +177,12 @@ impl Handle {
     }
 
     fn accept(&self, caller: &Caller, submission: Submission, now: Timestamp) -> Result<NewJob, Denied> {
-        let Submission { service: name, run_id, work, is_run, execution_duration, destruction } = submission;
+        let idempotency = submission.idempotency_key.clone();
+        let idempotency = idempotency.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&submission) });
+        let Submission { service: name, run_id, work, is_run, execution_duration, destruction, .. } = submission;
         let Some(service) = self.shared.services.get(&name) else { return Err(Denied::NoSuchService(name)) };
-        if is_run && work.command.trim().is_empty() {
-            return Err(no_command());
-        }
+        let work = acceptable::work(service, work)?;
+        let work = if is_run { acceptable::complete(service, work)? } else { work };
         let reservation = self.check(service, &work)?;
         Ok(NewJob {
             id: JobId::new(now),
@@ -213,6 +201,7 @@ impl Handle {
             },
             reservation,
             work,
+            idempotency,
         })
     }
 
@@ -225,11 +214,11 @@ impl Handle {
                 work.size(),
                 Work::MAX_SIZE
             );
-            return Err(Denied::Unacceptable { field: "command", why });
+            return Err(Denied::Unacceptable { field: "command".to_owned(), why });
         }
         if work.replicas == 0 || work.replicas > service.max_replicas {
             let why = format!("replicas is {}; give 1 to {}", work.replicas, service.max_replicas);
-            return Err(Denied::Unacceptable { field: "replicas", why });
+            return Err(Denied::Unacceptable { field: "replicas".to_owned(), why });
         }
         let reservation = Reservation {
             cpus: service.cpus * f64::from(work.replicas),
@@ -241,12 +230,12 @@ impl Handle {
                 "replicas: {} of them would reserve {} CPUs and {} bytes of memory; this host gives out {} and {}",
                 work.replicas, reservation.cpus, reservation.memory, queue.cpus, queue.memory
             );
-            return Err(Denied::Unacceptable { field: "replicas", why });
+            return Err(Denied::Unacceptable { field: "replicas".to_owned(), why });
         }
         if let Some(source) = work.source.as_ref().filter(|source| !source.url.is_empty()) {
             self.shared.sources.check(source).map_err(|why| {
                 let why = if why.contains("commit_ref") { why } else { format!("url: {why}") };
-                Denied::Unacceptable { field: "url", why }
+                Denied::Unacceptable { field: "url".to_owned(), why }
             })?;
         }
         Ok(reservation)
@@ -298,12 +287,16 @@ impl Handle {
             return Ok(job);
         }
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Message::Stop { id: job.id, why, reply }).await.map_err(|_| Denied::ShuttingDown)?;
+        self.send(Message::Stop { id: job.id, why, reply }).await?;
         match answer.await {
             Ok(Some(ended)) => Ok(ended),
             // It has a run: its driver ends it. Or the daemon goes down: the wish is stored and met at the next start.
             Ok(None) | Err(_) => Ok(job),
         }
+    }
+
+    pub(super) async fn send(&self, message: Message) -> Result<(), Denied> {
+        self.inbox.send(message).await.map_err(|_| Denied::ShuttingDown)
     }
 
     pub(super) async fn visible(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
@@ -328,11 +321,6 @@ impl Handle {
             other => other,
         }
     }
-}
-
-pub(super) fn no_command() -> Denied {
-    let why = "COMMAND is missing: give the command that the job runs".to_owned();
-    Denied::Unacceptable { field: "COMMAND", why }
 }
 
 /// A place in the queue, given back unless the job was accepted.

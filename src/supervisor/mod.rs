@@ -9,28 +9,38 @@
 //! health (one task) ──► Readiness
 //! ```
 
+mod acceptable;
 mod admission;
 mod backoff;
 mod context;
+mod denied;
 mod driver;
 mod ending;
 mod handle;
 mod health;
+mod idempotency;
+mod inputs;
 mod limits;
 mod message;
 mod negotiate;
+mod operator;
 mod output;
 mod plan;
 mod prepare;
 mod publish;
 mod queue_loop;
+mod quote;
 mod recovery;
 mod retention;
+mod run_clock;
+mod uploads;
 mod watching;
 
 pub use context::{Parts, Started, start};
-pub use handle::{Asked, Deleted, Denied, Handle, Readiness, Submission};
+pub use denied::Denied;
+pub use handle::{Asked, Deleted, Handle, Readiness, Submission};
 pub use health::Health;
 pub use publish::Waiter;
 pub use queue_loop::QueueLoop;
 pub use retention::Retention;
+pub use uploads::{Arriving, Staged, Uploads};

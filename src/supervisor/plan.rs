@@ -1,20 +1,93 @@
 //! What a job becomes for the backend: argv, environment, limits.
 
-use crate::config::Service;
-use crate::domain::{Job, Variable, own_variables};
+use std::collections::BTreeMap;
+
+use crate::config::{Program, Service};
+use crate::domain::jdl::{Declaration, Jdl, Unfit, ValueKind};
+use crate::domain::{Job, JobId, Parameter, Upload, Variable, Work, own_variables};
 use crate::ports::{JobDirs, RunRef, RunSpec, User};
 
-/// The run of one replica of a job, as its service is configured now.
-pub(super) fn run_spec(job: &Job, service: &Service, run: RunRef, dirs: JobDirs) -> RunSpec {
-    let mut argv = service.shell.clone();
-    argv.push(job.work.command.clone());
+/// The parameter of DALI 1.1 §3.4.5.
+pub(super) const UPLOAD: &str = "UPLOAD";
+
+/// What every replica of a job runs, as its service is configured now: the words and the variables of its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Invocation {
+    argv: Vec<String>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Invocation {
+    /// What `job` runs.
+    ///
+    /// # Errors
+    /// [`Unfit`] if its parameters do not fit the service.
+    pub(super) fn of(job: &Job, service: &Service) -> Result<Self, Unfit> {
+        match &service.program {
+            Program::Shell(shell) => {
+                let argv = shell.iter().chain([&job.work.command]).cloned().collect();
+                Ok(Self { argv, parameters: Vec::new() })
+            }
+            Program::Command(jdl) => {
+                let complete = jdl.complete(jdl.settle(job.work.parameters.clone())?)?;
+                let shown = |declaration: &Declaration, value: &str| shown(job.id, &job.work, declaration, value);
+                Ok(Self { argv: jdl.argv(&complete, shown), parameters: variables(jdl, &complete, shown) })
+            }
+        }
+    }
+}
+
+/// The variables of the parameters that a service declares, several values one a line (contract §5).
+fn variables(jdl: &Jdl, complete: &[Parameter], shown: impl Fn(&Declaration, &str) -> String) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    for declaration in &jdl.declarations {
+        let given = complete.iter().filter(|given| given.name == declaration.name);
+        let values: Vec<String> = given.map(|given| shown(declaration, &given.value)).collect();
+        if !values.is_empty() {
+            variables.push((format!("UWS_PARAM_{}", declaration.name.to_ascii_uppercase()), values.join("\n")));
+        }
+    }
+    variables
+}
+
+/// What a job sees of a value: of a file its path.
+pub(super) fn shown(job: JobId, work: &Work, declaration: &Declaration, value: &str) -> String {
+    match upload(work, value).filter(|_| declaration.kind == ValueKind::File) {
+        Some(upload) => format!("{}/in/{}", JobDirs::inside(&job), upload.name),
+        None => value.to_owned(),
+    }
+}
+
+/// The upload that a value means: `param:PART`, or the URL that it was fetched from.
+pub(super) fn upload<'a>(work: &'a Work, value: &str) -> Option<&'a Upload> {
+    let part = value.strip_prefix("param:");
+    work.uploads.iter().find(|upload| match part {
+        Some(part) => upload.name == part,
+        None => upload.source.as_deref() == Some(value),
+    })
+}
+
+/// The names that UPLOAD parameters give to uploads (DALI 1.1 §3.4.5), as far as they are others than the uploads' own.
+pub(super) fn table_names(work: &Work) -> BTreeMap<String, &Upload> {
+    let given = work.parameters.iter().filter(|given| given.name.eq_ignore_ascii_case(UPLOAD));
+    given
+        .filter_map(|given| {
+            let (name, uri) = given.value.split_once(',')?;
+            let upload = upload(work, uri)?;
+            (upload.name != name).then(|| (name.to_owned(), upload))
+        })
+        .collect()
+}
+
+/// The run of one replica of a job.
+pub(super) fn run_spec(job: &Job, service: &Service, invocation: &Invocation, run: RunRef, dirs: JobDirs) -> RunSpec {
     RunSpec {
         run,
         service: job.service.clone(),
         image: service.image.clone(),
         pull: service.pull,
-        argv,
-        env: environment(job, service, &run),
+        argv: invocation.argv.clone(),
+        env: environment(job, service, invocation, &run),
         user: service.user.unwrap_or_else(own_user),
         extra_groups: service.extra_groups.clone(),
         cpus: service.max_cpus,
@@ -31,12 +104,14 @@ fn own_user() -> User {
     User { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
 }
 
-/// The variables of a job: a home, the daemon's own, the caller's, the site's; of a repeated name only the last is kept.
-fn environment(job: &Job, service: &Service, run: &RunRef) -> Vec<(String, String)> {
+/// The variables of a job: a home, the daemon's own, its parameters, the caller's, the site's; of a repeated name only the
+/// last is kept.
+fn environment(job: &Job, service: &Service, invocation: &Invocation, run: &RunRef) -> Vec<(String, String)> {
     let inside = JobDirs::inside(&job.id);
     let mut all: Vec<(String, String)> = vec![("HOME".to_owned(), format!("{inside}/home"))];
     let own = own_variables(job.id, &job.work, &inside, Some(run.replica));
     all.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())));
+    all.extend(invocation.parameters.iter().cloned());
     all.extend(job.work.environment.iter().map(|Variable { name, value }| (name.clone(), value.clone())));
     all.extend(service.env.iter().cloned());
     all.extend(service.secrets.iter().map(|secret| (secret.name.clone(), secret.target.clone())));
@@ -61,5 +136,26 @@ mod tests {
         };
         let kept = keep_last(pairs(&[("A", "1"), ("B", "2"), ("A", "3"), ("C", "4")]));
         assert_eq!(kept, pairs(&[("B", "2"), ("A", "3"), ("C", "4")]));
+    }
+
+    #[test]
+    fn uploads_are_found_by_part_by_url_and_by_table() {
+        let upload = |name: &str, source: Option<&str>| Upload {
+            name: name.to_owned(),
+            media_type: None,
+            size: 1,
+            file: String::new(),
+            source: source.map(str::to_owned),
+        };
+        let table = |value: &str| Parameter { name: "upload".to_owned(), value: value.to_owned() };
+        let work = Work {
+            uploads: vec![upload("cat", None), upload("t2", Some("https://x/y"))],
+            parameters: vec![table("t1,param:cat"), table("t2,https://x/y"), table("t3,param:none")],
+            ..Work::of_command("")
+        };
+        assert_eq!(super::upload(&work, "param:cat").map(|found| found.name.as_str()), Some("cat"));
+        assert_eq!(super::upload(&work, "https://x/y").map(|found| found.name.as_str()), Some("t2"));
+        assert_eq!(super::upload(&work, "cat"), None);
+        assert_eq!(table_names(&work).keys().collect::<Vec<_>>(), ["t1"]);
     }
 }

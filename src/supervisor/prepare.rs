@@ -7,13 +7,15 @@ use std::path::Path;
 use tracing::warn;
 
 use crate::config::Service;
+use crate::domain::jdl::Unfit;
 use crate::domain::{Facts, Job, Outcome, Reason, Source, Stage, SummaryKind};
-use crate::ports::{BackendError, RunSpec, SourceError};
+use crate::ports::{BackendError, JobDirs, RunSpec, SourceError};
 
 use super::backoff::Backoff;
 use super::context::{Context, runs};
 use super::ending::refused;
-use super::plan;
+use super::inputs;
+use super::plan::{self, Invocation};
 
 /// Makes the runs of `job`, one a replica, ready to be started; `facts` takes what becomes known, also when this fails.
 ///
@@ -29,7 +31,9 @@ pub(super) async fn prepare(
 ) -> Result<Vec<RunSpec>, Box<Outcome>> {
     let stage = |stage| context.shared.set_stage(job.id, Some(stage));
     let dirs = context.dirs(job.id);
-    let specs: Vec<RunSpec> = runs(job).map(|run| plan::run_spec(job, service, run, dirs.clone())).collect();
+    let invocation = Invocation::of(job, service).map_err(|unfit| Box::new(does_not_fit(&unfit)))?;
+    let spec = |run| plan::run_spec(job, service, &invocation, run, dirs.clone());
+    let specs: Vec<RunSpec> = runs(job).map(spec).collect();
     let first = specs.first().expect("a job has at least one replica");
     *facts = Facts { host: Some(context.host.clone()), image: Some(first.image.clone()), ..Facts::default() };
 
@@ -37,6 +41,7 @@ pub(super) async fn prepare(
     // On which start of which engine this is, asked anew: what health knows may be some seconds old.
     let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.identify()));
     made.map_err(|error| Box::new(refused(&error)))?;
+    fill_input(context, job, service, &dirs).await.map_err(|error| Box::new(refused(&error)))?;
     let engine = engine.map_err(|error| Box::new(refused(&error)))?;
     (facts.boot_id, facts.engine_start) = (engine.boot_id, engine.engine_start);
 
@@ -109,6 +114,25 @@ async fn make_directories(context: &Context, spec: &RunSpec) -> Result<(), Backe
     made.await
         .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
         .map_err(|source| BackendError::Io { doing: "making the job's directories", source })
+}
+
+async fn fill_input(context: &Context, job: &Job, service: &Service, dirs: &JobDirs) -> Result<(), BackendError> {
+    if job.work.uploads.is_empty() && service.program.jdl().is_none() {
+        return Ok(());
+    }
+    let (input, job, service) = (dirs.input(), job.clone(), service.clone());
+    let uploads = context.shared.uploads.clone();
+    let filled = tokio::task::spawn_blocking(move || inputs::fill(&input, &job, &service, &uploads));
+    filled
+        .await
+        .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
+        .map_err(|source| BackendError::Io { doing: "giving the job its uploads and parameters", source })
+}
+
+/// The end of a job whose service was configured otherwise since it was accepted.
+fn does_not_fit(unfit: &Unfit) -> Outcome {
+    let message = format!("its parameters do not fit its service as it is configured now: {}", unfit.why);
+    Outcome::new(Reason::EngineError, message).of_kind(SummaryKind::Fatal)
 }
 
 fn make(path: &Path, mode: u32) -> std::io::Result<()> {

@@ -21,18 +21,22 @@ use super::context::Context;
 use super::driver::{Driver, not_started};
 use super::ending::chain;
 use super::handle::Readiness;
-use super::message::{Message, StopWhy};
+use super::message::{Disobeyed, Message, Order, Ordered, StopWhy};
 use super::recovery::{Found, Left, reconcile};
 
 /// How many wishes are met together, so that their writes share a commit.
 const WISHES: usize = 64;
 /// How soon the store is asked again after it failed.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How many orders may wait for a driver; of more the last are refused.
+const ORDERS: usize = 8;
 
 /// A job with a driver.
 struct Running {
+    service: String,
     reservation: Reservation,
     stop: watch::Sender<Option<StopWhy>>,
+    orders: mpsc::Sender<Ordered>,
 }
 
 /// The task that starts jobs and hears wishes.
@@ -92,6 +96,22 @@ impl Context {
             Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Obeys an order to a job that has no run.
+    async fn order_waiting(&self, id: JobId, ordered: Ordered) {
+        let result = match ordered.order {
+            Order::Suspend | Order::Resume => Err(Disobeyed::WrongPhase),
+            Order::Hold => match self.shared.store.change(id, Change::Hold, self.shared.clock.now()).await {
+                Ok(changed) => {
+                    self.changed(&changed);
+                    Ok(())
+                }
+                Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => Err(Disobeyed::WrongPhase),
+                Err(error) => Err(Disobeyed::Backend(chain(&error))),
+            },
+        };
+        ordered.answer(result);
     }
 }
 
@@ -187,8 +207,10 @@ impl QueueLoop {
     fn driver(&mut self, job: Job) -> Option<Driver> {
         let service = self.service(&job)?;
         let (stop, signal) = watch::channel(StopWhy::stored(&job));
-        self.running.insert(job.id, Running { reservation: job.reservation, stop });
-        Some(Driver::new(Arc::clone(&self.context), job, service, signal))
+        let (orders, received) = mpsc::channel(ORDERS);
+        self.running
+            .insert(job.id, Running { service: job.service.clone(), reservation: job.reservation, stop, orders });
+        Some(Driver::new(Arc::clone(&self.context), job, service, signal, received))
     }
 
     /// The service of a job. One that is no longer configured is lent the settings of another: its runs must not be
@@ -205,14 +227,23 @@ impl QueueLoop {
     /// Meets wishes: of running jobs their drivers do it, of waiting ones we do, all in one commit.
     async fn hear(&mut self, wishes: &mut Vec<Message>) {
         let mut replies = Vec::new();
-        for Message::Stop { id, why, reply } in wishes.drain(..) {
-            if let Some(running) = self.running.get(&id) {
-                wish(running, why);
-                // The one who asked may have gone away, here and below.
-                drop(reply.send(None));
-            } else {
-                let context = Arc::clone(&self.context);
-                replies.push(async move { (reply, context.end_waiting(id, why).await) });
+        for message in wishes.drain(..) {
+            match message {
+                Message::Stop { id, why, reply } => {
+                    if let Some(running) = self.running.get(&id) {
+                        wish(running, why);
+                        // The one who asked may have gone away, here and below.
+                        drop(reply.send(None));
+                    } else {
+                        let context = Arc::clone(&self.context);
+                        replies.push(async move { (reply, context.end_waiting(id, why).await) });
+                    }
+                }
+                Message::Order { id, ordered } => match self.running.get(&id) {
+                    // A driver that ends just now, or has too much to obey, closes the reply without a word.
+                    Some(running) => drop(running.orders.try_send(ordered)),
+                    None => self.context.order_waiting(id, ordered).await,
+                },
             }
         }
         let mut is_behind = false;
@@ -235,24 +266,46 @@ impl QueueLoop {
             return Ok(());
         }
         let budget = Budget { jobs, cpus: queue.cpus, memory: queue.memory };
+        // Again as long as something starts: a service that has its share by then hides no other any more.
+        while self.start_some(budget).await? > 0 {}
+        Ok(())
+    }
+
+    /// Starts those of the queue's head that fit; returns how many.
+    async fn start_some(&mut self, budget: Budget) -> Result<usize, StoreError> {
+        let services = &self.context.shared.services;
+        let most = |service: &str| {
+            let most = services.get(service).map_or(0, |service| service.max_running);
+            usize::try_from(most).ok().filter(|most| *most > 0)
+        };
+        let of_service = |name: &str| self.running.values().filter(|running| running.service == name).count();
+        let has_its_share = |name: &&String| most(name).is_some_and(|most| of_service(name) >= most);
+        let without: Vec<String> = services.keys().filter(has_its_share).cloned().collect();
         // Jobs that are being prepared are QUEUED too, so there may be as many of them before the next one.
-        let limit = u32::try_from(self.running.len() + jobs).unwrap_or(u32::MAX).min(1000);
-        let queued = self.context.shared.store.queued(0, limit).await;
+        let limit = u32::try_from(self.running.len() + budget.jobs).unwrap_or(u32::MAX).min(1000);
+        let queued = self.context.shared.store.queued(&without, limit).await;
         let queued = queued.inspect_err(|error| error!("the queue cannot be read: {}", chain(error)))?;
         let queued: Vec<QueuedJob> = queued
             .into_iter()
             .filter(|job| !self.running.contains_key(&job.id) && !self.swept.contains_key(&job.id))
             .collect();
-        let reserved: Vec<Reservation> = self.running.values().map(|running| running.reservation).collect();
-        let admitted = admission::admit(budget, &reserved, &queued);
-        for QueuedJob { id, .. } in queued.into_iter().take(admitted) {
+        let running: Vec<admission::Running<'_>> = self
+            .running
+            .values()
+            .map(|running| admission::Running { service: &running.service, reservation: running.reservation })
+            .collect();
+        let admitted = admission::admit(budget, most, &running, &queued);
+        let mut started = 0;
+        for position in admitted {
+            let id = queued[position].id;
             let job = self.context.shared.store.job(id).await;
             let job = job.inspect_err(|error| error!("job {id} cannot be read: {}", chain(error)))?;
             let Some(job) = job.filter(|job| job.phase == Phase::Queued) else { continue };
             let Some(driver) = self.driver(job) else { continue };
             self.drivers.spawn(async move { (id, driver.run_new().await) });
+            started += 1;
         }
-        Ok(())
+        Ok(started)
     }
 
     /// Gives a job's place to the next; its runs are removed meanwhile.

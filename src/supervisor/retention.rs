@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
-use crate::domain::{JobId, Timestamp};
-use crate::ports::StoreError;
+use crate::domain::{Job, JobId, Phase, Timestamp};
+use crate::ports::{BackendError, Change, StoreError};
 
 use super::backoff::Backoff;
 use super::context::Context;
@@ -77,7 +77,17 @@ impl Retention {
     }
 
     async fn destroy(&self, id: JobId, now: Timestamp) -> Result<(), StoreError> {
-        let Some(job) = self.context.shared.store.request_deletion(id, now).await? else { return Ok(()) };
+        let store = &self.context.shared.store;
+        let Some(job) = store.job(id).await? else { return Ok(()) };
+        let archive = self.context.shared.services.get(&job.service).and_then(|service| service.archive);
+        let job = match (archive, job.phase) {
+            // The time of the record itself has come, or there is none to be kept.
+            (None, _) | (Some(_), Phase::Archived) => store.request_deletion(id, now).await?,
+            (Some(archive), phase) if phase.is_final() => return self.archive(&job, now, archive).await,
+            // First it ends, then it is archived.
+            (Some(_), _) => store.request_expiry(id).await?,
+        };
+        let Some(job) = job else { return Ok(()) };
         self.context.shared.waiters.ring(id);
         info!(job.id = %id, "the destruction time of job {id} has come");
         if !job.phase.is_final() {
@@ -88,7 +98,19 @@ impl Retention {
         Ok(())
     }
 
-    /// Removes the files of deleted jobs; returns whether some could not be.
+    /// Keeps the record of a job, not its results (UWS 1.1 §2.1.3).
+    async fn archive(&self, job: &Job, now: Timestamp, keep: Duration) -> Result<(), StoreError> {
+        // The record is kept from the time on at which the job was to be destroyed, however late this comes.
+        let until = job.destruction.unwrap_or(now).after(keep);
+        match self.context.shared.store.change(job.id, Change::Archive { until }, now).await {
+            Ok(changed) => self.context.changed(&changed),
+            Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Removes the files of deleted and archived jobs; returns whether some could not be.
     async fn remove_files(&self) -> Result<bool, StoreError> {
         let store = &self.context.shared.store;
         let (mut is_left, mut after) = (false, 0);
@@ -98,7 +120,10 @@ impl Retention {
             after = last.seq;
             for job in jobs {
                 let dirs = self.context.dirs(job.id);
-                match self.context.backend.remove_files(job.id, &dirs, job.image.as_deref()).await {
+                let removed = self.context.backend.remove_files(job.id, &dirs, job.image.as_deref()).await;
+                let doing = "removing the job's uploads";
+                let uploads = self.context.shared.uploads.remove(job.id).await;
+                match removed.and(uploads.map_err(|source| BackendError::Io { doing, source })) {
                     Ok(()) => {
                         crate::crash::point("files-removed");
                         store.files_removed(job.id).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -12,6 +13,7 @@ use crate::ports::{Backend, BackendError, RunSpec};
 use super::backoff::Backoff;
 use super::driver::{StopSignal, asked};
 use super::ending::{Cause, Waited, chain, is_failure};
+use super::message::Ordered;
 
 /// The runs of a job, one a replica.
 #[derive(Clone, Copy)]
@@ -22,14 +24,23 @@ pub(super) struct Watched<'a> {
     pub(super) grace: Duration,
 }
 
+/// What ended a wait.
+pub(super) enum Until {
+    /// Every run has ended: why, if it was by us, and how each.
+    End(Option<Cause>, Vec<Waited>),
+    /// An operator's order came first.
+    Ordered(Ordered),
+}
+
 impl Watched<'_> {
-    /// Waits until every run has ended, by itself or because of the cause that is returned: the limit (whole, and when
-    /// it is reached), a wish, or the first failure among several replicas.
+    /// Waits until every run has ended, by itself or because of a cause: the limit (whole, and when it is reached), a
+    /// wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun again.
     pub(super) async fn until_end(
         self,
         limit: Option<(Duration, Instant)>,
         stop: &mut StopSignal,
-    ) -> (Option<Cause>, Vec<Waited>) {
+        orders: &mut mpsc::Receiver<Ordered>,
+    ) -> Until {
         let mut waits: FuturesUnordered<_> =
             self.specs.iter().enumerate().map(|numbered| self.wait(numbered)).collect();
         let mut waited: Vec<Option<Waited>> = self.specs.iter().map(|_| None).collect();
@@ -48,6 +59,8 @@ impl Watched<'_> {
                         break u32::try_from(position).ok().map(Cause::Replica);
                     }
                 }
+                // A replica that has ended is told of again by the next wait.
+                Some(ordered) = orders.recv() => return Until::Ordered(ordered),
             }
         };
         // With a cause something may still run: stop it, while the waits take the last of its logs.
@@ -59,7 +72,29 @@ impl Watched<'_> {
         self.while_stopping(cause.is_some(), drained).await;
         crate::crash::point("stopped");
         let gone = || Err(self.refused("nothing was told of its end"));
-        (cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())
+        Until::End(cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())
+    }
+
+    /// Halts every run. If one does not obey, those that did go on again.
+    pub(super) async fn pause(self) -> Result<(), BackendError> {
+        for spec in self.specs {
+            if let Err(error) = self.backend.pause(&spec.run).await {
+                self.resume().await.unwrap_or_else(|error| warn!("a run may stay halted: {}", chain(&error)));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every run go on, as far as it can.
+    pub(super) async fn resume(self) -> Result<(), BackendError> {
+        let mut result = Ok(());
+        for spec in self.specs {
+            if let Err(error) = self.backend.resume(&spec.run).await {
+                result = Err(error);
+            }
+        }
+        result
     }
 
     /// Stops every run and waits for the last of their logs.

@@ -129,7 +129,7 @@ impl Bed {
 }
 
 pub const fn listener(address: ListenAddress) -> Listener {
-    Listener { address, trust: Trust::Anonymous, trusted_proxies: Vec::new(), is_insecure: false }
+    Listener { address, trust: Trust::Anonymous, trusted_proxies: Vec::new(), trusts_unix: false, is_insecure: false }
 }
 
 /// A running daemon; dropping it is as hard as a kill.
@@ -185,8 +185,10 @@ impl Daemon {
     pub async fn fill_with(&self, jobs: u32, command: &str) -> Vec<String> {
         let now = self.clock.now();
         let stored = join_all((0..jobs).map(|_| self.store.submit(new_job(command, now)))).await;
-        let mut ids: Vec<(i64, String)> =
-            stored.into_iter().map(|job| job.map(|job| (job.seq, job.id.to_string())).expect("kept")).collect();
+        let mut ids: Vec<(i64, String)> = stored
+            .into_iter()
+            .map(|job| job.map(|accepted| (accepted.job.seq, accepted.job.id.to_string())).expect("kept"))
+            .collect();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.into_iter().map(|(_, id)| id).collect()
     }
@@ -214,13 +216,8 @@ pub fn new_job(command: &str, now: Timestamp) -> NewJob {
         execution_duration: None,
         destruction: None,
         reservation: Reservation { cpus: 1.0, memory: 1 },
-        work: Work {
-            command: command.to_owned(),
-            source: None,
-            environment: Vec::new(),
-            replicas: 1,
-            parameters: Vec::new(),
-        },
+        work: Work::of_command(command),
+        idempotency: None,
     }
 }
 

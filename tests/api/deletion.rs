@@ -77,8 +77,8 @@ async fn without_a_visible_time_a_deleted_job_is_gone_at_once() {
 async fn a_job_of_another_service_is_not_there_and_stays() {
     let daemon = Bed::without_runs().start().await;
     let now = daemon.clock.now();
-    let job =
-        daemon.store.submit(NewJob { service: "other".to_owned(), ..new_job("print 1", now) }).await.expect("kept");
+    let other = NewJob { service: "other".to_owned(), ..new_job("print 1", now) };
+    let job = daemon.store.submit(other).await.expect("kept").job;
     let answer = delete(&daemon, &job.id.to_string()).await;
     assert_eq!((answer.status, answer.text()), (404, "\"\""));
     let job = daemon.store.job(job.id).await.expect("read").expect("there");

@@ -55,12 +55,11 @@ async fn a_list_of_whole_pages_ends_as_well() {
 
 #[tokio::test]
 async fn a_phase_filters_and_includes_what_reads_the_same() {
-    use uwsd::domain::Phase::Held;
     let daemon = Bed::without_runs().start().await;
     let waiting = daemon.submit("print 1").await;
     let held = daemon.submit("print 2").await;
     let id: JobId = held.parse().expect("an id");
-    daemon.store.change(id, Change::Move(Held), daemon.clock.now()).await.expect("held");
+    daemon.store.change(id, Change::Hold, daemon.clock.now()).await.expect("held");
     assert_eq!(daemon.job(&held).await["phase"], "queued");
     let both = vec![held.clone(), waiting.clone()];
     for query in ["", "?phase=queued", "?phase=QUEUED", "?phase=queued,completed", "?phase=error&phase=queued"] {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
+use uwsd::domain::{Facts, Job, JobFilter, JobId, JobRef, NewJob, Page, Timestamp};
+use uwsd::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 use uwsd::sqlite::SqliteStore;
 
 use crate::bed::{Bed, Daemon};
@@ -68,7 +69,19 @@ impl Store for OddStore {
         Ok(jobs)
     }
 
-    async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {
+    async fn job_refs(&self, filter: &JobFilter, page: Page) -> Result<Vec<JobRef>, StoreError> {
+        self.real.job_refs(filter, page).await
+    }
+    async fn run_times(&self, service: &str, limit: u32) -> Result<Vec<Duration>, StoreError> {
+        self.real.run_times(service, limit).await
+    }
+    async fn queued_before(&self, before: i64, limit: u32) -> Result<u32, StoreError> {
+        self.real.queued_before(before, limit).await
+    }
+    async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.real.request_expiry(id).await
+    }
+    async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
         self.real.submit(job).await
     }
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
@@ -84,8 +97,8 @@ impl Store for OddStore {
     async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError> {
         self.real.request_deletion(id, now).await
     }
-    async fn queued(&self, after: i64, limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
-        self.real.queued(after, limit).await
+    async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+        self.real.queued(without, limit).await
     }
     async fn executing(&self) -> Result<Vec<Job>, StoreError> {
         self.real.executing().await

@@ -16,6 +16,9 @@ pub const LIST: &str = "/api/ocps/async";
 /// Where clients of these tests find it.
 pub const ROOT: &str = "http://localhost/api/ocps/async";
 
+/// A job of the fake engine with results, parameters and logs.
+pub const BED_COMMAND: &str = "COMMAND=write+a+b.csv+1;print+x&PHASE=RUN&RUNID=walk&NOTE=a%01b&ENVIRONMENT=A=1";
+
 pub const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// An element of a document.

@@ -129,6 +129,7 @@ async fn capabilities_name_the_standards_and_say_when_they_changed() {
         ("ivo://ivoa.net/std/VOSI#capabilities", "http://localhost/api/ocps/capabilities"),
         ("ivo://ivoa.net/std/VOSI#availability", "http://localhost/api/ocps/availability"),
         ("ivo://ivoa.net/std/UWS#rest-1.1", "http://localhost/api/ocps/async"),
+        ("ivo://ivoa.net/std/DALI#examples", "http://localhost/api/ocps/examples"),
     ];
     assert_eq!(found, expected);
     for (_, url) in expected {

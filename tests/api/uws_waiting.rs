@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use uwsd::domain::{JobId, Phase};
-use uwsd::ports::{Change, Store};
+use uwsd::domain::JobId;
+use uwsd::ports::{Change, Store, Update};
 
 use crate::bed::{Bed, Daemon};
 use crate::client::{Answer, Client};
-use crate::uws::{Element, LIST, create, ended, is_valid, posted, status};
+use crate::uws::{Element, LIST, create, ended, is_valid, post, posted, status};
 
 /// Long enough to tell a wait from an answer at once.
 const SOON: Duration = Duration::from_millis(900);
@@ -89,10 +89,15 @@ async fn a_job_that_is_not_active_is_answered_at_once() {
     }
     let held = create(&daemon, "COMMAND=print+1").await;
     let id: JobId = held.parse().expect("an id");
-    daemon.store.change(id, Change::Move(Phase::Held), daemon.now()).await.expect("held");
+    daemon.store.change(id, Change::Hold, daemon.now()).await.expect("held");
     let (answer, took) = timed(&daemon, &format!("/{held}?WAIT=30")).await;
     assert_eq!(phase(&answer), "HELD");
     assert!(took < SOON, "{took:?}");
+    // An operator holds it: its client cannot run it before it is let go.
+    let refused = post(&daemon, &format!("/{held}/phase"), "PHASE=RUN").await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.text(), format!("job {held} is HELD: an operator holds it, and has to release it first"));
+    daemon.store.update(id, Update::LetGo).await.expect("let go");
     posted(&daemon, &format!("/{held}/phase"), "PHASE=RUN").await;
 }
 

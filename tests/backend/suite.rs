@@ -16,6 +16,7 @@ pub mod fetching;
 pub mod files;
 pub mod limits;
 pub mod logs;
+pub mod pausing;
 pub mod restart;
 pub mod stopping;
 pub mod surroundings;
@@ -196,6 +197,8 @@ macro_rules! contract {
             stopping: a_run_that_heeds_the_request_ends_by_it, a_run_that_does_not_heed_is_killed_after_the_grace,
                 everything_that_it_started_is_gone, a_created_run_never_starts_afterwards,
                 stopping_what_has_ended_or_never_was_succeeds, stopping_twice_succeeds;
+            pausing: a_paused_run_stands_still_and_a_resumed_one_goes_on, a_paused_run_can_be_stopped,
+                a_run_paused_in_an_earlier_life_goes_on_in_this_one, pausing_what_has_ended_or_never_was_succeeds;
             twice: created_twice_it_is_one, started_twice_it_runs_once, started_after_its_end_it_stays_ended,
                 removed_twice_it_is_gone, runs_of_another_instance_are_not_found,
                 replicas_are_told_apart, a_running_run_can_be_removed, a_creation_that_was_dropped_is_removed;

@@ -1,15 +1,17 @@
 //! A store that keeps nothing: what is left of a submission's cost is the HTTP stack's.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use uwsd::domain::{Facts, Job, JobFilter, JobId, NewJob, Page, Timestamp};
-use uwsd::ports::{Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
+use uwsd::domain::{Facts, Job, JobFilter, JobId, JobRef, NewJob, Page, Suspension, Timestamp};
+use uwsd::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 
 pub struct NullStore;
 
 #[async_trait]
 impl Store for NullStore {
-    async fn submit(&self, job: NewJob) -> Result<Job, StoreError> {
-        Ok(Job {
+    async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
+        let job = Job {
             seq: 0,
             id: job.id,
             service: job.service,
@@ -27,8 +29,12 @@ impl Store for NullStore {
             outcome: None,
             results: Vec::new(),
             abort_requested: false,
+            is_expired: false,
+            held_from: None,
+            suspension: Suspension::default(),
             deletion: None,
-        })
+        };
+        Ok(Accepted { job, is_replay: false })
     }
 
     async fn job(&self, _: JobId) -> Result<Option<Job>, StoreError> {
@@ -37,6 +43,18 @@ impl Store for NullStore {
 
     async fn jobs(&self, _: &JobFilter, _: Page) -> Result<Vec<Job>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn job_refs(&self, _: &JobFilter, _: Page) -> Result<Vec<JobRef>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn run_times(&self, _: &str, _: u32) -> Result<Vec<Duration>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn queued_before(&self, _: i64, _: u32) -> Result<u32, StoreError> {
+        Ok(0)
     }
 
     async fn change(&self, id: JobId, _: Change, _: Timestamp) -> Result<Changed, StoreError> {
@@ -55,7 +73,7 @@ impl Store for NullStore {
         Ok(None)
     }
 
-    async fn queued(&self, _: i64, _: u32) -> Result<Vec<QueuedJob>, StoreError> {
+    async fn queued(&self, _: &[String], _: u32) -> Result<Vec<QueuedJob>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -69,6 +87,10 @@ impl Store for NullStore {
 
     async fn note_facts(&self, _: JobId, _: Facts) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn request_expiry(&self, _: JobId) -> Result<Option<Job>, StoreError> {
+        Ok(None)
     }
 
     async fn due_for_destruction(&self, _: Timestamp, _: u32) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {

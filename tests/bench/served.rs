@@ -63,6 +63,7 @@ async fn run(kind: &str, dir: &Path) {
         address: ListenAddress::Tcp("127.0.0.1:0".parse().expect("an address")),
         trust: Trust::Anonymous,
         trusted_proxies: Vec::new(),
+        trusts_unix: false,
         is_insecure: false,
     }];
     let config = Arc::new(config);

@@ -103,13 +103,7 @@ impl Bed {
 }
 
 pub fn work(command: &str) -> Work {
-    Work {
-        command: command.to_owned(),
-        source: Some(Source::default()),
-        environment: Vec::new(),
-        replicas: 1,
-        parameters: Vec::new(),
-    }
+    Work { source: Some(Source::default()), ..Work::of_command(command) }
 }
 
 impl Daemon {
@@ -125,8 +119,9 @@ impl Daemon {
             is_run: true,
             execution_duration: Asked::Default,
             destruction: Asked::Default,
+            idempotency_key: None,
         };
-        self.handle.submit(&Caller::Anonymous, submission).await
+        self.handle.submit(&Caller::Anonymous, submission, None).await
     }
 
     pub async fn job(&self, id: JobId) -> Job {

@@ -74,7 +74,7 @@ async fn a_client_that_hangs_up_leaves_nothing_half_done() {
         (daemon.store.totals().await.expect("read").waiting == 20).then_some(())
     })
     .await;
-    let all = daemon.store.jobs(&JobFilter::default(), Page { before: None, limit: 100 }).await.expect("read");
+    let all = daemon.store.jobs(&JobFilter::default(), Page { after: None, limit: 100 }).await.expect("read");
     for job in &all {
         let deleted = daemon.handle.delete(&Caller::Anonymous, job.id);
         assert!(futures_util::FutureExt::now_or_never(deleted).is_none());
@@ -127,11 +127,11 @@ async fn what_cannot_be_accepted_leaves_nothing() {
     let bad = Source { url: "ext::sh".to_owned(), commit_ref: String::new() };
     assert!(matches!(
         daemon.submit_work(Work { source: Some(bad), ..work("exit 0") }).await,
-        Err(Denied::Unacceptable { field: "url", .. })
+        Err(Denied::Unacceptable { field, .. }) if field == "url"
     ));
     for replicas in [0, 5] {
         let denied = daemon.submit_work(Work { replicas, ..work("exit 0") }).await;
-        assert!(matches!(denied, Err(Denied::Unacceptable { field: "replicas", .. })), "{replicas}");
+        assert!(matches!(denied, Err(Denied::Unacceptable { field, .. }) if field == "replicas"), "{replicas}");
     }
     daemon.submit("exit 0").await;
     assert!(matches!(daemon.submit_work(work("exit 0")).await, Err(Denied::QueueFull { waiting: 1, .. })));

@@ -39,7 +39,7 @@ async fn a_deleted_job_that_executes_is_told_of_until_a_minute_after_its_end_als
     daemon.handle.delete(&Caller::Anonymous, id).await.expect("deleted");
     let job = daemon.reaches(id, Phase::Aborted).await;
     assert_eq!(job.outcome.expect("ended").reason, Reason::Aborted);
-    let listed = daemon.store.jobs(&JobFilter::default(), Page { before: None, limit: 10 }).await.expect("read");
+    let listed = daemon.store.jobs(&JobFilter::default(), Page { after: None, limit: 10 }).await.expect("read");
     assert!(listed.is_empty());
     drop(daemon);
     let daemon = bed.start().await;

@@ -90,6 +90,14 @@ impl Backend for DockerBackend {
         Box::pin(self.0.wait(run, dirs)).await
     }
 
+    async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.0.pause(run).await
+    }
+
+    async fn resume(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.0.resume(run).await
+    }
+
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
         self.0.stop(run, grace).await
     }

@@ -29,6 +29,7 @@ mod helper;
 mod image;
 mod logs;
 mod memory;
+mod pause;
 mod remote;
 mod run;
 mod secrets;

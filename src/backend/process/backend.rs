@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::cgroup::{self, Hierarchy};
 use super::host::{self, HostError};
+use super::inside::{PAUSE, RESUME};
 use super::plan::{Host, Plan};
 use super::record::Started;
 use super::rundir::{RunDir, Standing};
@@ -131,6 +132,25 @@ impl ProcessBackend {
             }
             init.kill();
             sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    }
+
+    /// Has a run that runs do `order`.
+    async fn order(&self, run: &RunRef, order: &str, doing: &'static str) -> Result<(), BackendError> {
+        let dir = self.dir(run);
+        let patience = Instant::now() + BEYOND_GRACE;
+        while matches!(self.standing(run).await?, Standing::Supervised) {
+            let left = patience.saturating_duration_since(Instant::now());
+            match timeout(left, control::order(&dir, order)).await {
+                Ok(obeyed) => {
+                    if obeyed.map_err(|source| io_failed(doing, source))? {
+                        return Ok(());
+                    }
+                    sleep(BETWEEN_LOOKS).await; // it does not listen yet
+                }
+                Err(_) => return Err(unreachable(doing, "its supervisor does not answer".to_owned())),
+            }
         }
         Ok(())
     }
@@ -252,6 +272,14 @@ impl Backend for ProcessBackend {
             }
             sleep(BETWEEN_LOOKS).await; // not started, or its supervisor does not listen yet
         }
+    }
+
+    async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.order(run, PAUSE, "pausing the run").await
+    }
+
+    async fn resume(&self, run: &RunRef) -> Result<(), BackendError> {
+        self.order(run, RESUME, "resuming the run").await
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {

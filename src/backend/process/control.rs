@@ -30,6 +30,24 @@ pub(super) async fn attend(run: &RunDir, stop: Option<Duration>) -> io::Result<b
     Ok(true)
 }
 
+/// Has the run's supervisor do `order`, `pause` or `resume`; returns once it is done, or the supervisor has ended.
+///
+/// `false`: there was no supervisor to connect to, or not yet.
+pub(super) async fn order(run: &RunDir, order: &str) -> io::Result<bool> {
+    let mut supervisor = match connect(run).await {
+        Ok(supervisor) => supervisor,
+        Err(error) if is_absence(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    supervisor.write_all(format!("{order}\n").as_bytes()).await?;
+    let mut answer = [0; 16];
+    match supervisor.read(&mut answer).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_absence(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 async fn connect(run: &RunDir) -> io::Result<UnixStream> {
     // Through the directory's descriptor: a socket's path has room for 107 bytes only.
     let dir = File::open(run.path()).await?;

@@ -1,6 +1,7 @@
 //! The tables of the file, read into their types and checked, one file a table or family of tables.
 
 mod backend;
+mod jdl;
 mod mounts;
 mod queue;
 mod server;
@@ -11,4 +12,4 @@ pub(super) use backend::backend;
 pub(super) use queue::queue;
 pub(super) use server::server;
 pub(super) use service::service;
-pub(super) use small::{json, log, sources, store};
+pub(super) use small::{json, log, sources, store, uploads, uws};

@@ -1,8 +1,9 @@
 //! `[server]` and `[[server.listener]]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::super::kind::toml_string;
@@ -10,13 +11,14 @@ use super::super::problem::Origin;
 use super::super::reader::Reader;
 use super::super::types::{ListenAddress, Listener, Server, Trust};
 
-/// Reads `[server]`; `state` is the state directory where none is configured, and what it comes from.
-pub(in super::super) fn server(r: &mut Reader, state: Option<(PathBuf, Origin)>) -> Server {
+/// Reads `[server]`; `state` is the state directory where none is configured, and what it comes from, `runtime` the
+/// directory for sockets that systemd made.
+pub(in super::super) fn server(r: &mut Reader, state: Option<(PathBuf, Origin)>, runtime: Option<PathBuf>) -> Server {
     let instance = r.text("server.instance");
     let base_path = r.checked(
         "server.base_path",
         "give \"\" or a path that begins with / and does not end with it, such as \"/api\"; its first part may not be \
-         healthz, readyz, metrics or assets",
+         healthz, readyz, metrics, assets or admin",
         base_path,
     );
     let public_url = r.optional(
@@ -30,6 +32,7 @@ pub(in super::super) fn server(r: &mut Reader, state: Option<(PathBuf, Origin)>)
         r.derive("server.jobs_dir", &toml_string(&jobs_dir.to_string_lossy()), Origin::Derived("below state_dir"));
         jobs_dir
     });
+    let admin_socket = admin_socket(r, &state_dir, runtime);
     Server {
         instance,
         base_path: base_path.unwrap_or_default(),
@@ -43,7 +46,31 @@ pub(in super::super) fn server(r: &mut Reader, state: Option<(PathBuf, Origin)>)
         header_timeout: r.time("server.header_timeout"),
         shutdown_grace: r.time("server.shutdown_grace"),
         listeners: listeners(r),
+        admin_socket,
     }
+}
+
+/// Where the administration socket is: `runtime` is systemd's directory for it, if there is one.
+fn admin_socket(r: &mut Reader, state_dir: &Path, runtime: Option<PathBuf>) -> Option<PathBuf> {
+    const KEY: &str = "server.admin_socket";
+    let text = r.text(KEY);
+    if text == "none" {
+        return None;
+    }
+    if !text.is_empty() {
+        let path = PathBuf::from(&text);
+        if !path.is_absolute() {
+            r.refuse(KEY, "give an absolute path, or none");
+        }
+        return Some(path);
+    }
+    let (dir, origin) = match runtime {
+        Some(dir) => (dir, Origin::Variable("RUNTIME_DIRECTORY".to_owned())),
+        None => (state_dir.to_owned(), Origin::Derived("below state_dir")),
+    };
+    let path = dir.join("uwsd.sock");
+    r.derive(KEY, &toml_string(&path.to_string_lossy()), origin);
+    Some(path)
 }
 
 fn state_dir(r: &mut Reader, fallback: Option<(PathBuf, Origin)>) -> PathBuf {
@@ -71,11 +98,16 @@ fn listeners(r: &mut Reader) -> Vec<Listener> {
         let key = format!("{row}.address");
         let address = r.checked(&key, "give ADDRESS:PORT (an IP address or localhost) or unix:/PATH", listen_address);
         let trust = r.word(&format!("{row}.trust"), &[("anonymous", Trust::Anonymous)]);
-        let trusted_proxies =
-            r.each(&format!("{row}.trusted_proxies"), "give networks such as \"10.0.0.0/8\" or \"fd00::/8\"", network);
+        let proxies = r.each(
+            &format!("{row}.trusted_proxies"),
+            "give networks such as \"10.0.0.0/8\" or \"fd00::/8\", or unix",
+            |text| if text == "unix" { Some(None) } else { network(text).map(Some) },
+        );
+        let trusts_unix = proxies.contains(&None);
+        let trusted_proxies = proxies.into_iter().flatten().collect();
         let is_insecure = r.switch(&format!("{row}.insecure"));
         let Some(address) = address else { continue };
-        let listener = Listener { address, trust, trusted_proxies, is_insecure };
+        let listener = Listener { address, trust, trusted_proxies, trusts_unix, is_insecure };
         if is_open(&listener) {
             r.refuse(
                 &key,
@@ -98,7 +130,7 @@ fn is_open(listener: &Listener) -> bool {
         (Trust::Anonymous, ListenAddress::Tcp(address)) => {
             !listener.is_insecure && !address.ip().to_canonical().is_loopback()
         }
-        (Trust::Anonymous, ListenAddress::Unix(_)) => false,
+        (Trust::Anonymous, ListenAddress::Unix(_)) | (Trust::Operator, _) => false,
     }
 }
 
@@ -107,7 +139,7 @@ fn base_path(text: &str) -> Option<String> {
         let is_form = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
         !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(is_form)
     };
-    let is_taken = |first: &str| matches!(first, "healthz" | "readyz" | "metrics" | "assets");
+    let is_taken = |first: &str| matches!(first, "healthz" | "readyz" | "metrics" | "assets" | "admin");
     let is_path = text.is_empty()
         || text
             .strip_prefix('/')
@@ -147,15 +179,10 @@ fn origin(text: &str) -> Option<String> {
     is_bare.then_some(origin)
 }
 
-fn network(text: &str) -> Option<String> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = prefix.map_or(Some(most), |prefix| prefix.parse::<u8>().ok())?;
-    (prefix <= most).then(|| format!("{address}/{prefix}"))
+/// A network, or an address as the network of itself.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    Some(net.trunc())
 }
 
 fn listen_address(text: &str) -> Option<ListenAddress> {
@@ -199,8 +226,8 @@ mod tests {
         assert!(["", "a:80", "http://a", "a/b", "[x]"].iter().all(|bad| host_name(bad).is_none()));
         assert_eq!(origin("HTTPS://Example.org:443").as_deref(), Some("https://example.org"));
         assert!(["null", "https://a/b", "file:///x", "*"].iter().all(|bad| origin(bad).is_none()));
-        assert_eq!(network("10.0.0.1").as_deref(), Some("10.0.0.1/32"));
-        assert_eq!(network("fd00::/8").as_deref(), Some("fd00::/8"));
+        assert_eq!(network("10.0.0.1").map(|net| net.to_string()).as_deref(), Some("10.0.0.1/32"));
+        assert_eq!(network("fd00::1/8").map(|net| net.to_string()).as_deref(), Some("fd00::/8"));
         assert!(["10.0.0.0/33", "x/8", "10.0.0.0/", "10.0/8"].iter().all(|bad| network(bad).is_none()));
     }
 

@@ -7,6 +7,7 @@ use super::super::problem::Origin;
 use super::super::reader::Reader;
 use super::super::types::{Queue, Service};
 use super::super::units::{show_duration, show_size};
+use super::jdl::{examples, program};
 use super::mounts::{mounts, secrets};
 use crate::ports::{Network, Pull, User};
 
@@ -16,10 +17,8 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     let image =
         r.checked(&at("image"), "give the name of an image, such as \"debian:stable-slim\"", image).unwrap_or_default();
     let pull = pull(r, &at, &image);
-    let shell = r.texts(&at("shell"));
-    if shell.first().is_none_or(String::is_empty) {
-        r.refuse(&at("shell"), "give the program and words before the command, such as [\"/bin/sh\", \"-c\"]");
-    }
+    let program = program(r, &format!("service.{name}"));
+    let examples = examples(r, &format!("service.{name}"), &program);
     let user = r.optional(&at("user"), "give \"UID:GID\" in numbers, such as \"1000:1000\"", user);
     let extra_groups = r.ids(&at("extra_groups"));
     let (cpus, max_cpus) = cpus(r, &at, queue.cpus);
@@ -33,7 +32,9 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     Service {
         image,
         pull,
-        shell,
+        program,
+        examples,
+        max_running: r.whole(&at("max_running")),
         user,
         extra_groups,
         cpus,
@@ -47,6 +48,7 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
         max_execution_duration,
         destruction,
         max_destruction,
+        archive: Some(r.time(&at("archive"))).filter(|archive| !archive.is_zero()),
         kill_grace: r.time(&at("kill_grace")),
         dotfiles: r.switch(&at("dotfiles")),
         env,

@@ -1,4 +1,4 @@
-//! `[log]`, `[store]`, `[json]` and `[sources]`.
+//! `[log]`, `[store]`, `[json]`, `[uws]`, `[uploads]` and `[sources]`.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use url::Url;
 use super::super::kind::toml_string;
 use super::super::problem::Origin;
 use super::super::reader::Reader;
-use super::super::types::{Json, Log, LogFormat, Sources, Store};
+use super::super::types::{Json, Log, LogFormat, Sources, Store, Uploads, Uws};
+use super::server::network;
 
 /// Reads `[log]`.
 pub(in super::super) fn log(r: &mut Reader) -> Log {
@@ -43,6 +44,26 @@ pub(in super::super) fn store(r: &mut Reader, state_dir: &Path) -> Store {
 /// Reads `[json]`.
 pub(in super::super) fn json(r: &mut Reader) -> Json {
     Json { deletion_visible: r.time("json.deletion_visible") }
+}
+
+/// Reads `[uws]`.
+pub(in super::super) fn uws(r: &mut Reader) -> Uws {
+    Uws {
+        max_wait: r.time("uws.max_wait"),
+        max_waiting: r.whole("uws.max_waiting"),
+        sync_timeout: r.time("uws.sync_timeout"),
+        sync_get: r.switch("uws.sync_get"),
+    }
+}
+
+/// Reads `[uploads]`.
+pub(in super::super) fn uploads(r: &mut Reader) -> Uploads {
+    Uploads {
+        max_size: r.size("uploads.max_size"),
+        from_urls: r.switch("uploads.from_urls"),
+        url_timeout: r.time("uploads.url_timeout"),
+        url_networks: r.each("uploads.url_networks", "give networks such as \"10.0.0.0/8\" or \"fd00::/8\"", network),
+    }
 }
 
 /// Reads `[sources]`.

@@ -205,6 +205,12 @@ fn every_word_of_every_key_means_something() {
         for word in words.here {
             let text = match key.path.split_once("[].") {
                 Some(("server.listener", _)) => continue,
+                Some(("service.*.parameters", field)) => {
+                    let values = if *word == "enum" { ", values = [\"a\"]" } else { "" };
+                    format!(
+                        "service.a.command = [\"x\"]\nservice.a.parameters = [{{ name = \"P\", {field} = \"{word}\"{values} }}]"
+                    )
+                }
                 Some((_, field)) => {
                     let source = if *word == "tmpfs" { "" } else { "source = \"/a\", " };
                     let source = if *word == "volume" { "source = \"a\", " } else { source };

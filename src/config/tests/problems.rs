@@ -64,8 +64,53 @@ fn each_problem_names_its_key_and_what_would_do() {
              a letter first",
         ),
         (
-            "service.a.command = [\"x\"]",
-            "service.a.command in DIR/uwsd.toml: is for typed parameters, which are not in this build; leave it out",
+            "service.a.command = [\"x\", \"{RA}\"]",
+            "service.a.command in DIR/uwsd.toml: names {RA}, which is none of the service's parameters",
+        ),
+        (
+            "service.a = {command = [\"x\"], shell = [\"sh\"]}",
+            "service.a.shell in DIR/uwsd.toml: stands beside command; give one of the two",
+        ),
+        (
+            "service.ocps.command = [\"x\"]",
+            "service.ocps.command in DIR/uwsd.toml: cannot be given: the JSON API, which serves this service, sends \
+             free commands; name the service otherwise",
+        ),
+        (
+            "service.a.parameters = [{name = \"RA\"}]",
+            "service.a.parameters in DIR/uwsd.toml: are of a service with a command; give command too",
+        ),
+        (
+            "service.a = {command = [\"x\"], parameters = [{name = \"RA\"}, {name = \"ra\"}]}",
+            "service.a.parameters[1].name in DIR/uwsd.toml: is \"ra\"; another parameter has it: give each name once, \
+             whatever the case of its letters",
+        ),
+        (
+            "service.a = {command = [\"x\"], parameters = [{name = \"phase\"}]}",
+            "service.a.parameters[0].name in DIR/uwsd.toml: is \"phase\"; every service has that one already: give \
+             another",
+        ),
+        (
+            "service.a = {command = [\"x\"], parameters = [{name = \"N\", type = \"integer\", default = \"x\"}]}",
+            "service.a.parameters[0].name in DIR/uwsd.toml: names a parameter that does not hold together: N is \"x\"; \
+             give a whole number",
+        ),
+        (
+            "service.a = {command = [\"x\"], parameters = [{name = \"N\", type = \"enum\"}]}",
+            "service.a.parameters[0].type in DIR/uwsd.toml: is \"enum\"; give its words too, as values = [\"a\", \"b\"]",
+        ),
+        (
+            "service.a = {command = [\"x\"], parameters = [{name = \"N\", pattern = \"(\"}]}",
+            "service.a.parameters[0].pattern in DIR/uwsd.toml: is \"(\"; give a regular expression",
+        ),
+        (
+            "service.a = {command = [\"x\"], examples = [{id = \"a\", name = \"A\", parameters = {RA = \"1\"}}]}",
+            "service.a.examples[0].parameters.RA in DIR/uwsd.toml: is none of the service's parameters",
+        ),
+        (
+            "server.listener = [{address = \"[::1]:80\", trusted_proxies = [\"proxy\"]}]",
+            "server.listener[0].trusted_proxies in DIR/uwsd.toml: is [\"proxy\"]; give networks such as \"10.0.0.0/8\" or \
+             \"fd00::/8\", or unix",
         ),
         (
             "backend.kind = \"kubernetes\"",

@@ -20,7 +20,7 @@ use crate::http::Api;
 use crate::http::extract::{Asked, asked};
 use crate::http::reply::{ApiError, json};
 use crate::http::resource::{is_read, other};
-use crate::http::{body, form};
+use crate::http::{body, form, idempotency};
 
 const METHODS: &str = "GET, HEAD, PUT, OPTIONS";
 
@@ -55,6 +55,7 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     path = "/v1/job",
     operation_id = "makeJob",
     tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with its key, a request makes no second job: the first is the answer")),
     request_body(
         content((JobRequest = "application/json"), (JobRequest = "application/x-www-form-urlencoded"), (JobRequest = "multipart/form-data")),
     ),
@@ -64,6 +65,7 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 403, description = "A web page of another origin asked", body = String, content_type = "text/plain"),
         (status = 413, description = "The body is too large", body = String, content_type = "text/plain"),
         (status = 415, description = "The body is neither JSON nor a form", body = String, content_type = "text/plain"),
+        (status = 422, description = "The Idempotency-Key was used for another request", body = String, content_type = "text/plain"),
         (status = 503, description = "The queue is full; see `Retry-After`", body = String, content_type = "text/plain"),
     )
 )]
@@ -75,7 +77,8 @@ pub(super) async fn put<B: Buf>(
 ) -> Result<Response, ApiError> {
     let body = body::read(headers, body, api.config.server.max_body).await?;
     let request = decode::job_request(headers, asked.query(), body).await?;
-    let job = api.handle.submit(&asked.caller, request.into_submission()?).await?;
+    let submission = request.into_submission(idempotency::key(headers)?)?;
+    let job = api.handle.submit(&asked.caller, submission, None).await?;
     let phase = PhaseWord::of(job.phase, job.outcome.as_ref());
     Ok(json(&JobObject::new(api, &job, phase, api.clock.now())))
 }

@@ -11,7 +11,7 @@ use warp::reply::Response;
 use super::SERVICE;
 use super::object::JobObject;
 use super::phase::PhaseWord;
-use crate::domain::{Caller, Job, JobFilter, Page, Phase};
+use crate::domain::{Caller, Job, JobFilter, Page, Phase, Place};
 use crate::http::Api;
 use crate::http::reply::{ApiError, with_type};
 use crate::http::resource::{StreamError, streamed};
@@ -25,11 +25,10 @@ const PAGE: u32 = 100;
 /// # Errors
 /// [`ApiError::Store`] if not even the first page can be read; later the connection is cut.
 pub(super) async fn respond(api: &Arc<Api>, caller: &Caller, phases: Vec<Phase>) -> Result<Response, ApiError> {
-    let filter =
-        JobFilter { service: Some(SERVICE.to_owned()), owner: Some(caller.owner()), phases, created_after: None };
+    let filter = JobFilter { service: Some(SERVICE.to_owned()), owner: caller.sees(), phases, created_after: None };
     let list = List { api: Arc::clone(api), filter };
     let first = list.page(None).await?;
-    let Some(after) = first.last().map(|job| job.seq) else {
+    let Some(after) = first.last().map(Job::place) else {
         return Ok(with_type(StatusCode::OK, "application/json", Bytes::from_static(b"[]")));
     };
     let begin = list.piece(b'[', &first);
@@ -48,9 +47,9 @@ pub(super) async fn respond(api: &Arc<Api>, caller: &Caller, phases: Vec<Phase>)
 
 enum State {
     /// The first piece is made; `after` is the last job in it.
-    Begin { list: List, begin: Bytes, after: i64 },
+    Begin { list: List, begin: Bytes, after: Place },
     /// The page after this job is next.
-    After { list: List, after: i64 },
+    After { list: List, after: Place },
     /// The list is closed.
     Done,
 }
@@ -61,15 +60,15 @@ struct List {
 }
 
 impl List {
-    async fn page(&self, before: Option<i64>) -> Result<Vec<Job>, StoreError> {
-        self.api.store.jobs(&self.filter, Page { before, limit: PAGE }).await
+    async fn page(&self, after: Option<Place>) -> Result<Vec<Job>, StoreError> {
+        self.api.store.jobs(&self.filter, Page { after, limit: PAGE }).await
     }
 
-    async fn next(self, after: i64) -> Result<(Bytes, State), StreamError> {
+    async fn next(self, after: Place) -> Result<(Bytes, State), StreamError> {
         let page = self.page(Some(after)).await.inspect_err(|error| {
             tracing::error!(error = error as &dyn std::error::Error, "a list of jobs was cut");
         })?;
-        let Some(after) = page.last().map(|job| job.seq) else { return Ok((Bytes::from_static(b"]"), State::Done)) };
+        let Some(after) = page.last().map(Job::place) else { return Ok((Bytes::from_static(b"]"), State::Done)) };
         Ok((self.piece(b',', &page), State::After { list: self, after }))
     }
 

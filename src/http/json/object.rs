@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::SERVICE;
 use super::phase::PhaseWord;
+use crate::config::Program;
 use crate::domain::{Job, JobResult, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials};
 use crate::http::Api;
 use crate::ports::JobDirs;
@@ -184,7 +185,10 @@ impl<'a> JobObject<'a> {
 
 impl<'a> ParametersObject<'a> {
     fn new(api: &'a Api, job: &'a Job, inside: &str) -> Self {
-        let shell = api.config.services.get(SERVICE).map_or(&[][..], |service| service.shell.as_slice());
+        let shell = match api.config.services.get(SERVICE).map(|service| &service.program) {
+            Some(Program::Shell(shell)) => shell.as_slice(),
+            Some(Program::Command(_)) | None => &[],
+        };
         let command = shell.iter().map(String::as_str).chain([job.work.command.as_str()]).collect();
         let url = job.work.source.as_ref().map(|source| strip_credentials(&source.url));
         let commit_ref = job.work.source.as_ref().map(|source| source.commit_ref.as_str());

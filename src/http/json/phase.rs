@@ -86,7 +86,7 @@ pub(super) fn words() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Deletion, Facts, JobId, Reason, Reservation, Work};
+    use crate::domain::{Deletion, Facts, JobId, Reason, Reservation, Suspension, Work};
 
     fn a_job(phase: Phase) -> Job {
         let created_at = Timestamp::from_millis(0);
@@ -103,17 +103,14 @@ mod tests {
             execution_duration: None,
             destruction: None,
             reservation: Reservation { cpus: 1.0, memory: 1 },
-            work: Work {
-                command: "true".to_owned(),
-                source: None,
-                environment: Vec::new(),
-                replicas: 1,
-                parameters: Vec::new(),
-            },
+            work: Work::of_command("true"),
             facts: Facts::default(),
             outcome: None,
             results: Vec::new(),
             abort_requested: false,
+            is_expired: false,
+            held_from: None,
+            suspension: Suspension::default(),
             deletion: None,
         }
     }

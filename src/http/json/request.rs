@@ -59,7 +59,7 @@ impl JobRequest {
     ///
     /// # Errors
     /// [`ApiError::Malformed`] with the field and what would do.
-    pub(super) fn into_submission(self) -> Result<Submission, ApiError> {
+    pub(super) fn into_submission(self, idempotency_key: Option<String>) -> Result<Submission, ApiError> {
         if self.command.trim().is_empty() {
             return Err(bad("command is empty; give the command as a non-empty string"));
         }
@@ -71,7 +71,7 @@ impl JobRequest {
             run_id.map(|text| RunId::parse_json(&text)).transpose().map_err(|why| bad(format!("run_id: {why}")))?;
         let environment = self.environment.into_iter().enumerate().map(variable).collect::<Result<_, _>>()?;
         let source = self.url.map(|url| Source { url, commit_ref: self.commit_ref });
-        let work = Work { command: self.command, source, environment, replicas: self.replicas, parameters: Vec::new() };
+        let work = Work { source, environment, replicas: self.replicas, ..Work::of_command(self.command) };
         Ok(Submission {
             service: SERVICE.to_owned(),
             run_id,
@@ -79,6 +79,7 @@ impl JobRequest {
             is_run: true,
             execution_duration: Asked::Default,
             destruction: Asked::Default,
+            idempotency_key,
         })
     }
 }

@@ -8,7 +8,10 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::examples::has_some;
+use crate::config::Service;
 use crate::domain::Timestamp;
+use crate::domain::jdl::{Declaration, ValueKind};
 use crate::http::Api;
 use crate::http::extract::{Asked, asked};
 use crate::http::links::Links;
@@ -24,26 +27,25 @@ pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>, started: Timestamp) -
         .and(asked())
         .and(warp::header::headers_cloned())
         .map(move |service: String, method: Method, asked: Asked, headers: HeaderMap| {
-            if !api.config.services.contains_key(&service) {
-                return ApiError::NoSuchPath.as_text();
-            }
+            let Some(configured) = api.config.services.get(&service) else { return ApiError::NoSuchPath.as_text() };
             if !is_read(&method) {
                 return other(&method, READ_ONLY).unwrap_or_else(|error| error.as_text());
             }
-            answer(&Links::of(&api.config.server, &asked, &headers, &service), started)
+            answer(configured, &Links::of(&api.config.server, &asked, &headers, &service), started)
         })
         .boxed()
 }
 
-fn answer(links: &Links, started: Timestamp) -> Response {
-    let mut response = with_type(StatusCode::OK, "application/xml; charset=utf-8", document(links).into_bytes());
+fn answer(service: &Service, links: &Links, started: Timestamp) -> Response {
+    let mut response =
+        with_type(StatusCode::OK, "application/xml; charset=utf-8", document(service, links).into_bytes());
     let since_epoch = std::time::Duration::from_millis(started.millis().unsigned_abs());
     let modified = httpdate::fmt_http_date(std::time::SystemTime::UNIX_EPOCH + since_epoch);
     response.headers_mut().insert(LAST_MODIFIED, HeaderValue::try_from(modified).expect("a date is ASCII"));
     response
 }
 
-fn document(links: &Links) -> Xml {
+fn document(service: &Service, links: &Links) -> Xml {
     let root = "vosi:capabilities";
     let mut xml = Xml::document();
     xml.start(
@@ -55,18 +57,52 @@ fn document(links: &Links) -> Xml {
             ("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance"),
         ],
     );
-    for (standard, url) in [
-        ("ivo://ivoa.net/std/VOSI#capabilities", links.sibling("capabilities")),
-        ("ivo://ivoa.net/std/VOSI#availability", links.sibling("availability")),
-        ("ivo://ivoa.net/std/UWS#rest-1.1", links.jobs()),
-    ] {
+    let with_parameters = ("vs:ParamHTTP", service.program.jdl());
+    let mut capabilities = vec![
+        ("ivo://ivoa.net/std/VOSI#capabilities", links.sibling("capabilities"), ("vs:ParamHTTP", None)),
+        ("ivo://ivoa.net/std/VOSI#availability", links.sibling("availability"), ("vs:ParamHTTP", None)),
+        ("ivo://ivoa.net/std/UWS#rest-1.1", links.jobs(), with_parameters),
+    ];
+    if has_some(service) {
+        capabilities.push(("ivo://ivoa.net/std/DALI#examples", links.sibling("examples"), ("vr:WebBrowser", None)));
+    }
+    for (standard, url, (kind, jdl)) in capabilities {
         // In no namespace, from here on.
         xml.start("capability", &[("standardID", standard)]);
-        xml.start("interface", &[("xsi:type", "vs:ParamHTTP"), ("role", "std")]);
+        xml.start("interface", &[("xsi:type", kind), ("role", "std")]);
         xml.element("accessURL", &[("use", "full")], &url);
+        for declaration in jdl.iter().flat_map(|jdl| &jdl.declarations) {
+            parameter(&mut xml, declaration);
+        }
         xml.end("interface");
         xml.end("capability");
     }
     xml.end(root);
     xml
+}
+
+/// A typed parameter (`vs:InputParam`): what a client needs to make a form of it.
+fn parameter(xml: &mut Xml, declaration: &Declaration) {
+    let is_use = if declaration.is_required { "required" } else { "optional" };
+    xml.start("param", &[("use", is_use), ("std", "false")]);
+    xml.element("name", &[], &declaration.name);
+    let expected = declaration.expected();
+    let description = match declaration.description.as_str() {
+        "" => expected,
+        text => format!("{text} ({expected})"),
+    };
+    xml.element("description", &[], &description);
+    for (name, value) in [("unit", &declaration.unit), ("ucd", &declaration.ucd)] {
+        if let Some(value) = value {
+            xml.element(name, &[], value);
+        }
+    }
+    let kind = match declaration.kind {
+        ValueKind::Integer => "integer",
+        ValueKind::Real => "real",
+        ValueKind::Boolean => "boolean",
+        ValueKind::Text | ValueKind::Enum(_) | ValueKind::Timestamp | ValueKind::Uri | ValueKind::File => "string",
+    };
+    xml.element("dataType", &[("xsi:type", "vs:SimpleDataType")], kind);
+    xml.end("param");
 }

@@ -3,30 +3,56 @@
 use warp::reply::Response;
 
 use super::dispatch::Request;
-use super::fields::Fields;
+use super::fetch;
+use super::intake::Intake;
 use super::work::{Controls, Posted};
-use crate::http::Api;
+use crate::config::Service;
+use crate::domain::Job;
 use crate::http::reply::{ApiError, see_other};
+use crate::http::{Api, idempotency};
 use crate::supervisor::Submission;
 
 /// Makes the job, PENDING, or QUEUED with `PHASE=RUN`: one step, so that a refusal leaves nothing behind.
-pub(super) async fn post(api: &Api, request: &Request, mut fields: Fields) -> Result<Response, ApiError> {
-    let is_run = match fields.take("PHASE")? {
+pub(super) async fn post(
+    api: &Api,
+    request: &Request,
+    service: &Service,
+    mut intake: Intake,
+) -> Result<Response, ApiError> {
+    let is_run = match intake.fields.take("PHASE")? {
         None => false,
         Some(word) if word.eq_ignore_ascii_case("RUN") => true,
         Some(word) => {
             return Err(ApiError::Malformed(format!("PHASE is {word:?}; a new job takes PHASE=RUN or none")));
         }
     };
+    let job = job(api, request, service, intake, is_run).await?;
+    Ok(see_other(&request.links(api).job(job.id)))
+}
+
+/// Makes the job of what a request brought.
+pub(super) async fn job(
+    api: &Api,
+    request: &Request,
+    service: &Service,
+    intake: Intake,
+    is_run: bool,
+) -> Result<Job, ApiError> {
+    let Intake { mut fields, mut staged } = intake;
     let Controls { run_id, execution_duration, destruction } = Controls::take(&mut fields)?;
+    let mut posted = Posted::of(service, fields)?;
+    if let Some(staged) = &staged {
+        posted.claim(service, staged.files());
+    }
+    fetch::missing(api, &posted.files(service), &mut staged).await?;
     let submission = Submission {
         service: request.service.clone(),
         run_id,
-        work: Posted::of(fields)?.into_work(),
+        work: posted.into_work(service),
         is_run,
         execution_duration,
         destruction,
+        idempotency_key: idempotency::key(&request.headers)?,
     };
-    let job = api.handle.submit(&request.asked.caller, submission).await?;
-    Ok(see_other(&request.links(api).job(job.id)))
+    Ok(api.handle.submit(&request.asked.caller, submission, staged).await?)
 }

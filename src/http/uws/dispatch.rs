@@ -8,9 +8,11 @@ use http::{HeaderMap, Method};
 use warp::reply::Response;
 
 use super::fields::Fields;
+use super::intake::{self, Intake};
 use super::routes::Uws;
 use super::target::{Part, Target};
 use super::{create, error, find, job, limits, list, parameters, phase, results, scalar};
+use crate::config::Service;
 use crate::http::extract::Asked;
 use crate::http::links::Links;
 use crate::http::reply::ApiError;
@@ -44,6 +46,16 @@ impl Request {
         let body = body::read(&self.headers, body, api.config.server.max_body).await?;
         Fields::of(self.asked.query(), &self.headers, body).await
     }
+
+    /// The fields of query and body together, and the files.
+    pub(super) async fn intake<B: Buf>(
+        &self,
+        api: &Arc<Api>,
+        service: &Service,
+        body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+    ) -> Result<Intake, ApiError> {
+        intake::read(api, service, self.asked.query(), &self.headers, body).await
+    }
 }
 
 /// What a method wants.
@@ -73,20 +85,18 @@ pub(super) async fn answer<B: Buf>(
     uws: &Arc<Uws>,
     request: Request,
     tail: &str,
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let api = &uws.api;
-    if !api.config.services.contains_key(&request.service) {
-        return Err(ApiError::NoSuchPath);
-    }
+    let Some(service) = api.config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
     let verb = Verb::of(&request.method);
     let (id, part) = match Target::parse(tail)? {
         Target::List => {
             return match verb {
                 Verb::Read => list::get(api, &request).await,
                 Verb::Post => {
-                    let fields = request.fields(api, body).await?;
-                    create::post(api, &request, fields).await
+                    let intake = request.intake(api, service, body).await?;
+                    create::post(api, &request, service, intake).await
                 }
                 Verb::Delete | Verb::Other => other(&request.method, Target::LIST_METHODS),
             };
@@ -116,15 +126,15 @@ pub(super) async fn answer<B: Buf>(
             let fields = request.fields(api, body).await?;
             limits::post_destruction(api, &request, id, fields).await
         }
-        (Part::Quote, Verb::Read) => Ok(scalar::quote(&request)),
+        (Part::Quote, Verb::Read) => Ok(scalar::quote(&request, api.handle.quote(&found).await?)),
         (Part::Owner, Verb::Read) => Ok(scalar::owner(&request, &found)),
         (Part::Error, Verb::Read) => error::get(api, &request, &found).await,
         (Part::Parameters, Verb::Read) => Ok(parameters::get(api, &request, &found)),
         (Part::Parameters, Verb::Post) => {
-            let fields = request.fields(api, body).await?;
-            parameters::post(api, &request, id, fields).await
+            let intake = request.intake(api, service, body).await?;
+            parameters::post(api, &request, service, id, intake).await
         }
-        (Part::Parameter(name), Verb::Read) => parameters::get_one(&request, &found, &name),
+        (Part::Parameter(name), Verb::Read) => parameters::get_one(api, &request, &found, &name).await,
         (Part::Results, Verb::Read) => Ok(results::get(api, &request, &found)),
         (Part::Result(result), Verb::Read) => results::get_one(api, &request, &found, &result).await,
         (part, Verb::Post | Verb::Delete | Verb::Other) => other(&request.method, part.methods()),

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Serialize as Derive;
 use serde::ser::{Serialize, Serializer};
 
+use super::main_result;
 use super::result_id::{self, Log};
-use crate::domain::{Job, OwnerId, Phase, RunId, Stage, Timestamp, strip_credentials};
-use crate::http::attachment::media_type;
+use crate::domain::{self, Job, OwnerId, Phase, RunId, Stage, Timestamp, Work, strip_credentials};
 use crate::http::links::Links;
 use crate::http::xml::can_carry;
 use crate::http::{Api, links};
@@ -57,7 +57,7 @@ pub(super) struct ResultEntry {
     pub(super) href: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<u64>,
-    pub(super) mime_type: &'static str,
+    pub(super) mime_type: Cow<'static, str>,
 }
 
 /// Why a job failed (UWS 1.1 §2.2.2.5).
@@ -105,21 +105,21 @@ pub(super) struct JobRef<'a> {
 
 impl<'a> JobDocument<'a> {
     /// The job as it stands.
-    pub(super) fn new(api: &Api, links: &Links, job: &'a Job) -> Self {
+    pub(super) fn new(api: &Api, links: &Links, job: &'a Job, quote: Option<Timestamp>) -> Self {
         Self {
             version: VERSION,
             job_id: job.id.to_string(),
-            run_id: run_id(job),
-            owner_id: owner_id(job),
+            run_id: job.run_id.as_ref().map(RunId::as_str),
+            owner_id: job.owner.as_ref().map(OwnerId::as_str),
             phase: job.phase.as_str(),
-            quote: None,
+            quote: quote.map(Timestamp::to_iso),
             creation_time: job.created_at.to_iso(),
             start_time: job.started_at.map(Timestamp::to_iso),
             end_time: job.ended_at.map(Timestamp::to_iso),
             execution_duration: execution_duration(job),
             destruction: job.destruction.map(Timestamp::to_iso),
-            parameters: parameters(links, job),
-            results: results(links, job),
+            parameters: parameters(api, links, job),
+            results: results(api, links, job),
             error_summary: summary(job),
             job_info: JobInfo::new(api, job),
         }
@@ -128,24 +128,16 @@ impl<'a> JobDocument<'a> {
 
 impl<'a> JobRef<'a> {
     /// The entry of a job.
-    pub(super) fn new(links: &Links, job: &'a Job) -> Self {
+    pub(super) fn new(links: &Links, job: &'a domain::JobRef) -> Self {
         Self {
             id: job.id.to_string(),
             href: links.job(job.id),
             phase: job.phase.as_str(),
-            run_id: run_id(job),
-            owner_id: owner_id(job),
-            creation_time: job.created_at.to_iso(),
+            run_id: job.run_id.as_ref().map(RunId::as_str),
+            owner_id: job.owner.as_ref().map(OwnerId::as_str),
+            creation_time: job.place.created_at.to_iso(),
         }
     }
-}
-
-fn run_id(job: &Job) -> Option<&str> {
-    job.run_id.as_ref().map(RunId::as_str)
-}
-
-fn owner_id(job: &Job) -> Option<&str> {
-    job.owner.as_ref().map(OwnerId::as_str)
 }
 
 /// Whole seconds, never 0 for a limit that is there: 0 is unlimited (UWS 1.1 §2.1.4).
@@ -154,10 +146,23 @@ pub(super) fn execution_duration(job: &Job) -> u64 {
         .map_or(0, |limit| limit.as_millis().div_ceil(1000).try_into().unwrap_or(LONGEST).clamp(1, LONGEST))
 }
 
-/// Every parameter with its name, in the order in which documents show them.
-pub(super) fn values(job: &Job) -> Vec<(&str, Cow<'_, str>)> {
+/// Every parameter with its name, in the order in which documents show them; files are not among them.
+pub(super) fn values<'a>(api: &Api, job: &'a Job) -> Vec<(&'a str, Cow<'a, str>)> {
     let work = &job.work;
     let mut all: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(4 + work.environment.len() + work.parameters.len());
+    let service = api.config.services.get(&job.service);
+    if service.is_none_or(|service| service.program.jdl().is_none()) {
+        all.extend(free_values(work));
+    }
+    all.extend(
+        work.parameters.iter().map(|parameter| (parameter.name.as_str(), Cow::Borrowed(parameter.value.as_str()))),
+    );
+    all
+}
+
+/// The parameters of a free command.
+fn free_values(work: &Work) -> Vec<(&str, Cow<'_, str>)> {
+    let mut all: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(4 + work.environment.len());
     if !work.command.is_empty() {
         all.push(("COMMAND", Cow::Borrowed(&work.command)));
     }
@@ -173,15 +178,13 @@ pub(super) fn values(job: &Job) -> Vec<(&str, Cow<'_, str>)> {
         all.push(("ENVIRONMENT", Cow::Owned(format!("{}={}", variable.name, variable.value))));
     }
     all.push(("REPLICAS", Cow::Owned(work.replicas.to_string())));
-    all.extend(
-        work.parameters.iter().map(|parameter| (parameter.name.as_str(), Cow::Borrowed(parameter.value.as_str()))),
-    );
     all
 }
 
-/// The parameters; a value that XML cannot carry goes by reference, its number with it if its name has several.
-pub(super) fn parameters<'a>(links: &Links, job: &'a Job) -> Vec<ParameterEntry<'a>> {
-    let all = values(job);
+/// The parameters; a value that XML cannot carry goes by reference, its number with it if its name has several, and so
+/// does every file.
+pub(super) fn parameters<'a>(api: &Api, links: &Links, job: &'a Job) -> Vec<ParameterEntry<'a>> {
+    let all = values(api, job);
     let is_same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
     let reference = |index: usize, name: &str| {
         let url = links.parameter(job.id, name);
@@ -197,17 +200,21 @@ pub(super) fn parameters<'a>(links: &Links, job: &'a Job) -> Vec<ParameterEntry<
         .map(|(index, (name, value))| (!can_carry(value)).then(|| reference(index, name)))
         .collect();
     let entries = all.into_iter().zip(references);
-    entries
-        .map(|((id, value), reference)| ParameterEntry {
-            id,
-            by_reference: reference.is_some(),
-            value: reference.map_or(value, Cow::Owned),
-        })
-        .collect()
+    let entries = entries.map(|((id, value), reference)| ParameterEntry {
+        id,
+        by_reference: reference.is_some(),
+        value: reference.map_or(value, Cow::Owned),
+    });
+    let files = job.work.uploads.iter().map(|upload| ParameterEntry {
+        id: &upload.name,
+        by_reference: true,
+        value: Cow::Owned(links.parameter(job.id, &upload.name)),
+    });
+    entries.chain(files).collect()
 }
 
 /// The results: the logs of a job that has ended, and the files that it left.
-pub(super) fn results(links: &Links, job: &Job) -> Vec<ResultEntry> {
+pub(super) fn results(api: &Api, links: &Links, job: &Job) -> Vec<ResultEntry> {
     if !job.phase.is_final() || job.phase == Phase::Archived {
         return Vec::new();
     }
@@ -216,11 +223,11 @@ pub(super) fn results(links: &Links, job: &Job) -> Vec<ResultEntry> {
         let href = links.result(job.id, &id);
         let is_plain = can_carry(&id) && !id.contains(['\t', '\n', '\r']);
         let id = if is_plain { id } else { links::encoded_path(&id) };
-        ResultEntry { id, href, size: Some(file.size), mime_type: media_type(&file.path) }
+        ResultEntry { id, href, size: Some(file.size), mime_type: main_result::media_type(api, job, &file.path) }
     });
     let logs = Log::all(job).map(|log| {
         let id = log.id();
-        ResultEntry { href: links.result(job.id, &id), id, size: None, mime_type: "text/plain" }
+        ResultEntry { href: links.result(job.id, &id), id, size: None, mime_type: Cow::Borrowed("text/plain") }
     });
     files.chain(logs).collect()
 }

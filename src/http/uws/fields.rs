@@ -21,6 +21,11 @@ impl Fields {
         Ok(Self(fields))
     }
 
+    /// These.
+    pub(super) const fn new(fields: Vec<Field>) -> Self {
+        Self(fields)
+    }
+
     /// Those of a query.
     ///
     /// # Errors

@@ -30,7 +30,8 @@ pub(super) async fn get(uws: &Arc<Uws>, request: &Request, found: Job) -> Result
         }
     };
     let links = request.links(api);
-    let document = JobDocument::new(api, &links, &job);
+    let quote = api.handle.quote(&job).await?;
+    let document = JobDocument::new(api, &links, &job, quote);
     let format = Format::of(&request.headers);
     Ok(piece::document(format, &document, || xml::job(&document), || html::job(&links, &document)))
 }
@@ -49,10 +50,10 @@ pub(super) async fn delete(api: &Api, request: &Request, id: JobId) -> Result<Re
     api.handle.delete(&request.asked.caller, id).await?;
     let filter = JobFilter {
         service: Some(request.service.clone()),
-        owner: Some(request.asked.caller.owner()),
+        owner: request.asked.caller.sees(),
         ..JobFilter::default()
     };
-    let newest = api.store.jobs(&filter, Page { before: None, limit: SHORT_LIST + 1 }).await?;
+    let newest = api.store.job_refs(&filter, Page { after: None, limit: SHORT_LIST + 1 }).await?;
     let is_long = newest.len() > SHORT_LIST as usize;
     let links = request.links(api);
     Ok(see_other(&if is_long { links.last_jobs(SHORT_LIST) } else { links.jobs() }))

@@ -12,7 +12,7 @@ use super::dispatch::Request;
 use super::negotiate::Format;
 use super::piece::{ListWriter, describe};
 use super::query::ListQuery;
-use crate::domain::{Job, Page};
+use crate::domain::{Page, Place};
 use crate::http::Api;
 use crate::http::links::Links;
 use crate::http::reply::{ApiError, with_type};
@@ -20,7 +20,7 @@ use crate::http::resource::{StreamError, streamed};
 use crate::ports::StoreError;
 
 /// How many jobs are read at a time.
-const PAGE: u32 = 100;
+const PAGE: u32 = 500;
 
 /// The list that the query asks for.
 ///
@@ -32,7 +32,7 @@ pub(super) async fn get(api: &Arc<Api>, request: &Request) -> Result<Response, A
     let left = query.last.unwrap_or(u64::MAX);
     let writer = ListWriter::new(format);
     let mut begin = BytesMut::from(&writer.begin(&request.service)[..]);
-    let mut list = List { api: Arc::clone(api), links: request.links(api), query, left, before: None, writer };
+    let mut list = List { api: Arc::clone(api), links: request.links(api), query, left, after: None, writer };
     let (first, is_more) = list.next().await?;
     begin.extend_from_slice(&first);
     let begin = begin.freeze();
@@ -51,7 +51,7 @@ struct List {
     /// How many jobs may still come.
     left: u64,
     /// The last job that came.
-    before: Option<i64>,
+    after: Option<Place>,
     writer: ListWriter,
 }
 
@@ -59,11 +59,11 @@ impl List {
     /// The next piece, and whether there is another one after it; else it closes the list.
     async fn next(&mut self) -> Result<(Bytes, bool), StoreError> {
         let limit = u32::try_from(self.left).unwrap_or(PAGE).min(PAGE);
-        let page = Page { before: self.before, limit };
-        let jobs: Vec<Job> = self.api.store.jobs(&self.query.filter, page).await?;
+        let page = Page { after: self.after, limit };
+        let jobs = self.api.store.job_refs(&self.query.filter, page).await?;
         let read = u32::try_from(jobs.len()).unwrap_or(limit);
         self.left -= u64::from(read.min(limit));
-        self.before = jobs.last().map(|job| job.seq);
+        self.after = jobs.last().map(|job| job.place);
         let piece = self.writer.jobs(&self.links, jobs.iter());
         let is_more = read == limit && self.left > 0;
         if is_more {

@@ -9,6 +9,7 @@ use warp::reply::Response;
 use super::document::{JobRef, VERSION};
 use super::negotiate::Format;
 use super::{html, xml};
+use crate::domain;
 use crate::http::links::Links;
 use crate::http::reply::with_type;
 use crate::http::xml::Xml;
@@ -68,7 +69,7 @@ impl ListWriter {
     }
 
     /// Some jobs.
-    pub(super) fn jobs<'a>(&mut self, links: &Links, jobs: impl Iterator<Item = &'a crate::domain::Job>) -> Bytes {
+    pub(super) fn jobs<'a>(&mut self, links: &Links, jobs: impl Iterator<Item = &'a domain::JobRef>) -> Bytes {
         let jobs = jobs.map(|job| JobRef::new(links, job));
         match self.format {
             Format::Xml => piece(|xml| jobs.for_each(|job| xml::job_ref(xml, &job))),

@@ -26,8 +26,7 @@ impl ListQuery {
         let phases = fields.take_all("PHASE").iter().map(|word| phase(word)).collect::<Result<_, _>>()?;
         let created_after = fields.take("AFTER")?.map(|text| instant::parse("AFTER", &text)).transpose()?;
         let last = fields.take("LAST")?.map(|text| last(&text)).transpose()?;
-        let filter =
-            JobFilter { service: Some(service.to_owned()), owner: Some(caller.owner()), phases, created_after };
+        let filter = JobFilter { service: Some(service.to_owned()), owner: caller.sees(), phases, created_after };
         Ok(Self { filter, last })
     }
 }

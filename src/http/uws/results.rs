@@ -19,7 +19,7 @@ use crate::ports::JobDirs;
 
 /// The list of results.
 pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
-    let results = document::results(&request.links(api), job);
+    let results = document::results(api, &request.links(api), job);
     let format = Format::of(&request.headers);
     piece::document(format, &results, || xml::results(&results), || html::results(&results))
 }
@@ -41,6 +41,8 @@ pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -
             let opened = open(api, below, path).await?.ok_or(ApiError::NoSuchResult)?;
             let mut response = opened.respond(&request.method, &request.headers).await?;
             attachment::describe(&mut response, path);
+            let kind = HeaderValue::try_from(main_result::media_type(api, job, path).as_ref());
+            response.headers_mut().insert(CONTENT_TYPE, kind.expect("a media type is a header's value"));
             Ok(response)
         }
         None if id == main_result::ALIAS => {

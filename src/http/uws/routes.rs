@@ -1,4 +1,4 @@
-//! The two filters of this dialect.
+//! The filters of this dialect.
 
 use std::sync::Arc;
 
@@ -6,17 +6,18 @@ use bytes::Buf;
 use futures_util::Stream;
 use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
-use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::Tail;
 use warp::reply::Response;
+use warp::{Filter, Rejection};
 
-use super::capabilities;
-use super::dispatch::{Request, answer};
+use super::dispatch::{self, Request};
 use super::wait::Waits;
+use super::{capabilities, examples, sync};
 use crate::domain::Timestamp;
 use crate::http::Api;
 use crate::http::extract::{Asked, asked};
+use crate::http::reply::ApiError;
 
 /// What the resources of this dialect work with.
 pub(super) struct Uws {
@@ -33,27 +34,48 @@ pub(in crate::http) fn routes(
     started: Timestamp,
     stop: CancellationToken,
 ) -> BoxedFilter<(Response,)> {
-    let uws = Arc::new(Uws { api: Arc::clone(api), waits: Waits::new(stop) });
-    let tree = base
-        .clone()
+    let uws = Arc::new(Uws { api: Arc::clone(api), waits: Waits::new(&api.config.uws, stop) });
+    let (tree, sync) = (Arc::clone(&uws), uws);
+    let tree = below(base, "async").then(move |service, tail: Tail, method, asked, headers, body| {
+        let uws = Arc::clone(&tree);
+        let request = Request { service, method, asked, headers };
+        async move { or_text(dispatch::answer(&uws, request, tail.as_str(), body).await) }
+    });
+    let sync = below(base, "sync").then(move |service, tail: Tail, method, asked, headers, body| {
+        let uws = Arc::clone(&sync);
+        let request = Request { service, method, asked, headers };
+        async move { or_text(sync::answer(&uws, request, tail.as_str(), body).await) }
+    });
+    let others = capabilities::route(base.clone(), api, started).or(examples::route(base.clone(), api)).unify();
+    tree.or(sync).unify().or(others).unify().boxed()
+}
+
+/// What is asked of the resource `name` of a service, or of anything below it.
+fn below(
+    base: &BoxedFilter<()>,
+    name: &'static str,
+) -> impl Filter<
+    Extract = (
+        String,
+        Tail,
+        Method,
+        Asked,
+        HeaderMap,
+        impl Stream<Item = Result<impl Buf + use<>, warp::Error>> + Send + use<>,
+    ),
+    Error = Rejection,
+> + Clone
++ use<> {
+    base.clone()
         .and(warp::path::param())
-        .and(warp::path("async"))
+        .and(warp::path(name))
         .and(warp::path::tail())
         .and(warp::method())
         .and(asked())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |service: String, tail: Tail, method: Method, asked: Asked, headers: HeaderMap, body| {
-            respond(Arc::clone(&uws), Request { service, method, asked, headers }, tail, body)
-        });
-    tree.or(capabilities::route(base.clone(), api, started)).unify().boxed()
 }
 
-async fn respond<B: Buf>(
-    uws: Arc<Uws>,
-    request: Request,
-    tail: Tail,
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
-) -> Response {
-    answer(&uws, request, tail.as_str(), body).await.unwrap_or_else(|error| error.as_text())
+fn or_text(answer: Result<Response, ApiError>) -> Response {
+    answer.unwrap_or_else(|error| error.as_text())
 }

@@ -27,8 +27,8 @@ pub(super) fn destruction(request: &Request, job: &Job) -> Response {
 }
 
 /// `quote`; empty, which means that nobody knows (UWS 1.1 §2.1.6).
-pub(super) fn quote(request: &Request) -> Response {
-    optional(request, None)
+pub(super) fn quote(request: &Request, quote: Option<Timestamp>) -> Response {
+    optional(request, quote.map(Timestamp::to_iso).as_deref())
 }
 
 /// `owner`; empty if the creator was anonymous.

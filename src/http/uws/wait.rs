@@ -10,53 +10,79 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::Request;
 use super::find;
 use super::query::Wait;
+use crate::config::Uws;
 use crate::domain::{Job, JobId, Phase};
 use crate::http::Api;
 use crate::http::reply::ApiError;
 
-/// The longest that a request waits, below what proxies and TCP usually bear.
-const LONGEST: Duration = Duration::from_secs(60);
-/// How many requests wait at a time; one more is answered at once.
-const PLACES: usize = 16_384;
-
 /// The requests that wait.
 pub(super) struct Waits {
     places: Arc<Semaphore>,
+    longest: Duration,
     stop: CancellationToken,
 }
 
 impl Waits {
     /// Nobody waits yet; `stop` ends every wait.
-    pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), stop }
+    pub(super) fn new(config: &Uws, stop: CancellationToken) -> Self {
+        Self { places: Arc::new(Semaphore::new(config.max_waiting as usize)), longest: config.max_wait, stop }
     }
 
     /// The job `id` when its phase is not any more what it is now, or when the wait is over.
     ///
-    /// Nothing but the subscription and a place is held meanwhile.
-    ///
     /// # Errors
     /// [`ApiError::NoSuchJob`] as soon as it is deleted.
     pub(super) async fn changed(&self, api: &Api, request: &Request, id: JobId, wait: Wait) -> Result<Job, ApiError> {
-        let until = Instant::now() + wait.patience.map_or(LONGEST, |patience| patience.min(LONGEST));
+        let patience = wait.patience.map_or(self.longest, |patience| patience.min(self.longest));
+        let mut began = None;
+        let is_over = |job: &Job| {
+            let began = *began.get_or_insert(job.phase);
+            job.phase != began || !is_active(began) || wait.phase.is_some_and(|phase| phase != began)
+        };
+        self.until(api, request, id, patience, is_over).await
+    }
+
+    /// The job `id` once it has ended, or as it is after `patience`.
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchJob`] as soon as it is deleted.
+    pub(super) async fn ended(
+        &self,
+        api: &Api,
+        request: &Request,
+        id: JobId,
+        patience: Duration,
+    ) -> Result<Job, ApiError> {
+        self.until(api, request, id, patience, |job| job.phase.is_final()).await
+    }
+
+    /// Nothing but the subscription and a place is held meanwhile.
+    async fn until(
+        &self,
+        api: &Api,
+        request: &Request,
+        id: JobId,
+        patience: Duration,
+        mut is_over: impl FnMut(&Job) -> bool,
+    ) -> Result<Job, ApiError> {
+        let until = Instant::now() + patience;
         // Subscribed before the job is read: a change between the two is heard.
         let mut waiter = api.handle.subscribe(id);
         let job = find::job(api, request, id).await?;
-        let began = job.phase;
-        if !is_active(began) || wait.phase.is_some_and(|phase| phase != began) {
+        if is_over(&job) {
             return Ok(job);
         }
         let Ok(_place) = self.places.try_acquire() else { return Ok(job) };
         drop(job);
         loop {
             // Each branch may be dropped: a change that was not heard is read from the store.
-            let is_over = tokio::select! {
+            let is_late = tokio::select! {
                 () = waiter.changed() => false,
                 () = tokio::time::sleep_until(until) => true,
                 () = self.stop.cancelled() => true,
             };
             let job = find::job(api, request, id).await?;
-            if is_over || job.phase != began {
+            if is_late || is_over(&job) {
                 return Ok(job);
             }
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::fields::Fields;
 use super::instant;
 use super::query::is_digits;
-use crate::domain::{Parameter, RunId, Source, Timestamp, Variable, Work};
+use crate::config::{Program, Service};
+use crate::domain::jdl::ValueKind;
+use crate::domain::{Parameter, RunId, Source, Timestamp, Upload, Variable, Work};
 use crate::http::form::Field;
 use crate::http::program;
 use crate::http::reply::ApiError;
@@ -70,7 +72,22 @@ pub(super) fn take_destruction(fields: &mut Fields) -> Result<Asked<Option<Times
     Ok(Asked::For(if text.is_empty() { None } else { Some(instant::parse("DESTRUCTION", text)?) }))
 }
 
-/// What the job of a free-command service is asked to do, as posted by the client.
+/// The parameters of a free-command service that are no files, whatever a part of them is called.
+const FREE: [&str; 5] = ["COMMAND", "URL", "COMMIT_REF", "ENVIRONMENT", "REPLICAS"];
+/// The parameters that every service takes as text.
+const CONTROLS: [&str; 6] = ["PHASE", "RUNID", "EXECUTIONDURATION", "DESTRUCTION", "ACTION", "UPLOAD"];
+
+/// Whether a multipart part of this name is a text for the service, also if it was sent as a file.
+pub(super) fn is_text(service: &Service, name: &str) -> bool {
+    let is_among = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    is_among(&CONTROLS)
+        || match &service.program {
+            Program::Shell(_) => is_among(&FREE),
+            Program::Command(jdl) => jdl.find(name).is_some_and(|declaration| declaration.kind != ValueKind::File),
+        }
+}
+
+/// What a job is asked to do, as posted by the client.
 #[derive(Debug, Default)]
 pub(super) struct Posted {
     command: Option<String>,
@@ -86,7 +103,14 @@ impl Posted {
     ///
     /// # Errors
     /// [`ApiError::Malformed`] with the parameter's name and what would do.
-    pub(super) fn of(mut fields: Fields) -> Result<Self, ApiError> {
+    pub(super) fn of(service: &Service, fields: Fields) -> Result<Self, ApiError> {
+        match &service.program {
+            Program::Shell(_) => Self::free(fields),
+            Program::Command(_) => Self::typed(fields),
+        }
+    }
+
+    fn free(mut fields: Fields) -> Result<Self, ApiError> {
         let mut text = |name| {
             let value = fields.take(name)?;
             program::argument(name, value.as_deref().unwrap_or_default())?;
@@ -100,19 +124,54 @@ impl Posted {
         Ok(Self { command, url, commit_ref, environment, replicas, others })
     }
 
-    /// The work of a new job.
-    pub(super) fn into_work(self) -> Work {
-        self.applied_to(Work {
-            command: String::new(),
-            source: Some(Source::default()),
-            environment: Vec::new(),
-            replicas: 1,
-            parameters: Vec::new(),
-        })
+    fn typed(fields: Fields) -> Result<Self, ApiError> {
+        let others = fields.rest().into_iter().map(|(name, value)| {
+            program::argument(&name, &value)?;
+            other((name, value))
+        });
+        Ok(Self { others: others.collect::<Result<_, _>>()?, ..Self::default() })
     }
 
-    /// The work with this posted to it: ENVIRONMENT is added to, everything else replaced.
-    pub(super) fn applied_to(self, mut work: Work) -> Work {
+    /// The values that ask for a file, each with the name that its parameter has for it.
+    pub(super) fn files(&self, service: &Service) -> Vec<(String, String)> {
+        let is_file = |name: &str| {
+            let declaration = service.program.jdl().and_then(|jdl| jdl.find(name));
+            declaration.is_some_and(|declaration| declaration.kind == ValueKind::File)
+        };
+        let mut files = Vec::new();
+        for Parameter { name, value } in &self.others {
+            if is_file(name) {
+                files.push((name.clone(), value.clone()));
+            } else if name.eq_ignore_ascii_case("UPLOAD")
+                && let Some((table, uri)) = value.split_once(',')
+            {
+                files.push((table.to_owned(), uri.to_owned()));
+            }
+        }
+        files
+    }
+
+    /// Lets a file part that has the name of a parameter be that parameter's value.
+    pub(super) fn claim(&mut self, service: &Service, parts: &[Upload]) {
+        for part in parts {
+            let declaration = service.program.jdl().and_then(|jdl| jdl.find(&part.name));
+            let Some(declaration) = declaration.filter(|declaration| declaration.kind == ValueKind::File) else {
+                continue;
+            };
+            let value = format!("param:{}", part.name);
+            if !self.others.iter().any(|other| other.value == value) {
+                self.others.push(Parameter { name: declaration.name.clone(), value });
+            }
+        }
+    }
+
+    /// The work of a new job.
+    pub(super) fn into_work(self, service: &Service) -> Work {
+        self.applied_to(service, Work { source: Some(Source::default()), ..Work::of_command("") })
+    }
+
+    /// The work with this posted to it: what may have several values is added to, everything else replaced.
+    pub(super) fn applied_to(self, service: &Service, mut work: Work) -> Work {
         if let Some(command) = self.command {
             work.command = command;
         }
@@ -126,7 +185,13 @@ impl Posted {
             work.replicas = replicas;
         }
         work.environment.extend(self.environment);
-        let is_replaced = |old: &Parameter| self.others.iter().any(|new| new.name.eq_ignore_ascii_case(&old.name));
+        let is_multiple = |name: &str| {
+            let declaration = service.program.jdl().and_then(|jdl| jdl.find(name));
+            name.eq_ignore_ascii_case("UPLOAD") || declaration.is_some_and(|declaration| declaration.is_multiple)
+        };
+        let is_replaced = |old: &Parameter| {
+            !is_multiple(&old.name) && self.others.iter().any(|new| new.name.eq_ignore_ascii_case(&old.name))
+        };
         work.parameters.retain(|old| !is_replaced(old));
         work.parameters.extend(self.others);
         work

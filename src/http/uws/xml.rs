@@ -106,7 +106,7 @@ fn write_results(xml: &mut Xml, attributes: &[Attribute<'_>], results: &[ResultE
         let size = result.size.map(|size| size.to_string());
         let mut attributes = vec![("id", result.id.as_str()), SIMPLE, ("xlink:href", &result.href)];
         attributes.extend(size.as_deref().map(|size| ("size", size)));
-        attributes.push(("mime-type", result.mime_type));
+        attributes.push(("mime-type", &result.mime_type));
         xml.empty("uws:result", &attributes);
     }
     xml.end("uws:results");

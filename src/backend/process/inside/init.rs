@@ -17,7 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Gid, Pid, Uid, chown};
 use rustix::process::{WaitOptions, wait};
 
-use super::messages::{FromInit, TERMINATE};
+use super::messages::{FromInit, PAUSE, RESUME, TERMINATE};
 use super::take_standard_input;
 use crate::backend::process::descriptors::close_inherited;
 use crate::backend::process::entry;
@@ -100,16 +100,31 @@ fn attend(signals: &SignalFd, supervisor: &mut BufReader<UnixStream>, command: P
             if supervisor.read_line(&mut word)? == 0 {
                 return Ok(());
             }
-            if word.trim_end() == TERMINATE {
-                terminate_all();
+            match word.trim_end() {
+                TERMINATE => terminate_all(),
+                PAUSE => {
+                    signal_all(Signal::SIGSTOP);
+                    say(supervisor.get_mut(), &FromInit::Obeyed)?;
+                }
+                RESUME => {
+                    signal_all(Signal::SIGCONT);
+                    say(supervisor.get_mut(), &FromInit::Obeyed)?;
+                }
+                _ => {}
             }
         }
     }
 }
 
-/// Asks everything in the sandbox but init to end.
+/// Asks everything in the sandbox but init to end; what is halted hears it too.
 fn terminate_all() {
-    let _ = kill(Pid::from_raw(-1), Signal::SIGTERM); // nobody there is fine
+    signal_all(Signal::SIGTERM);
+    signal_all(Signal::SIGCONT);
+}
+
+/// Sends a signal to everything in the sandbox but init, in one sweep of the kernel's: what is being forked is included.
+fn signal_all(signal: Signal) {
+    let _ = kill(Pid::from_raw(-1), signal); // nobody there is fine
 }
 
 /// Whether there is a signal, and whether there is a word of the supervisor's; waits for one of them.

@@ -10,7 +10,7 @@ mod messages;
 
 pub(super) use command::command_main;
 pub(super) use init::init_main;
-pub(super) use messages::{FromInit, TERMINATE};
+pub(super) use messages::{FromInit, PAUSE, RESUME, TERMINATE};
 
 use std::fs::File;
 use std::io;

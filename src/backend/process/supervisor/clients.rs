@@ -1,9 +1,12 @@
-//! Those who wait for the supervisor's end or ask it to stop the run: a line `stop MILLISECONDS`, else nothing.
+//! Those who wait for the supervisor's end, ask it to stop the run by a line `stop MILLISECONDS`, or to halt it or let it go
+//! on by `pause` or `resume`, which is answered by `done`.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
+
+use crate::backend::process::inside::{PAUSE, RESUME};
 
 /// How many are heard at a time; others wait in the socket's queue.
 const MOST: usize = 128;
@@ -21,13 +24,25 @@ pub(super) struct Clients {
 struct Client {
     socket: UnixStream,
     line: Vec<u8>,
+    /// Whether it gave an order that was not answered yet.
+    is_owed: bool,
 }
 
 /// What became of a client.
 enum Heard {
     Nothing,
     Stop(Duration),
+    Order(&'static str),
     Gone,
+}
+
+/// What was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// The shortest grace of those who want the run stopped.
+    pub(super) stop: Option<Duration>,
+    /// `pause` and `resume`, in their order.
+    pub(super) orders: Vec<&'static str>,
 }
 
 impl Clients {
@@ -42,24 +57,37 @@ impl Clients {
         listener.into_iter().chain(self.connected.iter().map(|client| client.socket.as_fd()))
     }
 
-    /// Hears everybody; the shortest grace that was asked for.
-    pub(super) fn hear(&mut self) -> Option<Duration> {
+    /// Hears everybody.
+    pub(super) fn hear(&mut self) -> Wishes {
         while self.connected.len() < MOST {
             let Ok((socket, _)) = self.listener.accept() else { break };
             if socket.set_nonblocking(true).is_ok() {
-                self.connected.push(Client { socket, line: Vec::new() });
+                self.connected.push(Client { socket, line: Vec::new(), is_owed: false });
             }
         }
-        let mut shortest: Option<Duration> = None;
+        let mut wishes = Wishes::default();
         self.connected.retain_mut(|client| match client.hear() {
             Heard::Nothing => true,
             Heard::Stop(grace) => {
-                shortest = Some(shortest.map_or(grace, |other| other.min(grace)));
+                wishes.stop = Some(wishes.stop.map_or(grace, |other| other.min(grace)));
+                true
+            }
+            Heard::Order(order) => {
+                client.is_owed = true;
+                wishes.orders.push(order);
                 true
             }
             Heard::Gone => false,
         });
-        shortest
+        wishes
+    }
+
+    /// Tells those who gave an order that it is done.
+    pub(super) fn obeyed(&mut self) {
+        for client in self.connected.iter_mut().filter(|client| client.is_owed) {
+            client.is_owed = false;
+            let _ = client.socket.write_all(b"done\n"); // one that went away needs no answer
+        }
     }
 }
 
@@ -80,9 +108,11 @@ impl Client {
         let Some(end) = self.line.iter().position(|byte| *byte == b'\n') else { return Heard::Nothing };
         let line = String::from_utf8_lossy(&self.line[..end]).into_owned();
         self.line.drain(..=end);
-        match line.strip_prefix("stop ").and_then(|millis| millis.parse().ok()) {
-            Some(millis) => Heard::Stop(Duration::from_millis(millis)),
-            None => Heard::Gone,
+        match line.strip_prefix("stop ").map(str::parse) {
+            Some(Ok(millis)) => Heard::Stop(Duration::from_millis(millis)),
+            None if line == PAUSE => Heard::Order(PAUSE),
+            None if line == RESUME => Heard::Order(RESUME),
+            Some(Err(_)) | None => Heard::Gone,
         }
     }
 }

@@ -59,6 +59,11 @@ impl Link {
         let _ = self.write(format!("{TERMINATE}\n").as_bytes()); // an init that is gone needs no word
     }
 
+    /// Has init halt everything in the sandbox, or let it go on; it says when that is done.
+    pub(super) fn order(&mut self, word: &str) {
+        let _ = self.write(format!("{word}\n").as_bytes());
+    }
+
     /// Closes the link: init then ends, and with it the sandbox.
     pub(super) fn cut(&mut self) {
         self.socket = None;

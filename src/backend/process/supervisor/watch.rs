@@ -150,6 +150,10 @@ impl<'a> Watch<'a> {
                     Stage::Running { since: at }
                 }
                 (FromInit::Failed { why }, Stage::Starting) => Stage::Failed { why },
+                (FromInit::Obeyed, stage) => {
+                    self.clients.obeyed();
+                    stage.clone()
+                }
                 (FromInit::Ended { status, at }, &Stage::Running { since }) => Stage::Ended { since, status, at },
                 (_, stage) => stage.clone(), // out of turn
             };
@@ -202,7 +206,15 @@ impl<'a> Watch<'a> {
     }
 
     fn hear_clients(&mut self) {
-        let Some(grace) = self.clients.hear() else { return };
+        let wishes = self.clients.hear();
+        for order in wishes.orders {
+            match self.stage {
+                Stage::Running { .. } => self.sandbox.link.order(order),
+                // What does not run needs no order; it is not told yet, or no longer.
+                Stage::Making | Stage::Starting | Stage::Failed { .. } | Stage::Ended { .. } => self.clients.obeyed(),
+            }
+        }
+        let Some(grace) = wishes.stop else { return };
         let mut kill_at = Instant::now() + grace;
         match self.stage {
             Stage::Making => kill_at = Instant::now(),

@@ -1,0 +1,71 @@
+//! Files that a job's parameters ask for by URL (DALI 1.1 §3.4.5): fetched before the job is accepted.
+
+use std::sync::Arc;
+
+use crate::http::Api;
+use crate::http::reply::ApiError;
+use crate::http::web::{self, Web};
+use crate::supervisor::Staged;
+
+use super::intake::not_kept;
+
+/// Fetches those of `files`, a name and a URI each, that are at an http or https URL.
+///
+/// # Errors
+/// [`ApiError::Malformed`] if that is not allowed here, or did not work; [`ApiError::TooLarge`].
+pub(super) async fn missing(
+    api: &Api,
+    files: &[(String, String)],
+    staged: &mut Option<Staged>,
+) -> Result<(), ApiError> {
+    let settings = &api.config.uploads;
+    let mut left = settings.max_size;
+    if let Some(staged) = staged {
+        left = left.saturating_sub(staged.files().iter().map(|file| file.size).sum());
+    }
+    for (name, uri) in files.iter().filter(|(_, uri)| is_web(uri)) {
+        if !settings.from_urls {
+            let why = format!("{name}: files are not fetched from URLs here; send the file itself, as param:PART");
+            return Err(ApiError::Malformed(why));
+        }
+        if staged.is_none() {
+            *staged = Some(api.handle.uploads().stage().await.map_err(not_kept)?);
+        }
+        let Some(staged) = staged else { continue };
+        let name = free_name(name, staged);
+        let fetching = one(api, name.clone(), uri, staged, &mut left);
+        let fetched = tokio::time::timeout(settings.url_timeout, fetching).await;
+        fetched.unwrap_or_else(|_| {
+            let why = format!("{name}: {uri} did not arrive within {} s", settings.url_timeout.as_secs());
+            Err(ApiError::Malformed(why))
+        })?;
+    }
+    Ok(())
+}
+
+async fn one(api: &Api, name: String, uri: &str, staged: &mut Staged, left: &mut u64) -> Result<(), ApiError> {
+    let settings = &api.config.uploads;
+    let web = Web::new(Arc::from(settings.url_networks.as_slice()));
+    let refused = |why: web::WebError| ApiError::Malformed(format!("{name}: {uri} cannot be fetched: {why}"));
+    let mut answer = web.get(uri).await.map_err(refused)?;
+    let mut arriving =
+        staged.begin(name.clone(), answer.media_type.clone(), Some(uri.to_owned())).await.map_err(not_kept)?;
+    while let Some(piece) = answer.next().await.map_err(refused)? {
+        let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        *left = left.checked_sub(size).ok_or(ApiError::TooLarge { limit: settings.max_size })?;
+        arriving.write(&piece).await.map_err(not_kept)?;
+    }
+    staged.keep(arriving).await.map_err(not_kept)
+}
+
+fn is_web(uri: &str) -> bool {
+    let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+/// The name, or if another file has it the name with a number: of a parameter with several files.
+fn free_name(name: &str, staged: &Staged) -> String {
+    let is_taken = |name: &str| staged.files().iter().any(|file| file.name == name);
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_else(|| name.to_owned())
+}

@@ -1,0 +1,162 @@
+//! What a request that makes or changes a job brings: fields, and files that are written to disk as they arrive.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::{Stream, TryStreamExt};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use multer::Multipart;
+
+use super::fields::Fields;
+use super::work::is_text;
+use crate::config::Service;
+use crate::http::form::{Field, not_text, urlencoded};
+use crate::http::reply::ApiError;
+use crate::http::{Api, body, form};
+use crate::supervisor::{Denied, Staged};
+
+/// How long the next piece of a body may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many files one request may bring.
+const MOST_FILES: usize = 1000;
+
+/// The fields of a request, and its files.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// The fields of query and body together.
+    pub(super) fields: Fields,
+    /// The files, which go with this unless a job is given them.
+    pub(super) staged: Option<Staged>,
+}
+
+/// Reads a request to `service`; files are parts with a file name, unless the service takes such a part as text.
+///
+/// # Errors
+/// [`ApiError::Malformed`], [`ApiError::TooLarge`], [`ApiError::TooSlow`], [`ApiError::UnknownMediaType`].
+pub(super) async fn read<B: Buf>(
+    api: &Arc<Api>,
+    service: &Service,
+    query: &str,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+) -> Result<Intake, ApiError> {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !form::is_multipart(declared) {
+        let body = body::read(headers, body, api.config.server.max_body).await?;
+        return Ok(Intake { fields: Fields::of(query, headers, body).await?, staged: None });
+    }
+    let mut reader = Reader {
+        api,
+        service,
+        fields: urlencoded(query.as_bytes())?,
+        staged: None,
+        text_left: api.config.server.max_body,
+        files_left: api.config.uploads.max_size,
+    };
+    reader.read(declared, pieces(body)).await?;
+    Ok(Intake { fields: Fields::new(reader.fields), staged: reader.staged })
+}
+
+/// The pieces of a body, none of which may be waited for too long.
+fn pieces<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, io::Error>> {
+    let body = body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining())).map_err(io::Error::other).boxed();
+    let next = |mut body: BoxStream<'static, _>| async move {
+        match tokio::time::timeout(PATIENCE, body.try_next()).await {
+            Ok(piece) => piece.map(|piece| piece.map(|piece| (piece, body))),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    };
+    stream::try_unfold(body, next).boxed()
+}
+
+/// What is being read.
+struct Reader<'a> {
+    api: &'a Arc<Api>,
+    service: &'a Service,
+    fields: Vec<Field>,
+    staged: Option<Staged>,
+    text_left: u64,
+    files_left: u64,
+}
+
+impl Reader<'_> {
+    async fn read(
+        &mut self,
+        content_type: &str,
+        body: BoxStream<'static, Result<Bytes, io::Error>>,
+    ) -> Result<(), ApiError> {
+        let boundary = multer::parse_boundary(content_type).map_err(|error| broken(&error))?;
+        let mut parts = Multipart::new(body, boundary);
+        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+            let name = part.name().map(str::to_owned);
+            let name =
+                name.ok_or_else(|| ApiError::Malformed("a part of the multipart body has no name".to_owned()))?;
+            if part.file_name().is_some() && !is_text(self.service, &name) {
+                self.file(name, part).await?;
+            } else {
+                self.text(name, part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn text(&mut self, name: String, mut part: multer::Field<'static>) -> Result<(), ApiError> {
+        let mut value = Vec::new();
+        while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
+            take(&mut self.text_left, &piece, self.api.config.server.max_body)?;
+            value.extend_from_slice(&piece);
+        }
+        let value = String::from_utf8(value).map_err(|_| not_text(&format!("the field {name:?}")))?;
+        self.fields.push((name, value));
+        Ok(())
+    }
+
+    async fn file(&mut self, name: String, mut part: multer::Field<'static>) -> Result<(), ApiError> {
+        if self.staged.is_none() {
+            self.staged = Some(self.api.handle.uploads().stage().await.map_err(not_kept)?);
+        }
+        let Some(staged) = &mut self.staged else { return Ok(()) };
+        if staged.files().len() >= MOST_FILES {
+            let why = format!("more than {MOST_FILES} files came with the request; put them into an archive");
+            return Err(ApiError::Malformed(why));
+        }
+        let media_type = part.content_type().map(ToString::to_string);
+        let mut arriving = staged.begin(name, media_type, None).await.map_err(not_kept)?;
+        while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
+            take(&mut self.files_left, &piece, self.api.config.uploads.max_size)?;
+            arriving.write(&piece).await.map_err(not_kept)?;
+        }
+        staged.keep(arriving).await.map_err(not_kept)
+    }
+}
+
+/// Takes the size of a piece from what is left of a limit.
+fn take(left: &mut u64, piece: &Bytes, limit: u64) -> Result<(), ApiError> {
+    let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+    *left = left.checked_sub(size).ok_or(ApiError::TooLarge { limit })?;
+    Ok(())
+}
+
+/// Why a body could not be read: it is no multipart body, or did not arrive.
+fn broken(error: &multer::Error) -> ApiError {
+    if let multer::Error::StreamReadFailed(cause) = error {
+        let is_slow = cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut);
+        return if is_slow {
+            ApiError::TooSlow(PATIENCE)
+        } else {
+            ApiError::Malformed("the request body broke off".to_owned())
+        };
+    }
+    ApiError::Malformed(format!("the multipart body cannot be read: {error}"))
+}
+
+/// A file of the request that could not be written.
+pub(super) fn not_kept(error: io::Error) -> ApiError {
+    ApiError::Denied(Denied::Upload(error))
+}

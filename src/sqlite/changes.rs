@@ -1,0 +1,140 @@
+//! Changes of a job's phase: compared with where the job stands, and written with their event.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use crate::domain::{JobId, Phase, SummaryKind, Timestamp};
+use crate::ports::{Change, Changed, End, Launch, StoreError};
+
+use super::error::While;
+use super::jobs::{must_load, set_facts, standing};
+use super::rows::{millis, signed};
+use super::{events, results};
+
+pub(super) fn change(
+    connection: &Connection,
+    id: JobId,
+    change: Change,
+    now: Timestamp,
+) -> Result<Changed, StoreError> {
+    let (seq, from) = standing(connection, id)?;
+    let (wanted, reason) = match &change {
+        Change::Run | Change::Release => (Phase::Queued, None),
+        Change::Hold => (Phase::Held, None),
+        Change::Launch(_) | Change::Resume(_) => (Phase::Executing, None),
+        Change::Suspend(_) => (Phase::Suspended, None),
+        Change::End(end) => (end.outcome.reason.phase(), Some(end.outcome.reason)),
+        Change::Archive { .. } => (Phase::Archived, None),
+    };
+    let denied = || StoreError::PhaseChanged { id, actual: from, wanted };
+    if !from.may_become(wanted) || !is_meant_for(&change, from) {
+        return Err(denied());
+    }
+    match change {
+        Change::Run => release(connection, seq, None)?.then_some(()).ok_or_else(denied)?,
+        Change::Release => release(connection, seq, Some(Phase::Queued))?.then_some(()).ok_or_else(denied)?,
+        Change::Hold => hold(connection, seq, from)?,
+        Change::Launch(launch) => begin(connection, seq, &launch)?,
+        Change::Suspend(since_boot) => suspend(connection, seq, since_boot)?,
+        Change::Resume(since_boot) => resume(connection, seq, since_boot)?,
+        Change::End(end) => finish(connection, seq, *end, now)?,
+        Change::Archive { until } => archive(connection, seq, until)?,
+    }
+    events::insert(connection, seq, now, Some(from), wanted, reason)?;
+    Ok(Changed { job: must_load(connection, id)?, from })
+}
+
+/// Whether a change that leads to a phase from several ones is the one for a job in `from`.
+const fn is_meant_for(change: &Change, from: Phase) -> bool {
+    match change {
+        Change::Run => matches!(from, Phase::Pending | Phase::Held),
+        Change::Release => matches!(from, Phase::Held),
+        Change::Launch(_) => matches!(from, Phase::Queued),
+        Change::Resume(_) => matches!(from, Phase::Suspended),
+        Change::Hold | Change::Suspend(_) | Change::End(_) | Change::Archive { .. } => true,
+    }
+}
+
+/// Queues a job that is held from `held_from`; `None`: by nobody. Returns whether it is.
+fn release(connection: &Connection, seq: i64, held_from: Option<Phase>) -> Result<bool, StoreError> {
+    connection
+        .prepare_cached("UPDATE job SET phase = 'QUEUED', held_from = NULL WHERE seq = ?1 AND held_from IS ?2")
+        .and_then(|mut update| update.execute(params![seq, held_from.map(Phase::as_str)]))
+        .map(|rows| rows == 1)
+        .doing("queueing a job")
+}
+
+fn hold(connection: &Connection, seq: i64, from: Phase) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE job SET phase = 'HELD', held_from = ?2 WHERE seq = ?1")
+        .and_then(|mut update| update.execute(params![seq, from.as_str()]))
+        .map(drop)
+        .doing("holding a job")
+}
+
+fn suspend(connection: &Connection, seq: i64, since_boot: Duration) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE job SET phase = 'SUSPENDED', suspended_since_ms = ?2 WHERE seq = ?1")
+        .and_then(|mut update| update.execute(params![seq, millis(since_boot)]))
+        .map(drop)
+        .doing("suspending a job")
+}
+
+fn resume(connection: &Connection, seq: i64, since_boot: Duration) -> Result<(), StoreError> {
+    let sql = "UPDATE job SET phase = 'EXECUTING', suspended_since_ms = NULL, \
+               suspended_ms = suspended_ms + max(0, ?2 - coalesce(suspended_since_ms, ?2)) WHERE seq = ?1";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut update| update.execute(params![seq, millis(since_boot)]))
+        .map(drop)
+        .doing("resuming a job")
+}
+
+/// Its files are still to be removed; its uploads and results are no longer told of.
+fn archive(connection: &Connection, seq: i64, until: Timestamp) -> Result<(), StoreError> {
+    let doing = "archiving a job";
+    results::remove(connection, seq)?;
+    connection
+        .prepare_cached("UPDATE job SET phase = 'ARCHIVED', archived_until = ?2, files_removed = 0 WHERE seq = ?1")
+        .and_then(|mut update| update.execute(params![seq, until.millis()]))
+        .map(drop)
+        .doing(doing)
+}
+
+fn begin(connection: &Connection, seq: i64, launch: &Launch) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE job SET phase = 'EXECUTING', started_at = ?2 WHERE seq = ?1")
+        .and_then(|mut update| update.execute(params![seq, launch.started_at.millis()]))
+        .doing("launching a job")?;
+    set_facts(connection, seq, &launch.facts)
+}
+
+fn finish(connection: &Connection, seq: i64, end: End, now: Timestamp) -> Result<(), StoreError> {
+    let doing = "ending a job";
+    let End { outcome, started_at, ended_at, results, facts, visible_for } = end;
+    let sql = "UPDATE job SET phase = ?2, started_at = coalesce(?3, started_at), ended_at = ?4, reason = ?5, \
+               summary_kind = ?6, summary = ?7, exit_code = ?8, signal = ?9, peak_memory = ?10, \
+               visible_until = CASE WHEN deleted_at IS NULL THEN NULL ELSE ?11 END WHERE seq = ?1";
+    let summary = outcome.summary.as_ref();
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut update| {
+            update.execute(params![
+                seq,
+                outcome.reason.phase().as_str(),
+                started_at.map(Timestamp::millis),
+                ended_at.millis(),
+                outcome.reason.as_str(),
+                summary.map(|summary| SummaryKind::as_str(summary.kind)),
+                summary.map(|summary| summary.message.as_str()),
+                outcome.exit_code,
+                outcome.signal,
+                outcome.peak_memory.map(signed),
+                now.after(visible_for).millis(),
+            ])
+        })
+        .doing(doing)?;
+    results::insert(connection, seq, &results)?;
+    facts.map_or(Ok(()), |facts| set_facts(connection, seq, &facts))
+}

@@ -1,0 +1,146 @@
+//! The synchronous façade (DALI 1.1 §2.2), examples, quotes.
+
+use std::time::Duration;
+
+use crate::bed::{Bed, Daemon, eventually};
+use crate::client::Answer;
+use crate::uws::{Element, FORM, create, ended, job, location, post as post_async, reaches};
+
+const SYNC: &str = "/api/ocps/sync";
+
+async fn post(daemon: &Daemon, form: &str) -> Answer {
+    daemon.client().send("POST", SYNC, &[FORM], form).await
+}
+
+fn path_of(answer: &Answer) -> String {
+    location(answer, "sync").strip_prefix("http://localhost").expect("of this host").to_owned()
+}
+
+/// Follows what a POST to sync began, to its end.
+async fn follow(daemon: &Daemon, form: &str) -> Answer {
+    let mut answer = post(daemon, form).await;
+    for _ in 0..5 {
+        if answer.status != 303 {
+            break;
+        }
+        answer = daemon.client().get(&path_of(&answer)).await;
+    }
+    answer
+}
+
+#[tokio::test]
+async fn a_job_is_run_and_its_one_result_is_the_answer() {
+    let daemon = Bed::new().start().await;
+    let made = post(&daemon, "COMMAND=write+result.csv+a,b&RUNID=x").await;
+    let waiting = path_of(&made);
+    assert!(waiting.starts_with("/api/ocps/sync/"), "{waiting}");
+    let done = daemon.client().get(&waiting).await;
+    let id = waiting.rsplit('/').next().expect("an id");
+    assert_eq!(path_of(&done), format!("/api/ocps/async/{id}/results/result.csv"));
+    let result = daemon.client().get(&path_of(&done)).await;
+    assert_eq!((result.status, result.text(), result.header("content-type")), (200, "a,b", "text/csv"));
+    // It is a job like any other.
+    assert_eq!(job(&daemon, id).await.value("uws:runId"), "x");
+    assert_eq!(follow(&daemon, "COMMAND=print+hello").await.text(), "hello\n");
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_answered_with_its_error() {
+    let daemon = Bed::new().start().await;
+    let failed = follow(&daemon, "COMMAND=complain+oops;exit+3").await;
+    assert_eq!(failed.status, 422);
+    assert!(failed.text().starts_with("the command exited with code 3\n"), "{}", failed.text());
+    assert!(failed.text().ends_with("oops\n"), "{}", failed.text());
+    let lost = follow(&daemon, "COMMAND=vanish").await;
+    assert_eq!((lost.status, lost.header("retry-after")), (503, "1"));
+    let refused = post(&daemon, "REPLICAS=x").await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(post(&daemon, "").await.text(), "COMMAND is missing: give the command that the job runs");
+}
+
+#[tokio::test]
+async fn a_job_that_takes_longer_goes_on_and_can_be_asked_for_again() {
+    let mut bed = Bed::new();
+    bed.config.uws.sync_timeout = Duration::from_millis(200);
+    let daemon = bed.start().await;
+    let waiting = path_of(&post(&daemon, "COMMAND=hang").await);
+    let late = daemon.client().get(&waiting).await;
+    assert_eq!((late.status, late.header("retry-after")), (503, "1"));
+    let id = waiting.rsplit('/').next().expect("an id");
+    let there = format!("http://localhost/api/ocps/async/{id}");
+    assert!(
+        late.text().contains("the job is EXECUTING and goes on") && late.text().contains(&there),
+        "{}",
+        late.text()
+    );
+    daemon.engine.end_by_itself(0);
+    reaches(&daemon, id, "COMPLETED").await;
+    assert_eq!(daemon.client().get(&waiting).await.status, 303);
+    assert_eq!(post_async(&daemon, &format!("/{id}/phase"), "PHASE=ABORT").await.status, 403);
+}
+
+#[tokio::test]
+async fn only_a_post_makes_a_job_unless_it_is_configured() {
+    let daemon = Bed::new().start().await;
+    for method in ["GET", "HEAD", "DELETE", "PUT"] {
+        let answer = daemon.client().send(method, &format!("{SYNC}?COMMAND=print+1"), &[], "").await;
+        assert_eq!((answer.status, answer.header("allow")), (405, "POST, OPTIONS"), "{method}");
+    }
+    assert_eq!(daemon.listed().await, 0);
+    let mut bed = Bed::new();
+    bed.config.uws.sync_get = true;
+    let daemon = bed.start().await;
+    let made = daemon.client().get(&format!("{SYNC}?COMMAND=print+1")).await;
+    assert_eq!(made.status, 303);
+    assert_eq!(daemon.client().get(&format!("{SYNC}/{}", "0".repeat(32))).await.status, 404);
+    let waiting = path_of(&made);
+    assert_eq!(daemon.client().send("POST", &waiting, &[], "").await.status, 405);
+    assert_eq!(daemon.listed().await, 1);
+}
+
+#[tokio::test]
+async fn an_aborted_job_has_no_result() {
+    let daemon = Bed::new().start().await;
+    let waiting = path_of(&post(&daemon, "COMMAND=hang").await);
+    let id = waiting.rsplit('/').next().expect("an id").to_owned();
+    reaches(&daemon, &id, "EXECUTING").await;
+    assert_eq!(post_async(&daemon, &format!("/{id}/phase"), "PHASE=ABORT").await.status, 303);
+    let answer = daemon.client().get(&waiting).await;
+    assert_eq!((answer.status, answer.text()), (409, "the job is ABORTED: it has no result"));
+}
+
+#[tokio::test]
+async fn examples_are_well_formed_and_marked_up() {
+    let daemon = Bed::new().start().await;
+    let answer = daemon.client().get("/api/ocps/examples").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "application/xhtml+xml; charset=utf-8");
+    let page = Element::parse(answer.text());
+    let all = page.child("body").child("div");
+    assert_eq!(all.attribute("vocab"), Some("http://www.ivoa.net/rdf/examples#"));
+    let example = all.child("div");
+    assert_eq!(example.attribute("resource").map(|text| text.trim_start_matches('#')), example.attribute("id"));
+    assert_eq!(example.child("h2").attribute("property"), Some("name"));
+    let capabilities = daemon.client().get("/api/ocps/capabilities").await;
+    assert!(capabilities.text().contains("ivo://ivoa.net/std/DALI#examples"), "{}", capabilities.text());
+    assert_eq!(daemon.client().get("/api/none/examples").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_quote_is_an_honest_guess_or_none() {
+    let daemon = Bed::new().start().await;
+    let first = create(&daemon, "COMMAND=print+1").await;
+    assert!(job(&daemon, &first).await.is_nil("uws:quote"), "nothing is known yet");
+    for _ in 0..5 {
+        ended(&daemon, "print 1", "COMPLETED").await;
+    }
+    // What was learnt is looked at again after a while.
+    let quoted = eventually("a quote", || async {
+        let document = job(&daemon, &first).await;
+        (!document.is_nil("uws:quote")).then(|| document.value("uws:quote").to_owned())
+    });
+    let quoted = tokio::time::timeout(Duration::from_secs(15), quoted).await.expect("in time");
+    assert!(quoted.ends_with('Z') && quoted.len() == 24, "{quoted}");
+    let scalar = daemon.client().get(&format!("/api/ocps/async/{first}/quote")).await;
+    assert_eq!(scalar.text().len(), 24);
+}
