@@ -152,7 +152,12 @@ pub(super) static KEYS: &[Key] = &[
     key("sources.submodules", Switch, "false", "Whether submodules are checked out too."),
     key("sources.lfs", Switch, "false", "Whether Git LFS objects are fetched."),
     key("sources.ssh_key", Path, "\"\"", "The private key for ssh. Empty: none."),
-    key("sources.known_hosts", Path, "\"\"", "The known hosts for ssh. Empty: those of the system."),
+    key(
+        "sources.known_hosts",
+        Path,
+        "\"\"",
+        "The known hosts for ssh, and no others. Empty: those of the system, and any other at first sight.",
+    ),
     key("sources.ca_file", Path, "\"\"", "Certificate authorities for https, a PEM file. Empty: those of the system."),
     key("sources.proxy", Url, "\"\"", "The proxy for http and https, such as \"http://proxy:3128\". Empty: none."),
     key(
