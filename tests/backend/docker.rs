@@ -20,6 +20,7 @@ use crate::suite::{Bed, Can, new_run};
 mod dropped;
 mod interposed;
 mod stopping;
+mod tls;
 
 /// Jobs as the daemon's own user, directories mounted.
 mod own_user {
