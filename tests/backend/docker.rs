@@ -19,6 +19,7 @@ use crate::suite::{Bed, Can, new_run};
 
 mod dropped;
 mod interposed;
+mod registry;
 mod stopping;
 mod tls;
 
