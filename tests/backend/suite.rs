@@ -2,6 +2,7 @@
 //!
 //! A backend takes part by a [`Bed`] and one line: `contract!(bed);` in a module of its own, where `bed` is an
 //! `async fn() -> Option<Arc<dyn Bed>>` (`None`: it cannot be tested here and has said so aloud).
+//! The fake, which runs no processes, lists the sentences that it keeps: `contract!(@ bed; …)`.
 
 use std::future::Future;
 use std::path::Path;
