@@ -344,7 +344,9 @@ impl GitServer {
 
 impl Drop for GitServer {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // `git` runs `git-daemon` as a child of its own, and passes on what can be caught.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         drop(self.child.wait());
     }
 }
