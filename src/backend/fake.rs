@@ -47,6 +47,7 @@ enum State {
 pub struct FakeEngine {
     runs: Mutex<HashMap<RunRef, Run>>,
     is_silent: AtomicBool,
+    limits_are_advisory: AtomicBool,
     boot_id: Mutex<String>,
 }
 
@@ -60,6 +61,11 @@ impl FakeEngine {
     /// From now on the engine answers nothing, or again.
     pub fn set_silent(&self, is_silent: bool) {
         self.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// From now on limits are only asked for.
+    pub fn make_limits_advisory(&self) {
+        self.limits_are_advisory.store(true, Ordering::SeqCst);
     }
 
     /// The host was started anew: nothing runs any more, what is left says it ended with 0.
@@ -225,6 +231,10 @@ fn expanded(script: &str, env: &[(String, String)]) -> String {
 impl Backend for FakeBackend {
     fn kind(&self) -> &'static str {
         "fake"
+    }
+
+    fn limits_are_advisory(&self) -> bool {
+        self.engine.limits_are_advisory.load(Ordering::SeqCst)
     }
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {

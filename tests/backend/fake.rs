@@ -24,7 +24,7 @@ crate::suite::contract!(@ crate::fake::bed;
         removed_twice_it_is_gone, runs_of_another_instance_are_not_found, replicas_are_told_apart,
         a_running_run_can_be_removed, a_creation_that_was_dropped_is_removed;
     files: files_are_removed_twice, a_run_leaves_no_helper_behind;
-    fetching: an_image_that_is_there_is_named, an_image_that_is_nowhere_is_refused;
+    fetching: whether_images_are_used_is_told, an_image_that_is_there_is_named, an_image_that_is_nowhere_is_refused;
 );
 
 struct FakeBed {
