@@ -73,7 +73,12 @@ pub(super) static KEYS: &[Key] = &[
         "Host names (without port) that are answered, besides loopback names and the host of public_url.",
     ),
     key("server.allowed_origins", Texts, "[]", "Web origins that may call the API, such as \"https://example.org\"."),
-    key("server.max_body", Size(1 << 10), "\"16MiB\"", "The largest request body."),
+    key(
+        "server.max_body",
+        Size(1 << 10),
+        "\"16MiB\"",
+        "The largest request body. Four times that is read at the same time.",
+    ),
     key("server.max_connections", Whole(1, 1_000_000), "10000", "How many connections are served at a time."),
     key("server.header_timeout", Time(false), "\"10s\"", "How long a client may take to send a request's head."),
     key(

@@ -30,5 +30,6 @@ mod socket_file;
 mod uws;
 mod xml;
 
+pub use body::Bodies;
 pub use listen::{BindError, Bound, Passed, bind};
 pub use server::{Api, serve};

@@ -25,6 +25,7 @@ use tower_service::Service;
 use tracing::Instrument;
 use warp::reply::Response;
 
+use super::body::Bodies;
 use super::extract::{Asked, Peer, Via};
 use super::guard::Guard;
 use super::listen::{Bound, Socket};
@@ -47,6 +48,8 @@ pub struct Api {
     pub config: Arc<Config>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// What reads request bodies.
+    pub bodies: Bodies,
 }
 
 /// How long the loop rests after the system refused a connection for want of resources.

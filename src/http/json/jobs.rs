@@ -18,9 +18,9 @@ use super::request::JobRequest;
 use crate::domain::Phase;
 use crate::http::Api;
 use crate::http::extract::{Asked, asked};
+use crate::http::form;
 use crate::http::reply::{ApiError, json};
 use crate::http::resource::{is_read, other};
-use crate::http::{body, form};
 
 const METHODS: &str = "GET, HEAD, PUT, OPTIONS";
 
@@ -64,7 +64,12 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 403, description = "A web page of another origin asked", body = String, content_type = "text/plain"),
         (status = 413, description = "The body is too large", body = String, content_type = "text/plain"),
         (status = 415, description = "The body is neither JSON nor a form", body = String, content_type = "text/plain"),
-        (status = 503, description = "The queue is full; see `Retry-After`", body = String, content_type = "text/plain"),
+        (
+            status = 503,
+            description = "The queue is full, or too many large bodies are being read; see `Retry-After`",
+            body = String,
+            content_type = "text/plain",
+        ),
     )
 )]
 pub(super) async fn put<B: Buf>(
@@ -73,7 +78,7 @@ pub(super) async fn put<B: Buf>(
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Result<Response, ApiError> {
-    let body = body::read(headers, body, api.config.server.max_body).await?;
+    let body = api.bodies.read(headers, body).await?;
     let request = decode::job_request(headers, asked.query(), body).await?;
     let job = api.handle.submit(&asked.caller, request.into_submission()?).await?;
     let phase = PhaseWord::of(job.phase, job.outcome.as_ref());
