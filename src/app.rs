@@ -61,7 +61,11 @@ impl AppError {
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
         match self {
-            Self::Host(_) | Self::Sources(_) | Self::Backend(_) | Self::Directory { .. } => true,
+            Self::Host(_)
+            | Self::Sources(_)
+            | Self::Backend(_)
+            | Self::Directory { .. }
+            | Self::Bind(BindError::Unmatched(_) | BindError::Unusable { .. }) => true,
             Self::Running(_) | Self::Bind(_) | Self::Open(_) | Self::Store(_) | Self::Lifecycle(_) => false,
         }
     }
