@@ -11,7 +11,7 @@ use tracing::info;
 use crate::backend::docker::{DockerBackend, Instance};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config};
-use crate::http::{Api, BindError, Passed, bind, serve};
+use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError};
 use crate::ports::{Backend, BackendError, Clock, Store, StoreError, SystemClock};
 use crate::sources::{GitSources, SetupError};
@@ -61,7 +61,11 @@ impl AppError {
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
         match self {
-            Self::Host(_) | Self::Sources(_) | Self::Backend(_) | Self::Directory { .. } => true,
+            Self::Host(_)
+            | Self::Sources(_)
+            | Self::Backend(_)
+            | Self::Directory { .. }
+            | Self::Bind(BindError::Unmatched(_) | BindError::Unusable { .. }) => true,
             Self::Running(_) | Self::Bind(_) | Self::Open(_) | Self::Store(_) | Self::Lifecycle(_) => false,
         }
     }
@@ -99,7 +103,8 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "sqlite", async move { writer.ended().await });
 
     let addresses: Vec<String> = listeners.iter().map(|bound| bound.address().to_string()).collect();
-    let api = Api { handle: started.handle, store, config: Arc::clone(&config), clock };
+    let bodies = Bodies::new(config.server.max_body);
+    let api = Api { handle: started.handle, store, config: Arc::clone(&config), clock, bodies };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
     let (life, grace) = (lifecycle.clone(), config.server.shutdown_grace);
     lifecycle.spawn("http", async move {

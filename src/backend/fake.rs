@@ -1,12 +1,18 @@
 //! A backend without an engine: each command is a small script, for tests that need speed.
 //!
-//! The command is a list of steps between `;`: `print TEXT` (to stdout), `complain TEXT` (to stderr), `write NAME TEXT`
-//! (an output file), `hang` (until stopped), `stubborn` (hang, and ignore all but the kill), then one of `exit N` (0 if
-//! missing), `signal N`, `oom`, `vanish`.
+//! The command is a list of steps between `;`: `print TEXT` (to stdout) and `complain TEXT` (to stderr), with `-n`
+//! before the text for no line's end, `write NAME TEXT` (an output file), `append NAME TEXT` (a line to one), `sleep MS`.
+//! The last is one of `exit N` (0 if missing), `signal N`, `oom`, `vanish`, `hang` (until stopped), `stubborn` (hang, and
+//! ignore all but the kill), `heed N TEXT` (hang; when asked to stop, print and exit). `$NAME` stands for a variable of
+//! the run.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +26,9 @@ use crate::ports::{
 
 /// One run of the fake engine.
 struct Run {
+    instance: &'static str,
     script: String,
+    dirs: JobDirs,
     state: watch::Sender<State>,
     starts: u32,
     is_paused: bool,
@@ -40,18 +48,25 @@ enum State {
 pub struct FakeEngine {
     runs: Mutex<HashMap<RunRef, Run>>,
     is_silent: AtomicBool,
+    limits_are_advisory: AtomicBool,
     boot_id: Mutex<String>,
 }
 
 /// An adapter to a [`FakeEngine`].
 pub struct FakeBackend {
     engine: Arc<FakeEngine>,
+    instance: &'static str,
 }
 
 impl FakeEngine {
     /// From now on the engine answers nothing, or again.
     pub fn set_silent(&self, is_silent: bool) {
         self.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// From now on limits are only asked for.
+    pub fn make_limits_advisory(&self) {
+        self.limits_are_advisory.store(true, Ordering::SeqCst);
     }
 
     /// The host was started anew: nothing runs any more, what is left says it ended with 0.
@@ -97,6 +112,29 @@ impl FakeEngine {
         self.len() == 0
     }
 
+    /// Plays `script` for a run, if it runs still. What comes after a sleep is played by a thread: no daemon is needed.
+    fn play(self: &Arc<Self>, reference: RunRef, script: &str) -> io::Result<()> {
+        let mut runs = self.runs();
+        let Some(run) = runs.get_mut(&reference).filter(|run| *run.state.borrow() == State::Running) else {
+            return Ok(());
+        };
+        match play(script, &run.dirs, &reference)? {
+            Played::Ends(how) => {
+                run.ended_at = Some(SystemClock.now());
+                run.state.send_replace(State::Ended(how));
+            }
+            Played::Hangs => {}
+            Played::Sleeps(time, rest) => {
+                let engine = Arc::clone(self);
+                thread::Builder::new().name("fake run".to_owned()).spawn(move || {
+                    thread::sleep(time);
+                    engine.play(reference, &rest)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<RunRef, Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +157,13 @@ impl FakeBackend {
     /// An adapter to `engine`.
     #[must_use]
     pub const fn new(engine: Arc<FakeEngine>) -> Self {
-        Self { engine }
+        Self { engine, instance: "" }
+    }
+
+    /// The same for another instance, whose runs are others.
+    #[must_use]
+    pub fn of_instance(self, instance: &'static str) -> Self {
+        Self { instance, ..self }
     }
 
     fn state(&self, run: &RunRef) -> Option<watch::Receiver<State>> {
@@ -127,40 +171,82 @@ impl FakeBackend {
     }
 }
 
-/// Does the quick steps of a script; returns how it ends, or `None` if it hangs.
-fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> std::io::Result<Option<How>> {
-    let log = dirs.log(run);
-    let (mut out, mut err) = (String::new(), String::new());
-    let mut end = Some(How::Exited(0));
-    for step in script.split(';').map(str::trim).filter(|step| !step.is_empty()) {
+/// How far a script was played.
+enum Played {
+    Ends(How),
+    Hangs,
+    Sleeps(Duration, String),
+}
+
+fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> io::Result<Played> {
+    say(dirs, run, "stdout", "")?;
+    say(dirs, run, "stderr", "")?;
+    let mut steps = script;
+    while !steps.is_empty() {
+        let (step, later) = steps.split_once(';').unwrap_or((steps, ""));
+        steps = later;
+        let step = step.trim();
         let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
         match verb {
-            "print" => out.extend([rest, "\n"]),
-            "complain" => err.extend([rest, "\n"]),
+            "" => {}
+            "print" => say(dirs, run, "stdout", &line(rest))?,
+            "complain" => say(dirs, run, "stderr", &line(rest))?,
             "write" => {
                 let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 let path = dirs.output().join(name);
                 std::fs::create_dir_all(path.parent().expect("below the output directory"))?;
                 std::fs::write(path, text)?;
             }
-            "hang" | "stubborn" => end = None,
-            "exit" => end = Some(How::Exited(rest.parse().unwrap_or(2))),
-            "signal" => end = Some(How::Signaled { signal: rest.parse().unwrap_or(9), exit_code: None }),
-            "oom" => end = Some(How::OutOfMemory { exit_code: Some(137) }),
-            "vanish" => end = Some(How::Vanished),
-            _ => end = Some(How::Exited(127)),
+            "append" => {
+                let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                add(&dirs.output().join(name), &line(text))?;
+            }
+            "sleep" => return Ok(Played::Sleeps(Duration::from_millis(rest.parse().unwrap_or(0)), later.to_owned())),
+            "hang" | "stubborn" | "heed" => return Ok(Played::Hangs),
+            "exit" => return Ok(Played::Ends(How::Exited(rest.parse().unwrap_or(2)))),
+            "signal" => {
+                let signal = rest.parse().unwrap_or(9);
+                return Ok(Played::Ends(How::Signaled { signal, exit_code: None }));
+            }
+            "oom" => return Ok(Played::Ends(How::OutOfMemory { exit_code: Some(137) })),
+            "vanish" => return Ok(Played::Ends(How::Vanished)),
+            _ => return Ok(Played::Ends(How::Exited(127))),
         }
     }
+    Ok(Played::Ends(How::Exited(0)))
+}
+
+/// A line of `text`; after `-n` without its end.
+fn line(text: &str) -> String {
+    text.strip_prefix("-n ").map_or_else(|| format!("{text}\n"), str::to_owned)
+}
+
+/// Adds `text` to a log.
+fn say(dirs: &JobDirs, run: &RunRef, stream: &str, text: &str) -> io::Result<()> {
+    let log = dirs.log(run);
     std::fs::create_dir_all(&log)?;
-    std::fs::write(log.join("stdout"), out)?;
-    std::fs::write(log.join("stderr"), err)?;
-    Ok(end)
+    add(&log.join(stream), text)
+}
+
+fn add(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
+}
+
+/// The script with its variables replaced, the longest name first: one may begin as another does.
+fn expanded(script: &str, env: &[(String, String)]) -> String {
+    let mut env: Vec<_> = env.iter().collect();
+    env.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    env.iter().fold(script.to_owned(), |script, (name, value)| script.replace(&format!("${name}"), value))
 }
 
 #[async_trait]
 impl Backend for FakeBackend {
     fn kind(&self) -> &'static str {
         "fake"
+    }
+
+    fn limits_are_advisory(&self) -> bool {
+        self.engine.limits_are_advisory.load(Ordering::SeqCst)
     }
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
@@ -179,12 +265,12 @@ impl Backend for FakeBackend {
                 State::Ended(_) => RunState::Ended,
             },
         };
-        Ok(self.engine.runs().iter().map(found).collect())
+        Ok(self.engine.runs().iter().filter(|(_, is)| is.instance == self.instance).map(found).collect())
     }
 
     async fn fetch_image(&self, spec: &RunSpec) -> Result<ImageFacts, BackendError> {
         self.engine.answer("fetching an image")?;
-        if spec.image == "missing" {
+        if spec.image == "missing" || spec.image.starts_with("localhost:1/") {
             let why = "no such image".to_owned();
             return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
         }
@@ -197,9 +283,10 @@ impl Backend for FakeBackend {
 
     async fn create(&self, spec: &RunSpec) -> Result<(), BackendError> {
         self.engine.answer("creating a run")?;
-        let script = spec.argv.last().cloned().unwrap_or_default();
-        let state = watch::channel(State::Created).0;
-        let new = || Run { script, state, starts: 0, is_paused: false, started_at: None, ended_at: None };
+        let script = expanded(spec.argv.last().map_or("", String::as_str), &spec.env);
+        let (instance, dirs, state) = (self.instance, spec.dirs.clone(), watch::channel(State::Created).0);
+        let new =
+            || Run { instance, script, dirs, state, starts: 0, is_paused: false, started_at: None, ended_at: None };
         self.engine.runs().entry(spec.run).or_insert_with(new);
         Ok(())
     }
@@ -216,11 +303,11 @@ impl Backend for FakeBackend {
         }
         run.starts += 1;
         run.started_at = Some(SystemClock.now());
-        let end = play(&run.script, &spec.dirs, &spec.run)
-            .map_err(|source| BackendError::Io { doing: "playing a script", source })?;
-        run.ended_at = end.as_ref().map(|_| SystemClock.now());
-        run.state.send_replace(end.map_or(State::Running, State::Ended));
-        Ok(())
+        run.state.send_replace(State::Running);
+        let script = run.script.clone();
+        drop(runs);
+        let played = self.engine.play(spec.run, &script);
+        played.map_err(|source| BackendError::Io { doing: "playing a script", source })
     }
 
     async fn wait(&self, run: &RunRef, _: &JobDirs) -> Result<Ending, BackendError> {
@@ -264,7 +351,14 @@ impl Backend for FakeBackend {
         match state {
             State::Created => drop(runs.remove(run)),
             State::Running => {
-                let how = How::Signaled { signal: if is_stubborn { 9 } else { 15 }, exit_code: None };
+                let heeds = found.script.split(';').find_map(|step| step.trim().strip_prefix("heed "));
+                let how = if let Some((code, text)) = heeds.and_then(|heeds| heeds.split_once(' ')) {
+                    say(&found.dirs, run, "stdout", &line(text))
+                        .map_err(|source| BackendError::Io { doing: "playing a script", source })?;
+                    How::Exited(code.parse().unwrap_or(2))
+                } else {
+                    How::Signaled { signal: if is_stubborn { 9 } else { 15 }, exit_code: None }
+                };
                 drop(found.state.send_replace(State::Ended(how)));
             }
             State::Ended(_) => {}

@@ -77,7 +77,12 @@ pub(super) static KEYS: &[Key] = &[
         "Host names (without port) that are answered, besides loopback names and the host of public_url.",
     ),
     key("server.allowed_origins", Texts, "[]", "Web origins that may call the API, such as \"https://example.org\"."),
-    key("server.max_body", Size(1 << 10), "\"16MiB\"", "The largest request body."),
+    key(
+        "server.max_body",
+        Size(1 << 10),
+        "\"16MiB\"",
+        "The largest request body. Four times that is read at the same time.",
+    ),
     key("server.max_connections", Whole(1, 1_000_000), "10000", "How many connections are served at a time."),
     key("server.header_timeout", Time(false), "\"10s\"", "How long a client may take to send a request's head."),
     key(
@@ -196,7 +201,12 @@ pub(super) static KEYS: &[Key] = &[
     key("sources.submodules", Switch, "false", "Whether submodules are checked out too."),
     key("sources.lfs", Switch, "false", "Whether Git LFS objects are fetched."),
     key("sources.ssh_key", Path, "\"\"", "The private key for ssh. Empty: none."),
-    key("sources.known_hosts", Path, "\"\"", "The known hosts for ssh. Empty: those of the system."),
+    key(
+        "sources.known_hosts",
+        Path,
+        "\"\"",
+        "The known hosts for ssh, and no others. Empty: those of the system, and any other at first sight.",
+    ),
     key("sources.ca_file", Path, "\"\"", "Certificate authorities for https, a PEM file. Empty: those of the system."),
     key("sources.proxy", Url, "\"\"", "The proxy for http and https, such as \"http://proxy:3128\". Empty: none."),
     key(

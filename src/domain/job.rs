@@ -83,7 +83,7 @@ impl Stage {
 pub struct Facts {
     /// The host that runs it.
     pub host: Option<String>,
-    /// The image as configured when the run was prepared.
+    /// The image as configured when the run was prepared; `None` if the backend uses none.
     pub image: Option<String>,
     /// The digest or id of the image that runs.
     pub image_digest: Option<String>,

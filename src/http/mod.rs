@@ -34,5 +34,6 @@ mod uws;
 mod web;
 mod xml;
 
+pub use body::Bodies;
 pub use listen::{BindError, Bound, Passed, bind};
 pub use server::{Api, serve};

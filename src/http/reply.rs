@@ -47,6 +47,9 @@ pub(super) enum ApiError {
     /// The body did not arrive in time.
     #[error("the request body did not arrive within {} seconds", .0.as_secs())]
     TooSlow(Duration),
+    /// There is no room for a large body beside those that are being read.
+    #[error("too many large requests are being read at the moment; try again a little later")]
+    Crowded,
     /// No byte of the file is in the range.
     #[error("the range lies outside the file's {size} bytes")]
     NoSuchRange {
@@ -109,6 +112,7 @@ impl Failure {
 }
 
 const RESTART: Duration = Duration::from_secs(2);
+const CROWDED: Duration = Duration::from_secs(10);
 const NO_ROOM: Duration = Duration::from_secs(60);
 
 impl ApiError {
@@ -123,6 +127,7 @@ impl ApiError {
             Self::TooLarge { .. } => say(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnknownMediaType(_) => say(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::TooSlow(_) => say(StatusCode::REQUEST_TIMEOUT),
+            Self::Crowded => Verdict::later(Cow::Owned(self.to_string()), CROWDED),
             Self::NoSuchRange { .. } => say(StatusCode::RANGE_NOT_SATISFIABLE),
             Self::Denied(denied) => of_denied(denied),
             Self::Store(error) => of_store(error),
@@ -159,6 +164,7 @@ impl ApiError {
             | Self::TooLarge { .. }
             | Self::UnknownMediaType(_)
             | Self::TooSlow(_)
+            | Self::Crowded
             | Self::NoSuchRange { .. } => None,
         }
     }

@@ -26,6 +26,7 @@ use tower_service::Service;
 use tracing::Instrument;
 use warp::reply::Response;
 
+use super::body::Bodies;
 use super::extract::{Asked, Peer, Via};
 use super::forwarded::Forwarded;
 use super::guard::Guard;
@@ -49,6 +50,8 @@ pub struct Api {
     pub config: Arc<Config>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// What reads request bodies.
+    pub bodies: Bodies,
 }
 
 /// How long the loop rests after the system refused a connection for want of resources.

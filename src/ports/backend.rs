@@ -83,6 +83,17 @@ pub trait Backend: Send + Sync {
     /// The word of `backend.kind`.
     fn kind(&self) -> &'static str;
 
+    /// Whether its runs are made from images; else the image that is configured plays no part and is told to nobody.
+    fn uses_images(&self) -> bool {
+        true
+    }
+
+    /// Whether some limit of the runs made now can only be asked for and not enforced; known before they run, and from
+    /// then on of each of them. An ending may tell so of a single run all the same.
+    fn limits_are_advisory(&self) -> bool {
+        false
+    }
+
     /// Looks whether the backend answers and can run jobs.
     ///
     /// Kubernetes: `GET /version` and a `SelfSubjectAccessReview` for creating jobs; node facts are unknown.

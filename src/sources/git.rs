@@ -9,7 +9,7 @@ use super::address::{Login, Protocol};
 use super::group::{self, Finished};
 use super::leftovers::MARK;
 use super::settings::Settings;
-use super::words::{Failure, Secrets, classify, last_words};
+use super::words::{Failure, Secrets, classify, last_words, remedy};
 use crate::ports::SourceError;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -62,7 +62,7 @@ impl Git<'_> {
 
     /// The error for a git process that failed while `doing`.
     pub(super) fn failure(&self, doing: &str, done: &Finished) -> SourceError {
-        let text = format!("{doing}: {}", last_words(&done.stderr, &self.secrets));
+        let text = format!("{doing}: {}{}", last_words(&done.stderr, &self.secrets), remedy(&done.stderr));
         match classify(&done.stderr) {
             Failure::Refused => SourceError::Refused(text),
             Failure::Network => SourceError::Network(text),

@@ -5,15 +5,19 @@ use std::path::Path;
 /// The value of `GIT_SSH_COMMAND`, which git gives to a shell: `BatchMode`, no configuration of the daemon's user, the
 /// given key and no other, and host keys as configured.
 ///
-/// With `known_hosts` only the hosts in it are trusted. Without, a host is trusted at first sight and remembered in
-/// `seen_hosts`.
+/// With `known_hosts` only the hosts in it are trusted. Without, those of the system are, and any other host at first
+/// sight: it is remembered in `seen_hosts`.
 pub(super) fn command(key: Option<&str>, known_hosts: Option<&str>, seen_hosts: &str) -> String {
     let mut words: Vec<String> = ["ssh", "-F", "/dev/null"].map(str::to_owned).to_vec();
     for option in ["BatchMode=yes", "ClearAllForwardings=yes", "IdentityAgent=none", "ConnectTimeout=60"] {
         words.extend(["-o".to_owned(), option.to_owned()]);
     }
     let (hosts, checking) = match known_hosts {
-        Some(hosts) => (hosts, "yes"),
+        Some(hosts) => {
+            // Else the system's list would count as well.
+            words.extend(["-o".to_owned(), "GlobalKnownHostsFile=/dev/null".to_owned()]);
+            (hosts, "yes")
+        }
         None => (seen_hosts, "accept-new"),
     };
     words.extend(["-o".to_owned(), format!("StrictHostKeyChecking={checking}")]);
@@ -47,6 +51,7 @@ mod tests {
         let command = command(Some("/etc/it's mine/key"), Some("/etc/known hosts"), "/seen");
         assert!(command.contains(r#"'StrictHostKeyChecking=yes' '-o' 'UserKnownHostsFile="/etc/known hosts"'"#));
         assert!(command.contains(r"'-i' '/etc/it'\''s mine/key'") && !command.contains("/seen"), "{command}");
+        assert!(command.contains("'GlobalKnownHostsFile=/dev/null'"), "{command}");
     }
 
     #[test]
@@ -54,6 +59,7 @@ mod tests {
         let command = command(None, None, "/seen");
         assert!(command.contains(r#"'StrictHostKeyChecking=accept-new' '-o' 'UserKnownHostsFile="/seen"'"#));
         assert!(command.contains("'BatchMode=yes'") && !command.contains("'-i'"), "{command}");
+        assert!(!command.contains("GlobalKnownHostsFile"), "{command}");
     }
 
     #[test]

@@ -84,7 +84,31 @@ pub(super) fn last_words(stderr: &str, secrets: &Secrets) -> String {
 }
 
 fn is_chatter(line: &str) -> bool {
-    line.starts_with("hint:") || line.starts_with("Cloning into") || line.starts_with("Warning: Permanently added")
+    CHATTER.iter().any(|beginning| line.starts_with(beginning))
+}
+
+/// How lines begin that say nothing to who submitted a job, or only how to change files on the daemon's host.
+const CHATTER: &[&str] = &[
+    "hint:",
+    "Cloning into",
+    "Warning: Permanently added",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+    "Add correct host key in",
+    "Offending ",
+    "remove with:",
+    "ssh-keygen -f",
+];
+
+/// What the operator can do about a failure that the configuration caused, to stand behind git's words; else empty.
+pub(super) fn remedy(stderr: &str) -> &'static str {
+    if stderr.contains("Host key verification failed") {
+        " (host keys that the daemon trusts: sources.known_hosts)"
+    } else if stderr.contains("Permission denied (publickey") {
+        " (the key that the daemon shows: sources.ssh_key)"
+    } else {
+        ""
+    }
 }
 
 /// `line` with the user information taken out of every URL in it.
@@ -184,6 +208,19 @@ mod tests {
         assert_eq!(last_words("remote: \x1b[31mred\x07", &none), "remote:  [31mred");
         let long = format!("first\n{}", "ü".repeat(700));
         assert_eq!(last_words(&long, &none).chars().count(), 500);
+    }
+
+    #[test]
+    fn words_of_ssh_lose_their_chatter_and_get_a_remedy() {
+        let said = "Add correct host key in /var/lib/x to get rid of this message.\r\n\
+                    Offending ED25519 key in /var/lib/x:1\r\n  remove with:\r\n  ssh-keygen -f \"/var/lib/x\" -R \"h\"\r\n\
+                    Host key verification failed.\r\nfatal: Could not read from remote repository.\n\n\
+                    Please make sure you have the correct access rights\nand the repository exists.\n";
+        let shown = last_words(said, &Secrets::default());
+        assert_eq!(shown, "Host key verification failed.; fatal: Could not read from remote repository.");
+        assert!(remedy(said).contains("sources.known_hosts"));
+        assert!(remedy("git@h: Permission denied (publickey,password).").contains("sources.ssh_key"));
+        assert_eq!(remedy("fatal: early EOF"), "");
     }
 
     #[test]

@@ -267,7 +267,7 @@ impl Driver {
             // A success whose results cannot be had is none.
             outcome = Outcome { exit_code: outcome.exit_code, peak_memory: outcome.peak_memory, ..complaint };
         }
-        self.facts.is_advisory = is_advisory;
+        self.facts.is_advisory |= is_advisory;
         let end = End {
             outcome,
             started_at,

@@ -35,7 +35,12 @@ pub(super) async fn prepare(
     let spec = |run| plan::run_spec(job, service, &invocation, run, dirs.clone());
     let specs: Vec<RunSpec> = runs(job).map(spec).collect();
     let first = specs.first().expect("a job has at least one replica");
-    *facts = Facts { host: Some(context.host.clone()), image: Some(first.image.clone()), ..Facts::default() };
+    *facts = Facts {
+        host: Some(context.host.clone()),
+        image: context.backend.uses_images().then(|| first.image.clone()),
+        is_advisory: context.backend.limits_are_advisory(),
+        ..Facts::default()
+    };
 
     stage(Stage::Preparing);
     // On which start of which engine this is, asked anew: what health knows may be some seconds old.

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
-use uwsd::http::{Api, Passed, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, bind, serve};
 use uwsd::ports::{Checkout, Clock, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Parts, start};
@@ -107,6 +107,7 @@ impl Bed {
             store: before(Arc::clone(&store)),
             config: Arc::clone(&config),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            bodies: Bodies::new(config.server.max_body),
         };
         let bound = bind(&config.server, Passed::default()).expect("bound");
         let addresses: Vec<ListenAddress> = bound.iter().map(|bound| bound.address().clone()).collect();

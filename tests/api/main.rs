@@ -5,6 +5,7 @@ mod client;
 mod odd_store;
 mod uws;
 
+mod bodies;
 mod deletion;
 mod documents;
 mod failures;

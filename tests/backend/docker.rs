@@ -19,7 +19,9 @@ use crate::suite::{Bed, Can, new_run};
 
 mod dropped;
 mod interposed;
+mod registry;
 mod stopping;
+mod tls;
 
 /// Jobs as the daemon's own user, directories mounted.
 mod own_user {

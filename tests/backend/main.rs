@@ -1,5 +1,6 @@
 //! One contract, every backend. See `suite.rs`.
 
 mod docker;
+mod fake;
 mod process;
 mod suite;

@@ -2,6 +2,7 @@
 //!
 //! A backend takes part by a [`Bed`] and one line: `contract!(bed);` in a module of its own, where `bed` is an
 //! `async fn() -> Option<Arc<dyn Bed>>` (`None`: it cannot be tested here and has said so aloud).
+//! The fake, which runs no processes, lists the sentences that it keeps: `contract!(@ bed; …)`.
 
 use std::future::Future;
 use std::path::Path;
@@ -189,7 +190,7 @@ macro_rules! contract {
                 it_runs_as_its_user, it_has_its_groups, it_has_no_privileges, it_has_no_network_if_told_so,
                 a_secret_is_a_private_file, a_secret_is_not_told, a_mount_is_read_only_unless_said_otherwise,
                 memory_is_mounted, a_mount_of_nothing_is_refused, arguments_are_not_interpreted;
-            limits: the_memory_limit_is_seen, a_fork_bomb_is_held;
+            limits: the_memory_limit_is_seen, a_fork_bomb_is_held, advisory_limits_are_told_before_the_run;
             restart: a_run_that_runs_is_adopted, a_run_that_ended_meanwhile_is_harvested,
                 a_run_that_was_created_is_found_so, a_run_that_writes_on_keeps_every_byte,
                 a_run_adopted_twice_is_told_the_same, an_adopted_run_can_be_stopped,
@@ -204,7 +205,8 @@ macro_rules! contract {
                 replicas_are_told_apart, a_running_run_can_be_removed, a_creation_that_was_dropped_is_removed;
             files: private_files_come_back_readable, links_are_left_alone, whatever_the_job_owns_is_removed,
                 files_are_removed_twice, a_run_leaves_no_helper_behind;
-            fetching: an_image_that_is_there_is_named, an_image_that_is_nowhere_is_refused;
+            fetching: whether_images_are_used_is_told, an_image_that_is_there_is_named,
+                an_image_that_is_nowhere_is_refused;
         );
     };
     (@ $bed:path; $($part:ident: $($sentence:ident),+ $(,)?;)+) => {

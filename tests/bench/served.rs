@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{ListenAddress, Listener, Trust, testing};
-use uwsd::http::{Api, Passed, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, bind, serve};
 use uwsd::ports::{Clock, Store, SystemClock};
 use uwsd::sources::GitSources;
 use uwsd::sqlite::SqliteStore;
@@ -91,6 +91,7 @@ async fn run(kind: &str, dir: &Path) {
         println!("{}", address.port());
         std::io::stdout().flush().expect("written");
     }
-    let api = Api { handle: started.handle, store, config, clock };
+    let bodies = Bodies::new(config.server.max_body);
+    let api = Api { handle: started.handle, store, config, clock, bodies };
     serve(api, bound, CancellationToken::new(), Duration::from_secs(1), tracker).await.expect("served");
 }

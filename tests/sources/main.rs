@@ -1,7 +1,9 @@
 //! Checkouts with real git, from real servers on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod lfs;
 mod repository;
+mod ssh;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -338,17 +340,6 @@ async fn a_repository_above_the_limit_is_refused() {
     let bench = Bench::new(config::Sources { max_size: 1 << 20, ..config() });
     let error = bench.checkout(&file_url(&dir), "").await.unwrap_err();
     assert!(matches!(&error, SourceError::Refused(why) if why.contains("more than 1048576 bytes")), "{error:?}");
-}
-
-#[tokio::test]
-async fn lfs_without_git_lfs_is_a_clear_error() {
-    if std::process::Command::new("git").args(["lfs", "version"]).output().unwrap().status.success() {
-        eprintln!("skipped: git-lfs is installed here");
-        return;
-    }
-    let bench = Bench::new(config::Sources { lfs: true, ..config() });
-    let error = bench.checkout("https://localhost/x", "").await.unwrap_err();
-    assert!(matches!(&error, SourceError::Refused(why) if why.contains("git-lfs is not installed")), "{error:?}");
 }
 
 #[test]

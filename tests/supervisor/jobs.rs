@@ -110,6 +110,18 @@ async fn an_engine_that_was_restarted_under_a_job_makes_no_success_of_it() {
 }
 
 #[tokio::test]
+async fn advisory_limits_are_told_from_the_launch_on() {
+    let bed = Bed::new();
+    bed.engine.make_limits_advisory();
+    let daemon = bed.start().await;
+    let id = daemon.submit("hang").await;
+    assert!(daemon.reaches(id, Phase::Executing).await.facts.is_advisory);
+    // Also when the end says nothing of it.
+    bed.engine.end_by_itself(0);
+    assert!(daemon.ends(id).await.facts.is_advisory);
+}
+
+#[tokio::test]
 async fn an_image_that_is_not_there_ends_the_job_with_pull_failed() {
     let mut bed = Bed::new();
     bed.config.services.get_mut("ocps").expect("there").image = "missing".to_owned();
@@ -224,7 +236,7 @@ async fn a_waiting_job_is_aborted_at_once() {
 async fn replicas_end_together_and_the_first_failure_decides() {
     let bed = Bed::new();
     let daemon = bed.start().await;
-    let id = daemon.submit_work(Work { replicas: 3, ..work("hang; exit 4") }).await.expect("accepted").id;
+    let id = daemon.submit_work(Work { replicas: 3, ..work("exit 4") }).await.expect("accepted").id;
     let outcome = daemon.ends(id).await.outcome.expect("ended");
     assert_eq!((outcome.reason, outcome.exit_code), (Reason::Nonzero, Some(4)));
     assert!(outcome.summary.expect("one").message.contains("of replica "));

@@ -15,6 +15,9 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The daemon as it was built.
+pub const UWSD: &str = env!("CARGO_BIN_EXE_uwsd");
+
 /// What runs the jobs of a test.
 #[derive(Clone)]
 pub enum Engine {
@@ -113,14 +116,25 @@ impl Bed {
         }
     }
 
+    /// The same, reached at another port.
+    pub fn at_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Starts the daemon and waits until it answers; with `crash` it dies at that step of a job's life.
     pub async fn start(&self, crash: Option<&str>) -> Daemon {
+        let mut command = Command::new(UWSD);
+        command.stdin(Stdio::null());
+        self.start_by(command, crash).await
+    }
+
+    /// The same by a command that takes the daemon's arguments at its end.
+    pub async fn start_by(&self, mut command: Command, crash: Option<&str>) -> Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uwsd"));
         command
             .arg("serve")
             .arg("--config")
@@ -129,7 +143,6 @@ impl Bed {
             .arg(format!("127.0.0.1:{}", self.port))
             .arg("--state-dir")
             .arg(self.path().join("state"))
-            .stdin(Stdio::null())
             .stderr(log.expect("log file"));
         if let Some(point) = crash {
             command.env("UWSD_TEST_CRASH", point);
@@ -344,7 +357,9 @@ impl GitServer {
 
 impl Drop for GitServer {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // `git` runs `git-daemon` as a child of its own, and passes on what can be caught.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         drop(self.child.wait());
     }
 }

@@ -6,3 +6,4 @@
 mod bed;
 mod kill;
 mod ocps;
+mod passed;

@@ -64,6 +64,12 @@ async fn the_main_job_from_one_put_to_its_results_and_its_deletion(engine: &Engi
     assert_eq!(ended["jobInfo"]["reason"], "ok");
     assert_eq!(ended["jobInfo"]["exitCode"], 0);
     assert_eq!(ended["jobInfo"]["commit"], json!(git.head()));
+    // The image is told where there is one.
+    let image = match engine {
+        Engine::Docker { image, .. } => json!(image),
+        Engine::Process => json!(null),
+    };
+    assert_eq!(ended["jobInfo"]["image"], image);
     for key in ["creationTime", "startTime", "endTime"] {
         let time = ended[key].as_str().expect("a time");
         assert!(time.len() == 25 && time.ends_with("+00:00") && time.as_bytes()[10] == b' ', "{time}");

@@ -141,9 +141,14 @@ impl Engine {
                 format!("{words} ({host}); let the daemon's user into the socket's group, by default `docker`")
             }
             Place::Unix(host) => format!("{words} ({host}); start the engine, or set backend.docker.host"),
-            Place::Tcp(host) | Place::Tls { host, .. } => {
-                format!("{words} ({host}); start the engine, or look at the network and backend.docker")
-            }
+            Place::Tcp(host) => format!(
+                "{words} ({host}); start the engine, or look at the network and backend.docker; \
+                 an engine that speaks TLS needs tls_ca, tls_cert and tls_key"
+            ),
+            Place::Tls { host, .. } => format!(
+                "{words} ({host}); start the engine, or look at the network and backend.docker: \
+                 tls_ca must have signed the engine's certificate, and the engine must accept tls_cert"
+            ),
         }
     }
 

@@ -186,6 +186,14 @@ impl Backend for ProcessBackend {
         KIND
     }
 
+    fn uses_images(&self) -> bool {
+        false
+    }
+
+    fn limits_are_advisory(&self) -> bool {
+        !self.host.hierarchy.is_whole()
+    }
+
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
         let bwrap = self.host.bwrap.clone();
         let version = blocking("looking for bubblewrap", move || Ok(host::check(&bwrap)))

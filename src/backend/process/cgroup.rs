@@ -70,6 +70,15 @@ impl Hierarchy {
         (offers(&base) && make_room(&base) && delegate(&base) && can_make_groups(&base)).then_some(Self::V2 { base })
     }
 
+    /// Whether every limit can be kept in the groups made here.
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::V1 { memory, pids, cpu } => memory.is_some() && pids.is_some() && cpu.is_some(),
+            Self::V2 { .. } => true,
+        }
+    }
+
     /// In a word, for people.
     pub(super) fn describe(&self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use crate::http::Api;
 use crate::http::extract::{Asked, asked};
 use crate::http::reply::{ApiError, json};
 use crate::http::resource::{is_read, other};
-use crate::http::{body, form, idempotency};
+use crate::http::{form, idempotency};
 
 const METHODS: &str = "GET, HEAD, PUT, OPTIONS";
 
@@ -66,7 +66,12 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 413, description = "The body is too large", body = String, content_type = "text/plain"),
         (status = 415, description = "The body is neither JSON nor a form", body = String, content_type = "text/plain"),
         (status = 422, description = "The Idempotency-Key was used for another request", body = String, content_type = "text/plain"),
-        (status = 503, description = "The queue is full; see `Retry-After`", body = String, content_type = "text/plain"),
+        (
+            status = 503,
+            description = "The queue is full, or too many large bodies are being read; see `Retry-After`",
+            body = String,
+            content_type = "text/plain",
+        ),
     )
 )]
 pub(super) async fn put<B: Buf>(
@@ -75,7 +80,7 @@ pub(super) async fn put<B: Buf>(
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Result<Response, ApiError> {
-    let body = body::read(headers, body, api.config.server.max_body).await?;
+    let body = api.bodies.read(headers, body).await?;
     let request = decode::job_request(headers, asked.query(), body).await?;
     let submission = request.into_submission(idempotency::key(headers)?)?;
     let job = api.handle.submit(&asked.caller, submission, None).await?;

@@ -140,7 +140,7 @@ struct JobInfoObject<'a> {
     /// The most memory that it used, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory: Option<u64>,
-    /// The image as it is configured.
+    /// The image as it is configured; absent where jobs run without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<&'a str>,
     /// The digest or id of the image that runs.

@@ -38,7 +38,7 @@ pub(super) async fn job(
     intake: Intake,
     is_run: bool,
 ) -> Result<Job, ApiError> {
-    let Intake { mut fields, mut staged } = intake;
+    let Intake { mut fields, mut staged, _room } = intake;
     let Controls { run_id, execution_duration, destruction } = Controls::take(&mut fields)?;
     let mut posted = Posted::of(service, fields)?;
     if let Some(staged) = &staged {

@@ -13,11 +13,11 @@ use super::routes::Uws;
 use super::target::{Part, Target};
 use super::{create, error, find, job, limits, list, parameters, phase, results, scalar};
 use crate::config::Service;
+use crate::http::Api;
 use crate::http::extract::Asked;
 use crate::http::links::Links;
 use crate::http::reply::ApiError;
 use crate::http::resource::{is_read, other};
-use crate::http::{Api, body};
 
 /// A request for something of a service.
 pub(super) struct Request {
@@ -43,7 +43,7 @@ impl Request {
         api: &Api,
         body: impl Stream<Item = Result<B, warp::Error>> + Send,
     ) -> Result<Fields, ApiError> {
-        let body = body::read(&self.headers, body, api.config.server.max_body).await?;
+        let body = api.bodies.read(&self.headers, body).await?;
         Fields::of(self.asked.query(), &self.headers, body).await
     }
 

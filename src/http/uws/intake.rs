@@ -14,9 +14,10 @@ use multer::Multipart;
 use super::fields::Fields;
 use super::work::is_text;
 use crate::config::Service;
+use crate::http::body::Room;
 use crate::http::form::{Field, not_text, urlencoded};
 use crate::http::reply::ApiError;
-use crate::http::{Api, body, form};
+use crate::http::{Api, form};
 use crate::supervisor::{Denied, Staged};
 
 /// How long the next piece of a body may take.
@@ -31,6 +32,8 @@ pub(super) struct Intake {
     pub(super) fields: Fields,
     /// The files, which go with this unless a job is given them.
     pub(super) staged: Option<Staged>,
+    /// What the fields take of the room for all bodies.
+    pub(super) _room: Room,
 }
 
 /// Reads a request to `service`; files are parts with a file name, unless the service takes such a part as text.
@@ -46,19 +49,20 @@ pub(super) async fn read<B: Buf>(
 ) -> Result<Intake, ApiError> {
     let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !form::is_multipart(declared) {
-        let body = body::read(headers, body, api.config.server.max_body).await?;
-        return Ok(Intake { fields: Fields::of(query, headers, body).await?, staged: None });
+        let body = api.bodies.read(headers, body).await?;
+        return Ok(Intake { fields: Fields::of(query, headers, body).await?, ..Intake::default() });
     }
     let mut reader = Reader {
         api,
         service,
         fields: urlencoded(query.as_bytes())?,
         staged: None,
+        room: None,
         text_left: api.config.server.max_body,
         files_left: api.config.uploads.max_size,
     };
     reader.read(declared, pieces(body)).await?;
-    Ok(Intake { fields: Fields::new(reader.fields), staged: reader.staged })
+    Ok(Intake { fields: Fields::new(reader.fields), staged: reader.staged, _room: reader.room })
 }
 
 /// The pieces of a body, none of which may be waited for too long.
@@ -81,6 +85,7 @@ struct Reader<'a> {
     service: &'a Service,
     fields: Vec<Field>,
     staged: Option<Staged>,
+    room: Room,
     text_left: u64,
     files_left: u64,
 }
@@ -109,7 +114,9 @@ impl Reader<'_> {
     async fn text(&mut self, name: String, mut part: multer::Field<'static>) -> Result<(), ApiError> {
         let mut value = Vec::new();
         while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
-            take(&mut self.text_left, &piece, self.api.config.server.max_body)?;
+            let limit = self.api.config.server.max_body;
+            take(&mut self.text_left, &piece, limit)?;
+            self.api.bodies.make_room(&mut self.room, limit - self.text_left).await?;
             value.extend_from_slice(&piece);
         }
         let value = String::from_utf8(value).map_err(|_| not_text(&format!("the field {name:?}")))?;

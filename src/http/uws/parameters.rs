@@ -67,7 +67,7 @@ pub(super) async fn post(
     id: JobId,
     intake: Intake,
 ) -> Result<Response, ApiError> {
-    let Intake { mut fields, mut staged } = intake;
+    let Intake { mut fields, mut staged, _room } = intake;
     if fields.take("PHASE")?.is_some() {
         return Err(ApiError::Malformed("PHASE is no parameter; post it to phase".to_owned()));
     }

@@ -6,6 +6,13 @@ use uwsd::ports::{BackendError, Pull, RunSpec};
 
 use super::{Bed, Can, can};
 
+pub async fn whether_images_are_used_is_told(bed: &Arc<dyn Bed>) {
+    let backend = bed.backend();
+    assert_eq!(backend.uses_images(), bed.can(Can::Images));
+    let facts = backend.fetch_image(&bed.spec("true")).await.expect("it is there, or not used");
+    assert_eq!(facts.digest.is_some(), backend.uses_images());
+}
+
 pub async fn an_image_that_is_there_is_named(bed: &Arc<dyn Bed>) {
     if can(&**bed, Can::Images) {
         for pull in [Pull::Never, Pull::Missing] {

@@ -20,6 +20,14 @@ pub async fn the_memory_limit_is_seen(bed: &Arc<dyn Bed>) {
     clean(&*backend, &spec).await;
 }
 
+pub async fn advisory_limits_are_told_before_the_run(bed: &Arc<dyn Bed>) {
+    let (backend, spec) = (bed.backend(), bed.spec("true"));
+    let is_advisory = backend.limits_are_advisory();
+    assert!(is_advisory || bed.can(Can::LimitMemory));
+    assert_eq!(live(&*backend, &spec).await.is_advisory, is_advisory);
+    clean(&*backend, &spec).await;
+}
+
 pub async fn a_fork_bomb_is_held(bed: &Arc<dyn Bed>) {
     if !can(&**bed, Can::LimitProcesses) {
         return;

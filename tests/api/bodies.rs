@@ -1,0 +1,46 @@
+//! Many large bodies at once take a bounded amount of memory.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use uwsd::config::ListenAddress;
+
+use crate::bed::{Bed, Daemon, eventually};
+
+/// The largest body of the bed's configuration.
+const LARGEST: usize = 1 << 20;
+
+/// A PUT of the largest size whose last byte is missing.
+async fn a_large_body_that_stalls(daemon: &Daemon) -> TcpStream {
+    let ListenAddress::Tcp(address) = &daemon.addresses[0] else { panic!("TCP") };
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let head = format!(
+        "PUT /api/v1/job HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {LARGEST}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream.write_all(&vec![b' '; LARGEST - 1]).await.expect("sent");
+    stream
+}
+
+#[tokio::test]
+async fn large_bodies_beyond_the_room_for_all_are_told_to_come_back() {
+    let daemon = Bed::without_runs().start().await;
+    let large = serde_json::json!({ "command": "print 1", "url": null, "more": "x".repeat(LARGEST - 1000) });
+    let mut stalling = Vec::new();
+    for _ in 0..4 {
+        stalling.push(a_large_body_that_stalls(&daemon).await);
+    }
+    let refused = eventually("a large body to find no room", || async {
+        let answer = daemon.put(&large).await;
+        (answer.status != 200).then_some(answer)
+    });
+    let refused = tokio::time::timeout(Duration::from_secs(30), refused).await.expect("in time");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.headers["retry-after"], "10");
+    // Whoever sends little is served meanwhile, and with room everyone is.
+    daemon.submit("print 1").await;
+    drop(stalling);
+    let accepted = daemon.put(&large).await;
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+}
