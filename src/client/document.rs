@@ -1,12 +1,12 @@
-//! The documents of the OCPS JSON API, as a client reads them: what is unknown or missing does no harm.
+//! The documents of the UWS API in JSON, as a client reads them: what is unknown or missing does no harm.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use crate::domain::{JobId, Phase};
 
-/// One variable of a job's environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One variable of a job's environment, or one of its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     /// The name.
     pub name: String,
@@ -15,39 +15,66 @@ pub struct Variable {
 }
 
 /// A job to be submitted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Submission {
-    /// The command, for the service's shell.
+    /// The command, for the service's shell; empty for a service with parameters of its own.
     pub command: String,
     /// The client's own name for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
     /// The URL of a git repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// A branch, tag or commit of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_ref: Option<String>,
     /// The job's variables.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<Variable>,
     /// How many copies run side by side; 1 if it is not said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
+    /// Parameters of the service's own.
+    pub parameters: Vec<Variable>,
+}
+
+impl Submission {
+    /// The form that makes the job and queues it at once.
+    pub(super) fn form(&self) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("PHASE", "RUN");
+        if !self.command.is_empty() {
+            form.append_pair("COMMAND", &self.command);
+        }
+        let replicas = self.replicas.map(|replicas| replicas.to_string());
+        let optional =
+            [("RUNID", &self.run_id), ("URL", &self.url), ("COMMIT_REF", &self.commit_ref), ("REPLICAS", &replicas)];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                form.append_pair(name, value);
+            }
+        }
+        for Variable { name, value } in &self.environment {
+            form.append_pair("ENVIRONMENT", &format!("{name}={value}"));
+        }
+        for Variable { name, value } in &self.parameters {
+            form.append_pair(name, value);
+        }
+        form.finish()
+    }
 }
 
 /// A result in a job's document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobResult {
-    /// Its number.
-    pub number: u64,
-    /// Its path, as the job saw it.
-    pub uri: String,
+    /// Its identifier: of a file the path below the output directory.
+    pub id: String,
+    /// Its size in bytes; logs tell none.
+    pub size: Option<u64>,
+    /// Where it is below the job's results, as it stands in a URL.
+    pub(super) path: String,
 }
 
 impl JobResult {
     fn read(value: &Value) -> Option<Self> {
-        Some(Self { number: value.get("id")?.as_u64()?, uri: value.get("uri")?.as_str()?.to_owned() })
+        let id = value.get("id")?.as_str()?.to_owned();
+        let path = value.get("href")?.as_str()?.split_once("/results/")?.1.to_owned();
+        Some(Self { id, size: value.get("size").and_then(Value::as_u64), path })
     }
 
     /// Every result of a list of them.
@@ -55,14 +82,14 @@ impl JobResult {
         value.as_array().map(|all| all.iter().filter_map(Self::read).collect()).unwrap_or_default()
     }
 
-    /// The path below the output directory.
+    /// Whether it is a log, and no file that the job left.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.uri.split_once("/out/").map_or_else(|| self.uri.trim_start_matches('/'), |(_, name)| name)
+    pub const fn is_log(&self) -> bool {
+        self.size.is_none()
     }
 }
 
-/// A job's document.
+/// A job's document, or its entry in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its identifier.
@@ -76,12 +103,12 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a document.
+    /// Reads a document, or an entry of a list.
     ///
     /// # Errors
     /// What is missing, without which it is no job.
     pub(super) fn read(raw: Value) -> Result<Self, String> {
-        let id = raw.get("jobId").and_then(Value::as_str).ok_or("it has no jobId")?;
+        let id = raw.get("jobId").or_else(|| raw.get("id")).and_then(Value::as_str).ok_or("it has no jobId")?;
         let id = id.parse().map_err(|error| format!("jobId: {error}"))?;
         let phase = raw.get("phase").and_then(Value::as_str).ok_or("it has no phase")?;
         let results = raw.get("results").map(JobResult::read_all).unwrap_or_default();
@@ -92,10 +119,10 @@ impl Job {
         self.raw.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The client's own name for it; where it gave none the API repeats the identifier.
+    /// The client's own name for it.
     #[must_use]
     pub fn run_id(&self) -> Option<&str> {
-        self.text("/runId").filter(|run_id| run_id.parse() != Ok(self.id))
+        self.text("/runId")
     }
 
     /// Whom it belongs to.
@@ -104,7 +131,7 @@ impl Job {
         self.text("/ownerId")
     }
 
-    /// When it was accepted, as `2031-03-04 08:15:00+00:00`.
+    /// When it was accepted, as `2031-03-04T08:15:00.250Z`.
     #[must_use]
     pub fn created(&self) -> Option<&str> {
         self.text("/creationTime")
@@ -122,33 +149,31 @@ impl Job {
         self.text("/endTime")
     }
 
+    /// When it is expected to end.
+    #[must_use]
+    pub fn quote(&self) -> Option<&str> {
+        self.text("/quote")
+    }
+
     /// When it will be destroyed.
     #[must_use]
     pub fn destruction(&self) -> Option<&str> {
         self.text("/destruction")
     }
 
-    /// How long its command has run, in seconds.
+    /// How long it may execute, in seconds; `None`: without limit.
     #[must_use]
-    pub fn elapsed(&self) -> Option<f64> {
-        self.raw.get("executionDuration").and_then(Value::as_f64)
+    pub fn limit(&self) -> Option<u64> {
+        self.raw.get("executionDuration").and_then(Value::as_u64).filter(|limit| *limit > 0)
     }
 
-    /// The command, without the shell before it.
+    /// Its parameters, in order.
     #[must_use]
-    pub fn command(&self) -> Option<&str> {
-        self.raw.pointer("/parameters/command")?.as_array()?.last()?.as_str()
-    }
-
-    /// The job's own and the site's variables.
-    #[must_use]
-    pub fn environment(&self) -> Vec<(&str, &str)> {
-        let list = self.raw.pointer("/parameters/environment").and_then(Value::as_array);
+    pub fn parameters(&self) -> Vec<(&str, &str)> {
+        let list = self.raw.get("parameters").and_then(Value::as_array);
         list.into_iter()
             .flatten()
-            .filter_map(|one| {
-                Some((one.get("name")?.as_str()?, one.get("value").and_then(Value::as_str).unwrap_or("")))
-            })
+            .filter_map(|one| Some((one.get("id")?.as_str()?, one.get("value").and_then(Value::as_str).unwrap_or(""))))
             .collect()
     }
 
@@ -170,24 +195,6 @@ pub(super) fn read_phase(word: &str) -> Phase {
     word.trim().to_ascii_uppercase().parse().unwrap_or(Phase::Unknown)
 }
 
-/// The answer to a deletion.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Deleted {
-    /// The job's true phase, if the server says it.
-    pub phase: Option<Phase>,
-    /// The server's sentence.
-    pub message: Option<String>,
-    /// The document as it came.
-    pub raw: Value,
-}
-
-impl Deleted {
-    pub(super) fn read(raw: Value) -> Self {
-        let text = |key| raw.get(key).and_then(Value::as_str);
-        Self { phase: text("phase").map(read_phase), message: text("message").map(str::to_owned), raw }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -199,31 +206,37 @@ mod tests {
     #[test]
     fn a_full_document_is_read() {
         let job = Job::read(json!({
-            "jobId": ID, "runId": "7", "ownerId": "", "phase": "error", "creationTime": "2031-03-04 08:15:00+00:00",
-            "startTime": null, "endTime": null, "executionDuration": 1.5, "destruction": null,
-            "parameters": {"command": ["/bin/bash", "-c", "false"], "environment": [{"name": "A", "value": "b"}]},
-            "results": [{"id": 0, "uri": format!("/uws/jobs/{ID}/out/a/out/b.fits")}, {"odd": 1}],
-            "errorSummary": {"message": "it exited with 1"}, "jobInfo": {"reason": "nonzero"}, "more": [1]
+            "version": "1.1", "jobId": ID, "runId": "7", "ownerId": null, "phase": "ERROR", "quote": null,
+            "creationTime": "2031-03-04T08:15:00.250Z", "startTime": null, "endTime": null, "executionDuration": 60,
+            "destruction": null, "parameters": [{"id": "COMMAND", "byReference": false, "value": "false"}],
+            "results": [
+                {"id": "a/b.fits", "href": format!("http://h/api/ocps/async/{ID}/results/a/b.fits"), "size": 3},
+                {"id": "stdout", "href": format!("http://h/api/ocps/async/{ID}/results/stdout")}, {"odd": 1}],
+            "errorSummary": {"type": "fatal", "hasDetail": true, "message": "it exited with 1"},
+            "jobInfo": {"reason": "nonzero"}, "more": [1]
         }))
         .expect("a job");
-        assert_eq!((job.phase, job.command(), job.elapsed()), (Phase::Error, Some("false"), Some(1.5)));
+        assert_eq!((job.phase, job.limit(), job.run_id()), (Phase::Error, Some(60), Some("7")));
         assert_eq!((job.owner(), job.started(), job.error()), (None, None, Some("it exited with 1")));
-        assert_eq!(job.environment(), [("A", "b")]);
-        assert_eq!((job.results.len(), job.results[0].name()), (1, "a/out/b.fits"));
+        assert_eq!(job.parameters(), [("COMMAND", "false")]);
+        let logs: Vec<bool> = job.results.iter().map(JobResult::is_log).collect();
+        assert_eq!((logs.as_slice(), job.results[0].path.as_str()), (&[false, true][..], "a/b.fits"));
     }
 
     #[test]
     fn a_scanty_document_is_read_and_a_foreign_one_is_not() {
-        let job = Job::read(json!({"jobId": ID, "phase": "resting"})).expect("a job");
+        let job = Job::read(json!({"id": ID, "phase": "resting"})).expect("a job");
         assert_eq!((job.phase, job.run_id(), job.info()), (Phase::Unknown, None, None));
-        assert!(Job::read(json!({"phase": "queued"})).is_err());
-        assert!(Job::read(json!({"jobId": "../x", "phase": "queued"})).is_err());
+        assert!(Job::read(json!({"phase": "QUEUED"})).is_err());
+        assert!(Job::read(json!({"jobId": "../x", "phase": "QUEUED"})).is_err());
         assert!(Job::read(json!([])).is_err());
     }
 
     #[test]
     fn a_submission_says_only_what_was_said() {
-        let short = Submission { command: "true".into(), ..Submission::default() };
-        assert_eq!(serde_json::to_value(&short).expect("json"), json!({"command": "true"}));
+        let short = Submission { command: "a & b".into(), ..Submission::default() };
+        assert_eq!(short.form(), "PHASE=RUN&COMMAND=a+%26+b");
+        let typed = vec![Variable { name: "RA".into(), value: "1.5".into() }];
+        assert_eq!(Submission { parameters: typed, ..Submission::default() }.form(), "PHASE=RUN&RA=1.5");
     }
 }

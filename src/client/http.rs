@@ -1,10 +1,11 @@
 //! Requests and answers: the part that knows HTTP and no jobs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RANGE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RANGE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -25,11 +26,25 @@ const MAX_REFUSAL: usize = 64 * 1024;
 /// How much of a refusal is shown, in characters.
 const MAX_SENTENCE: usize = 2000;
 
-/// A client of one server. Cheap to clone; clones share their connections.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What goes with a request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ask {
+    /// An url-encoded form.
+    pub(super) form: Option<String>,
+    /// Only the bytes from this one on.
+    pub(super) range_from: Option<u64>,
+    /// What makes the same request sent twice one.
+    pub(super) key: Option<String>,
+}
+
+/// A client of one service of a server. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Client {
     http: legacy::Client<Connector, Full<Bytes>>,
     server: Arc<ServerUrl>,
+    service: Arc<str>,
     timeout: Duration,
 }
 
@@ -40,15 +55,28 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the server at `url`: `http://HOST:PORT/BASE` or `unix:/PATH`. Nothing is sent yet.
+    /// A client of `service` of the server at `url`: `http://HOST:PORT/BASE` or `unix:/PATH`. Nothing is sent yet.
     ///
     /// # Errors
     /// [`ClientError::BadUrl`].
-    pub fn new(url: &str) -> Result<Self, ClientError> {
-        let server = ServerUrl::parse(url)?;
+    pub fn new(url: &str, service: &str) -> Result<Self, ClientError> {
+        Ok(Self::of(ServerUrl::parse(url)?, service))
+    }
+
+    /// A client of the administration socket at `path`.
+    #[must_use]
+    pub fn of_operator(path: &Path) -> Self {
+        Self::of(ServerUrl::administration(path), "")
+    }
+
+    fn of(server: ServerUrl, service: &str) -> Self {
         let connector = Connector { socket: server.socket.clone().map(Arc::new) };
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, server: Arc::new(server), timeout: TIMEOUT })
+        Self { http, server: Arc::new(server), service: service.into(), timeout: TIMEOUT }
+    }
+
+    pub(super) fn service(&self) -> &str {
+        &self.service
     }
 
     /// The same client, which gives up when an answer takes longer than `timeout` to begin or to go on.
@@ -62,14 +90,10 @@ impl Client {
         self.timeout
     }
 
-    /// Sends a request for `path`, below the base path; an answer other than 2xx is an error with the server's sentence.
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-        range_from: Option<u64>,
-    ) -> Result<Response<Incoming>, ClientError> {
+    /// Sends a request for `path`, below the base path; an answer other than 2xx and 303, which tells where to look, is an
+    /// error with the server's sentence.
+    pub(super) async fn send(&self, method: Method, path: &str, ask: Ask) -> Result<Response<Incoming>, ClientError> {
+        let Ask { form, range_from, key } = ask;
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server.base));
         if let Some(login) = &self.server.authorization {
             let mut value = HeaderValue::from_str(login).map_err(|_| self.malformed("request", "a bad login"))?;
@@ -80,29 +104,26 @@ impl Client {
             Some(from) => request.header(RANGE, format!("bytes={from}-")),
             None => request.header(ACCEPT, "application/json, */*;q=0.5"),
         };
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if form.is_some() {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        if let Some(key) = key {
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         let request = request
-            .body(Full::from(body.unwrap_or_default()))
+            .body(Full::from(form.unwrap_or_default()))
             .map_err(|error| self.malformed("request", &error.to_string()))?;
         let response = tokio::time::timeout(self.timeout, self.http.request(request)).await;
         let response = response.map_err(|_| self.timed_out())?.map_err(|error| self.failed(error))?;
-        if response.status().is_success() {
+        if response.status().is_success() || response.status() == StatusCode::SEE_OTHER {
             return Ok(response);
         }
         Err(self.refusal(response).await)
     }
 
     /// Sends a request and reads the JSON document that answers it, an `expected`.
-    pub(super) async fn json(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-        expected: &'static str,
-    ) -> Result<Value, ClientError> {
-        let response = self.send(method, path, body, None).await?;
+    pub(super) async fn json(&self, method: Method, path: &str, expected: &'static str) -> Result<Value, ClientError> {
+        let response = self.send(method, path, Ask::default()).await?;
         let bytes = self.read(response.into_body(), MAX_DOCUMENT).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.malformed(expected, &error.to_string()))
     }

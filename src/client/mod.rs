@@ -1,4 +1,4 @@
-//! A typed client of the OCPS JSON API, and the commands of `uwsctl` over it.
+//! A typed client of the UWS API, and the commands of `uwsctl` over it.
 //!
 //! [`Client`] knows the URLs and documents (contract §4, §7); [`commands`] what a user asks for; [`mod@print`]
 //! how it is shown.
@@ -16,9 +16,9 @@ mod server_url;
 mod stream;
 mod wait;
 
-pub use document::{Deleted, Job, JobResult, Submission, Variable};
+pub use document::{Job, JobResult, Submission, Variable};
 pub use error::ClientError;
 pub use http::Client;
-pub use jobs::Log;
+pub use jobs::{Log, Order};
 pub use server_url::DEFAULT_URL;
 pub use wait::Patience;

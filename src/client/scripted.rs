@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) line: String,
     /// The `Range` header.
     pub(crate) range: Option<String>,
+    /// The `Idempotency-Key` header.
+    pub(crate) key: Option<String>,
     pub(crate) body: String,
 }
 
@@ -89,9 +91,10 @@ async fn serve<A: Fn(usize, &Seen) -> Answer>(
     all: Arc<Mutex<Vec<Seen>>>,
 ) -> Result<Answer, hyper::Error> {
     let line = format!("{} {}", request.method(), request.uri());
-    let range = request.headers().get("range").map(|value| value.to_str().expect("ASCII").to_owned());
+    let header = |name| request.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned());
+    let (range, key) = (header("range"), header("idempotency-key"));
     let body = String::from_utf8_lossy(&request.into_body().collect().await?.to_bytes()).into_owned();
-    let seen = Seen { line, range, body };
+    let seen = Seen { line, range, key, body };
     let before = {
         let mut all = all.lock().expect("no test panics inside");
         all.push(seen.clone());

@@ -1,6 +1,6 @@
 //! Where the server is: `http://HOST:PORT/BASE` or `unix:PATH`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,6 +27,12 @@ pub(super) struct ServerUrl {
 }
 
 impl ServerUrl {
+    /// The administration socket, whose paths begin at its root.
+    pub(super) fn administration(path: &Path) -> Self {
+        let shown = format!("unix:{}", path.display());
+        Self { base: "http://localhost".into(), socket: Some(path.to_owned()), authorization: None, shown }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, ClientError> {
         let shown = strip_credentials(text);
         let bad = |why| ClientError::BadUrl { url: shown.clone(), why };

@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
+use super::http::Ask;
 use super::{Client, ClientError};
 
 impl Client {
@@ -14,8 +15,8 @@ impl Client {
         offset: &mut u64,
         out: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<(), ClientError> {
-        let range_from = (*offset > 0).then_some(*offset);
-        let response = match self.send(Method::GET, path, None, range_from).await {
+        let ask = Ask { range_from: (*offset > 0).then_some(*offset), ..Ask::default() };
+        let response = match self.send(Method::GET, path, ask).await {
             // There is nothing from there on yet.
             Err(ClientError::Refused { status: StatusCode::RANGE_NOT_SATISFIABLE, .. }) => return Ok(()),
             other => other?,

@@ -5,10 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Client, ClientError, Job};
-use crate::domain::JobId;
+use crate::domain::{JobId, Phase};
 
 /// How long a server may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the server is asked to wait for a change, in seconds: less than an answer may take.
+const WAIT: u64 = 30;
 /// The pause between two questions: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -51,19 +53,29 @@ impl Patience {
 }
 
 impl Client {
-    /// Waits until the job has ended, by asking gently.
+    /// Waits for the end of the job: the server answers when its phase has changed.
     ///
     /// # Errors
     /// [`ClientError`]; a server that is away is borne with for a minute.
     pub async fn wait(&self, id: JobId) -> Result<Job, ClientError> {
         let mut patience = Patience::default();
+        let mut phase = None;
         loop {
-            if let Some(job) = patience.bear(self.job(id).await)?
-                && job.phase.is_final()
-            {
-                return Ok(job);
+            let asked = match phase {
+                Some(phase) => self.job_after(id, phase, WAIT).await,
+                None => self.job(id).await,
+            };
+            match patience.bear(asked)? {
+                Some(job) if job.phase.is_final() => return Ok(job),
+                // The server waits for us only in these phases (UWS 1.1 §2.2.1.2).
+                Some(job) if matches!(job.phase, Phase::Pending | Phase::Queued | Phase::Executing) => {
+                    phase = Some(job.phase);
+                }
+                Some(_) | None => {
+                    phase = None;
+                    patience.pause().await;
+                }
             }
-            patience.pause().await;
         }
     }
 }

@@ -13,6 +13,7 @@ Examples:
   id=$(uwsctl submit --source https://example.org/scripts.git -e NIGHT=20310304 -- bash run.sh)
   uwsctl wait $id && uwsctl get $id -o results/
   uwsctl list --phase queued --phase executing
+  uwsctl --service cutout run -p RA=10.5 -p DEC=-3
   uwsctl --url unix:/run/uwsd/api.sock list --json
 
 Exit codes: 0 done, 1 it failed, 2 wrong usage; of run and wait: 0 COMPLETED, 3 ERROR, 4 ABORTED.";
@@ -25,9 +26,12 @@ pub struct Cli {
     #[arg(long, global = true, env = "UWS_URL", hide_env_values = true, default_value = DEFAULT_URL, value_name = "URL",
           help = "The server's base-path URL: http://HOST:PORT/BASE or unix:/PATH")]
     pub url: String,
-    /// The service (job list); this version reaches the JSON API, which is that of ocps
+    /// The service (job list)
     #[arg(long, global = true, env = "UWS_SERVICE", default_value = "ocps", value_name = "NAME")]
     pub service: String,
+    /// The administration socket, for hold, release, suspend and resume
+    #[arg(long, global = true, env = "UWS_ADMIN_SOCKET", default_value = "/run/uwsd/uwsd.sock", value_name = "PATH")]
+    pub admin_socket: PathBuf,
     /// Print the server's JSON documents instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
@@ -48,6 +52,9 @@ pub enum Command {
         /// Only jobs in this phase; may be repeated
         #[arg(long = "phase", short, value_name = "PHASE", value_parser = parse_phase)]
         phases: Vec<Phase>,
+        /// Only the N newest
+        #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        last: Option<u64>,
     },
     /// Show all that is known about a job
     Show {
@@ -80,12 +87,12 @@ pub enum Command {
     },
     /// Fetch the files that a job left
     #[command(after_help = "Examples:\n  uwsctl get ID                    every file, into the current directory\n  \
-                            uwsctl get ID table.fits -o t.fits\n  uwsctl get ID 0 -o - | less")]
+                            uwsctl get ID table.fits -o t.fits\n  uwsctl get ID stdout -o - | less")]
     Get {
         /// The job
         id: JobId,
-        /// Only the result of this number or name
-        #[arg(value_name = "N|NAME")]
+        /// Only the result of this name
+        #[arg(value_name = "NAME")]
         result: Option<String>,
         /// Where to: a directory, or for a single result also a file, or - for standard output
         #[arg(long, short, value_name = "FILE|DIR")]
@@ -95,6 +102,36 @@ pub enum Command {
     Phase {
         /// The job
         id: JobId,
+    },
+    /// Ask for the end of jobs; they stay, with what they have left
+    Abort {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+    /// Keep jobs that have not started from running (for operators, over the administration socket)
+    Hold {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+    /// Let held jobs run (for operators)
+    Release {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+    /// Halt jobs where they are; their execution limit stands still (for operators)
+    Suspend {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+    /// Let suspended jobs go on (for operators)
+    Resume {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
     },
     /// Delete jobs with all their files; one that runs is aborted first
     Delete {
@@ -122,8 +159,11 @@ pub struct SubmitArguments {
     /// How many copies run side by side
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub replicas: Option<u32>,
+    /// A parameter of the service's own; may be repeated
+    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub parameters: Vec<Variable>,
     /// One word: a command for the job's shell; several: a program and its arguments, passed on as they are
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required_unless_present = "parameters", trailing_var_arg = true, value_name = "COMMAND")]
     pub words: Vec<String>,
 }
 

@@ -1,21 +1,53 @@
-//! `delete`.
+//! `delete`, `abort`, and what operators order: each of several jobs, one that fails does not keep the others.
+
+use serde_json::json;
 
 use super::{Ending, Failure, Output};
-use crate::client::Client;
 use crate::client::print::shown;
-use crate::domain::JobId;
+use crate::client::{Client, ClientError, Order};
+use crate::domain::{JobId, Phase};
 
-/// Deletes each of `ids`; one that fails does not keep the others.
+/// Deletes each of `ids`.
 pub(super) async fn delete(client: &Client, ids: &[JobId], output: &mut Output<'_>) -> Result<Ending, Failure> {
+    each(ids, output, async |id| client.delete(id).await.map(|()| ("is deleted".to_owned(), None))).await
+}
+
+/// Asks for the end of each of `ids`.
+pub(super) async fn abort(client: &Client, ids: &[JobId], output: &mut Output<'_>) -> Result<Ending, Failure> {
+    let abort = async |id| {
+        client.abort(id).await?;
+        let phase = client.phase(id).await?;
+        let what = if phase.is_final() { format!("is {phase}") } else { "is being aborted".to_owned() };
+        Ok((what, Some(phase)))
+    };
+    each(ids, output, abort).await
+}
+
+/// Has `order` carried out for each of `ids`, over the administration socket.
+pub(super) async fn order(
+    client: &Client,
+    order: Order,
+    ids: &[JobId],
+    output: &mut Output<'_>,
+) -> Result<Ending, Failure> {
+    let obey = async |id| client.order(id, order).await.map(|phase| (format!("is {phase}"), Some(phase)));
+    each(ids, output, obey).await
+}
+
+async fn each(
+    ids: &[JobId],
+    output: &mut Output<'_>,
+    deed: impl AsyncFn(JobId) -> Result<(String, Option<Phase>), ClientError>,
+) -> Result<Ending, Failure> {
     let mut ending = Ending::Done;
     for &id in ids {
-        match client.delete(id).await {
-            Ok(deleted) if output.json => output.document(&deleted.raw).await?,
-            Ok(deleted) => {
-                let is_active = deleted.phase.is_some_and(|phase| !phase.is_final());
-                let what = if is_active { "is being aborted and deleted" } else { "is deleted" };
-                output.text(&format!("{id} {what}\n")).await?;
+        match deed(id).await {
+            Ok((_, phase)) if output.json => {
+                let phase = phase.map(Phase::as_str);
+                output.document(&json!({"jobId": id.to_string(), "phase": phase})).await?;
             }
+            Ok((what, _)) => output.text(&format!("{id} {what}\n")).await?,
+            Err(error @ ClientError::Unreachable { .. }) => return Err(error.into()),
             Err(error) => {
                 ending = Ending::Failed;
                 output.say(&format!("job {id}: {}", shown(&error.to_string()))).await?;

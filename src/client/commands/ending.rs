@@ -72,7 +72,7 @@ pub enum Failure {
     #[error("the job has no result {0:?}; uwsctl results lists those it has")]
     NoResult(String),
     /// The name of a result would lead out of the directory.
-    #[error("the result name {0:?} is no safe file name; fetch it by number with -o FILE")]
+    #[error("the result name {0:?} is no safe file name; fetch it with -o FILE")]
     UnsafeName(String),
 }
 

@@ -25,31 +25,25 @@ pub(super) async fn get(
             return Err(Failure::Usage("name the one result that goes to standard output".to_owned()));
         }
         let dir = to.unwrap_or_else(|| PathBuf::from("."));
-        for result in &results {
-            let path = dir.join(safe_path(result.name())?);
+        for result in results.iter().filter(|result| !result.is_log()) {
+            let path = dir.join(safe_path(&result.id)?);
             fetch(client, id, result, &path, output).await?;
         }
         return Ok(Ending::Done);
     };
-    let result = find(&results, wanted).ok_or_else(|| Failure::NoResult(wanted.to_owned()))?;
+    let result = results.iter().find(|result| result.id == wanted);
+    let result = result.ok_or_else(|| Failure::NoResult(wanted.to_owned()))?;
     let path = match to {
         Some(path) if path == Path::new("-") => {
-            client.download(id, result.number, &mut 0, output.out).await?;
+            client.download(id, result, &mut 0, output.out).await?;
             return Ok(Ending::Done);
         }
-        Some(path) if is_directory(&path).await => path.join(file_name(result.name())?),
+        Some(path) if is_directory(&path).await => path.join(file_name(&result.id)?),
         Some(path) => path,
-        None => file_name(result.name())?,
+        None => file_name(&result.id)?,
     };
     fetch(client, id, result, &path, output).await?;
     Ok(Ending::Done)
-}
-
-/// The result that `wanted` names: by number, else by name.
-fn find<'a>(results: &'a [JobResult], wanted: &str) -> Option<&'a JobResult> {
-    let number = wanted.parse::<u64>().ok();
-    let by_number = results.iter().find(|result| Some(result.number) == number);
-    by_number.or_else(|| results.iter().find(|result| result.name() == wanted))
 }
 
 /// Fetches `result` as `path`: under another name beside it until it is whole.
@@ -80,7 +74,7 @@ async fn fetch(
         }
     };
     if output.json {
-        output.document(&json!({"id": result.number, "path": path.to_string_lossy(), "size": size})).await
+        output.document(&json!({"id": result.id, "path": path.to_string_lossy(), "size": size})).await
     } else {
         output.text(&format!("{}\n", path.display())).await
     }
@@ -90,7 +84,7 @@ async fn write(client: &Client, id: JobId, result: &JobResult, part: &Path) -> R
     let file = fs::OpenOptions::new().write(true).create_new(true).open(part).await.map_err(ClientError::Output)?;
     let mut file = BufWriter::with_capacity(256 * 1024, file);
     let mut size = 0;
-    client.download(id, result.number, &mut size, &mut file).await?;
+    client.download(id, result, &mut size, &mut file).await?;
     file.flush().await.map_err(ClientError::Output)?;
     file.get_ref().sync_all().await.map_err(ClientError::Output)?;
     Ok(size)
@@ -128,13 +122,5 @@ mod tests {
         }
         assert_eq!(safe_path("a/b c/ü.fits").expect("fine"), Path::new("a/b c/ü.fits"));
         assert_eq!(file_name("a/b.fits").expect("fine"), Path::new("b.fits"));
-    }
-
-    #[test]
-    fn a_number_names_a_result_before_a_name_does() {
-        let result = |number, name: &str| JobResult { number, uri: format!("/uws/jobs/x/out/{name}") };
-        let results = [result(0, "a"), result(1, "7"), result(2, "0")];
-        let found = |wanted| find(&results, wanted).map(|result| result.number);
-        assert_eq!((found("0"), found("a"), found("7"), found("b")), (Some(0), Some(0), Some(1), None));
     }
 }

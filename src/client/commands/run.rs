@@ -5,7 +5,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::logs::Which;
 use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit};
-use crate::client::{Client, Log};
+use crate::client::{Client, Log, Order};
 
 /// Where a command writes.
 pub struct Output<'a> {
@@ -41,17 +41,15 @@ impl Output<'_> {
 /// # Errors
 /// [`Failure`], which has an exit code.
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
-    if cli.service != "ocps" {
-        return Err(Failure::Usage(format!(
-            "the service {:?} cannot be reached: this version speaks the JSON API only, which is that of ocps",
-            cli.service
-        )));
+    if cli.service.is_empty() || cli.service.contains(['/', '?', '#']) {
+        return Err(Failure::Usage(format!("{:?} is no name of a service", cli.service)));
     }
-    let client = Client::new(&cli.url)?;
+    let client = Client::new(&cli.url, &cli.service)?;
+    let operator = || Client::of_operator(&cli.admin_socket);
     match cli.command {
         Command::Submit(arguments) => submit::submit(&client, arguments, output).await,
         Command::Run(arguments) => submit::run(&client, arguments, output).await,
-        Command::List { phases } => show::list(&client, &phases, output).await,
+        Command::List { phases, last } => show::list(&client, &phases, last, output).await,
         Command::Show { id } => show::show(&client, id, output).await,
         Command::Wait { id } => show::wait(&client, id, output).await,
         Command::Logs { id, stderr, replica, follow: is_followed } => {
@@ -61,6 +59,11 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
         Command::Results { id } => show::results(&client, id, output).await,
         Command::Get { id, result, output: to } => get::get(&client, id, result.as_deref(), to, output).await,
         Command::Phase { id } => show::phase(&client, id, output).await,
+        Command::Abort { ids } => delete::abort(&client, &ids, output).await,
         Command::Delete { ids } => delete::delete(&client, &ids, output).await,
+        Command::Hold { ids } => delete::order(&operator(), Order::Hold, &ids, output).await,
+        Command::Release { ids } => delete::order(&operator(), Order::Release, &ids, output).await,
+        Command::Suspend { ids } => delete::order(&operator(), Order::Suspend, &ids, output).await,
+        Command::Resume { ids } => delete::order(&operator(), Order::Resume, &ids, output).await,
     }
 }

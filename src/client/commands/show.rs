@@ -7,8 +7,13 @@ use crate::client::print::{job_details, job_table, result_table, shown};
 use crate::client::{Client, Job};
 use crate::domain::{JobId, Phase};
 
-pub(super) async fn list(client: &Client, phases: &[Phase], output: &mut Output<'_>) -> Result<Ending, Failure> {
-    let jobs = client.list(phases).await?;
+pub(super) async fn list(
+    client: &Client,
+    phases: &[Phase],
+    last: Option<u64>,
+    output: &mut Output<'_>,
+) -> Result<Ending, Failure> {
+    let jobs = client.list(phases, last).await?;
     if output.json {
         output.document(&jobs.into_iter().map(|job| job.raw).collect::<Value>()).await?;
     } else {
@@ -48,7 +53,7 @@ pub(super) async fn results(client: &Client, id: JobId, output: &mut Output<'_>)
 pub(super) async fn phase(client: &Client, id: JobId, output: &mut Output<'_>) -> Result<Ending, Failure> {
     let phase = client.phase(id).await?;
     if output.json {
-        output.document(&Value::from(phase.as_str().to_lowercase())).await?;
+        output.document(&Value::from(phase.as_str())).await?;
     } else {
         output.text(&format!("{phase}\n")).await?;
     }

@@ -41,8 +41,8 @@ pub(super) async fn run(
 }
 
 fn submission(arguments: SubmitArguments) -> Submission {
-    let SubmitArguments { run_id, source, commit_ref, env, replicas, words } = arguments;
-    Submission { command: command(words), run_id, url: source, commit_ref, environment: env, replicas }
+    let SubmitArguments { run_id, source, commit_ref, env, replicas, parameters, words } = arguments;
+    Submission { command: command(words), run_id, url: source, commit_ref, environment: env, replicas, parameters }
 }
 
 /// The shell command for `words`: a single word is one already, several are quoted so that they arrive as they are.

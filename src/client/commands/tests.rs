@@ -26,16 +26,25 @@ async fn uwsctl(server: &Server, arguments: &[&str]) -> Done {
 }
 
 fn job(phase: &str) -> Value {
+    let result = |id: &str, size: Option<u64>| json!({"id": id, "href": format!("http://h/api/ocps/async/{ID}/results/{id}"), "size": size});
     json!({
-        "jobId": ID, "runId": "7", "phase": phase, "creationTime": "2031-03-04 08:15:00+00:00",
-        "parameters": {"command": ["/bin/bash", "-c", "work"], "environment": []},
-        "results": [
-            {"id": 0, "uri": format!("/uws/jobs/{ID}/out/a.txt")},
-            {"id": 1, "uri": format!("/uws/jobs/{ID}/out/sub/b.txt")},
-        ],
-        "errorSummary": {"message": if phase == "error" { "it exited with 3" } else { "" }},
+        "version": "1.1", "jobId": ID, "runId": "7", "phase": phase, "creationTime": "2031-03-04T08:15:00.250Z",
+        "parameters": [{"id": "COMMAND", "byReference": false, "value": "work"}],
+        "results": [result("a.txt", Some(5)), result("sub/b.txt", Some(6)), result("stdout", None)],
+        "errorSummary": {"message": if phase == "ERROR" { "it exited with 3" } else { "" }},
         "jobInfo": {},
     })
+}
+
+/// What answers a change: where to look.
+fn see_other(location: &str) -> Answer {
+    let mut answer = answer(303, "");
+    answer.headers_mut().insert("location", location.parse().expect("a header"));
+    answer
+}
+
+fn made() -> Answer {
+    see_other(&format!("http://h/api/ocps/async/{ID}"))
 }
 
 fn document(value: &Value) -> Answer {
@@ -54,62 +63,70 @@ fn file(seen: &Seen, content: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn submit_sends_the_job_and_prints_its_id() {
-    let server = Server::start(|_, _| document(&job("queued"))).await;
-    let arguments = [
-        "submit",
-        "--run-id",
-        "7",
-        "--source",
-        "https://h/x",
-        "--ref",
-        "main",
-        "-e",
-        "A=b c",
-        "--replicas",
-        "2",
-        "ls",
-        "a b",
-    ];
+async fn submit_sends_the_job_and_prints_its_id_also_over_a_restart() {
+    let server = Server::start(|before, seen| match before {
+        0 => answer(503, "restarting"),
+        1 => made(),
+        _ if seen.line.starts_with("GET") => document(&job("QUEUED")),
+        _ => answer(500, "no third time"),
+    })
+    .await;
+    let options = "submit --run-id 7 --source https://h/x --ref main --replicas 2";
+    let arguments: Vec<&str> = options.split(' ').chain(["-e", "A=b c", "ls", "a b"]).collect();
     let done = uwsctl(&server, &arguments).await;
     assert_eq!((done.ending.expect("done"), done.out), (Ending::Done, format!("{ID}\n")));
-    assert_eq!(server.lines(), ["PUT /api/v1/job"]);
+    let create = "POST /api/ocps/async";
+    assert_eq!(server.lines(), [create, create, &format!("GET /api/ocps/async/{ID}")]);
+    let seen = server.seen();
+    assert!(seen[0].key.is_some() && seen[0].key == seen[1].key, "sent twice it is one request");
     assert_eq!(
-        serde_json::from_str::<Value>(&server.seen()[0].body).expect("JSON"),
-        json!({"command": "ls 'a b'", "run_id": "7", "url": "https://h/x", "commit_ref": "main",
-               "environment": [{"name": "A", "value": "b c"}], "replicas": 2})
+        seen[0].body,
+        "PHASE=RUN&COMMAND=ls+%27a+b%27&RUNID=7&URL=https%3A%2F%2Fh%2Fx&COMMIT_REF=main&REPLICAS=2&ENVIRONMENT=A%3Db+c"
     );
 }
 
 #[tokio::test]
+async fn a_service_of_its_own_parameters_needs_no_command() {
+    let server = Server::start(|_, seen| {
+        let is_new = seen.line.starts_with("POST");
+        if is_new { see_other(&format!("http://h/api/cutout/async/{ID}")) } else { document(&job("QUEUED")) }
+    })
+    .await;
+    let done = uwsctl(&server, &["--service", "cutout", "submit", "-p", "RA=1.5", "-p", "BAND=g"]).await;
+    assert_eq!(done.out, format!("{ID}\n"));
+    assert_eq!(server.lines()[0], "POST /api/cutout/async");
+    assert_eq!(server.seen()[0].body, "PHASE=RUN&RA=1.5&BAND=g");
+}
+
+#[tokio::test]
 async fn run_shows_both_logs_as_they_come_and_ends_as_the_job_did() {
-    for (phase, ending) in [("completed", Ending::Done), ("error", Ending::Error), ("aborted", Ending::Aborted)] {
+    for (phase, ending) in [("COMPLETED", Ending::Done), ("ERROR", Ending::Error), ("ABORTED", Ending::Aborted)] {
         let server = Server::start(move |before, seen| match seen.line.rsplit('/').next() {
-            Some("job") => document(&job("queued")),
-            Some("stdout") if before < 4 => answer(404, "\"\""),
-            Some("stdout") if before < 7 => file(seen, "one\n"),
+            Some("async") => made(),
+            Some("stdout") if before < 5 => answer(404, ""),
+            Some("stdout") if before < 8 => file(seen, "one\n"),
             Some("stdout") => file(seen, "one\ntwo\n"),
-            Some("stderr") if before < 7 => file(seen, "oops\n"),
             Some("stderr") => file(seen, "oops\n"),
-            _ if before == 4 => answer(503, "restarting"),
-            _ if before < 8 => document(&job("executing")),
+            _ if before == 5 => answer(503, "restarting"),
+            _ if before < 9 => document(&job("EXECUTING")),
             _ => document(&job(phase)),
         })
         .await;
         let done = uwsctl(&server, &["run", "work"]).await;
         assert_eq!((done.ending.expect("done"), done.out.as_str()), (ending, "one\ntwo\n"));
         assert!(done.err.contains("oops\n") && done.err.matches("oops").count() == 1, "{}", done.err);
-        assert_eq!(done.err.contains("ended in ERROR: it exited with 3"), phase == "error", "{}", done.err);
+        assert_eq!(done.err.contains("ended in ERROR: it exited with 3"), phase == "ERROR", "{}", done.err);
     }
 }
 
 #[tokio::test]
 async fn run_shows_the_logs_of_every_replica() {
     let server = Server::start(|_, seen| match seen.line.split(ID).nth(1) {
-        Some("/stdout") => file(seen, "zero\n"),
-        Some("/stdout?replica=1") => file(seen, "one\n"),
-        Some("/stderr" | "/stderr?replica=1") => answer(200, ""),
-        _ => document(&job("completed")),
+        _ if seen.line.starts_with("POST") => made(),
+        Some("/results/stdout") => file(seen, "zero\n"),
+        Some("/results/1/stdout") => file(seen, "one\n"),
+        Some("/results/stderr" | "/results/1/stderr") => answer(200, ""),
+        _ => document(&job("COMPLETED")),
     })
     .await;
     assert_eq!(uwsctl(&server, &["run", "--replicas", "2", "work"]).await.out, "zero\none\n");
@@ -117,31 +134,33 @@ async fn run_shows_the_logs_of_every_replica() {
 }
 
 #[tokio::test]
-async fn wait_asks_until_the_end_also_over_a_restart() {
+async fn wait_lets_the_server_wait_also_over_a_restart() {
     let server = Server::start(|before, _| match before {
-        0 => document(&job("queued")),
+        0 => document(&job("QUEUED")),
         1 => answer(502, "<html>"),
-        2 => document(&job("held")),
-        _ => document(&job("aborted")),
+        2 => document(&job("HELD")),
+        _ => document(&job("ABORTED")),
     })
     .await;
     let done = uwsctl(&server, &["wait", ID]).await;
     assert_eq!((done.ending.expect("done"), done.out.as_str()), (Ending::Aborted, "ABORTED\n"));
+    assert_eq!(server.lines()[1], format!("GET /api/ocps/async/{ID}?WAIT=30&PHASE=QUEUED"));
 }
 
 #[tokio::test]
 async fn list_asks_for_phases_and_prints_a_table_or_json() {
-    let server = Server::start(|_, _| document(&json!([job("queued")]))).await;
-    let done = uwsctl(&server, &["list", "--phase", "queued", "--phase", "HELD"]).await;
+    let entry = || json!({"id": ID, "phase": "QUEUED"});
+    let server = Server::start(move |_, _| document(&json!({"version": "1.1", "jobs": [entry()]}))).await;
+    let done = uwsctl(&server, &["list", "--phase", "queued", "--phase", "HELD", "-n", "3"]).await;
     assert!(done.out.contains("QUEUED") && done.out.lines().count() == 2, "{}", done.out);
-    assert_eq!(server.lines(), ["GET /api/v1/job?phase=queued&phase=held"]);
+    assert_eq!(server.lines(), ["GET /api/ocps/async?PHASE=QUEUED&PHASE=HELD&LAST=3"]);
     let done = uwsctl(&server, &["--json", "list"]).await;
-    assert_eq!(serde_json::from_str::<Value>(&done.out).expect("JSON"), json!([job("queued")]));
+    assert_eq!(serde_json::from_str::<Value>(&done.out).expect("JSON"), json!([entry()]));
 }
 
 #[tokio::test]
 async fn what_the_server_says_is_what_is_told() {
-    let server = Server::start(|_, _| answer(404, "\"there is no such job\"")).await;
+    let server = Server::start(|_, _| answer(404, "there is no such job")).await;
     for arguments in [&["show", ID][..], &["phase", ID], &["results", ID], &["get", ID], &["logs", ID], &["wait", ID]] {
         let failure = uwsctl(&server, arguments).await.ending.expect_err("refused");
         assert_eq!((failure.code(), failure.to_string().as_str()), (1, "there is no such job (HTTP 404)"));
@@ -152,25 +171,42 @@ async fn what_the_server_says_is_what_is_told() {
 }
 
 #[tokio::test]
-async fn phase_show_results_and_delete_print_what_they_got() {
+async fn phase_show_results_abort_and_delete_print_what_they_got() {
     let server = Server::start(|_, seen| match seen.line.split(' ').next() {
-        Some("DELETE") => document(&json!({"status": "ok", "message": "gone", "phase": "executing"})),
-        _ if seen.line.ends_with("/phase") => answer(200, "\"executing\""),
-        _ => document(&job("error")),
+        Some("DELETE") => see_other("http://h/api/ocps/async"),
+        Some("POST") => made(),
+        _ if seen.line.ends_with("/phase") => answer(200, "\"EXECUTING\""),
+        _ => document(&job("ERROR")),
     })
     .await;
     assert_eq!(uwsctl(&server, &["phase", ID]).await.out, "EXECUTING\n");
     assert!(uwsctl(&server, &["show", ID]).await.out.contains("error    it exited with 3"));
-    assert_eq!(uwsctl(&server, &["results", ID]).await.out, "N  NAME\n0  a.txt\n1  sub/b.txt\n");
-    assert_eq!(uwsctl(&server, &["delete", ID]).await.out, format!("{ID} is being aborted and deleted\n"));
+    let table = "BYTES  NAME\n5      a.txt\n6      sub/b.txt\n-      stdout\n";
+    assert_eq!(uwsctl(&server, &["results", ID]).await.out, table);
+    assert_eq!(uwsctl(&server, &["abort", ID]).await.out, format!("{ID} is being aborted\n"));
+    assert_eq!(uwsctl(&server, &["delete", ID]).await.out, format!("{ID} is deleted\n"));
+}
+
+#[tokio::test]
+async fn operators_order_over_the_administration_socket() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let socket = dir.path().join("uwsd.sock");
+    let server = Server::start_on(&socket, |_, _| document(&json!({"jobId": ID, "phase": "HELD"})));
+    for order in ["hold", "release", "suspend", "resume"] {
+        let done = uwsctl(&server, &["--admin-socket", socket.to_str().expect("UTF-8"), order, ID]).await;
+        assert_eq!(done.out, format!("{ID} is HELD\n"));
+        assert_eq!(server.lines().pop(), Some(format!("POST /admin/job/{ID}/{order}")));
+    }
+    let nowhere = uwsctl(&server, &["--admin-socket", "/nowhere", "hold", ID]).await.ending.expect_err("not there");
+    assert!(nowhere.to_string().contains("unix:/nowhere cannot be reached"), "{nowhere}");
 }
 
 #[tokio::test]
 async fn get_writes_whole_files_and_leaves_nothing_else() {
     let server = Server::start(|_, seen| match seen.line.as_str() {
-        line if line.ends_with("/0") => answer(200, "first"),
-        line if line.ends_with("/1") => answer(200, "second"),
-        _ => document(&job("completed")),
+        line if line.ends_with("/a.txt") => answer(200, "first"),
+        line if line.ends_with("/b.txt") => answer(200, "second"),
+        _ => document(&job("COMPLETED")),
     })
     .await;
     let dir = tempfile::tempdir().expect("temp dir");
@@ -182,9 +218,9 @@ async fn get_writes_whole_files_and_leaves_nothing_else() {
     assert_eq!((read("all/a.txt"), read("all/sub/b.txt")), ("first".into(), "second".into()));
 
     uwsctl(&server, &["get", ID, "sub/b.txt", "-o", &path("all")]).await.ending.expect("done");
-    uwsctl(&server, &["get", ID, "0", "-o", &path("one")]).await.ending.expect("done");
+    uwsctl(&server, &["get", ID, "a.txt", "-o", &path("one")]).await.ending.expect("done");
     assert_eq!((read("all/b.txt"), read("one")), ("second".into(), "first".into()));
-    assert_eq!(uwsctl(&server, &["get", ID, "1", "-o", "-"]).await.out, "second");
+    assert_eq!(uwsctl(&server, &["get", ID, "sub/b.txt", "-o", "-"]).await.out, "second");
     let mut names: Vec<_> =
         std::fs::read_dir(path("all")).expect("dir").map(|e| e.expect("entry").file_name()).collect();
     names.sort();
@@ -197,13 +233,13 @@ async fn get_writes_whole_files_and_leaves_nothing_else() {
 #[tokio::test]
 async fn a_download_that_fails_leaves_no_file() {
     let server = Server::start(|_, seen| {
-        if seen.line.contains("/result/") { answer(500, "it broke") } else { document(&job("completed")) }
+        if seen.line.contains("/results/") { answer(500, "it broke") } else { document(&job("COMPLETED")) }
     })
     .await;
     let dir = tempfile::tempdir().expect("temp dir");
     let to = dir.path().join("x");
     let failure =
-        uwsctl(&server, &["get", ID, "0", "-o", to.to_str().expect("UTF-8")]).await.ending.expect_err("broke");
+        uwsctl(&server, &["get", ID, "a.txt", "-o", to.to_str().expect("UTF-8")]).await.ending.expect_err("broke");
     assert_eq!(failure.to_string(), "it broke (HTTP 500)");
     assert_eq!(std::fs::read_dir(dir.path()).expect("dir").count(), 0);
 }
@@ -219,14 +255,14 @@ async fn a_server_that_is_not_there_or_not_usable_is_named() {
     let failure = uwsctl(&server, &["list"]).await.ending.expect_err("no TLS");
     assert_eq!(failure.code(), 2);
     assert!(!failure.to_string().contains("secret"), "{failure}");
-    let failure = uwsctl(&server, &["--service", "cutout", "list"]).await.ending.expect_err("other service");
+    let failure = uwsctl(&server, &["--service", "a/b", "list"]).await.ending.expect_err("no service");
     assert_eq!(failure.code(), 2);
 }
 
 #[tokio::test]
 async fn a_unix_socket_does_as_well() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let server = Server::start_on(&dir.path().join("api.sock"), |_, _| answer(200, "\"held\""));
+    let server = Server::start_on(&dir.path().join("api.sock"), |_, _| answer(200, "\"HELD\""));
     assert_eq!(uwsctl(&server, &["phase", ID]).await.out, "HELD\n");
-    assert_eq!(server.lines(), [format!("GET /api/v1/job/{ID}/phase")]);
+    assert_eq!(server.lines(), [format!("GET /api/ocps/async/{ID}/phase")]);
 }
