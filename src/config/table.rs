@@ -83,7 +83,7 @@ pub(super) static KEYS: &[Key] = &[
         "\"16MiB\"",
         "The largest request body. Four times that is read at the same time.",
     ),
-    key("server.max_connections", Whole(1, 1_000_000), "10000", "How many connections are served at a time."),
+    key("server.max_connections", Whole(1, 1_000_000), "16384", "How many connections are served at a time."),
     key("server.header_timeout", Time(false), "\"10s\"", "How long a client may take to send a request's head."),
     key(
         "server.shutdown_grace",

@@ -1,15 +1,17 @@
-//! Measures, by hand: `cargo bench --features test-support [-- submissions|turnaround|memory]`.
+//! Measures, by hand: `cargo bench --features test-support [-- submissions|turnaround|memory|waiting|lists]`.
 //!
 //! Each figure stands beside a floor measured in the same run: submissions beside the same HTTP stack without a store,
 //! a job's turnaround beside the engine's own create–start–wait of the same container. Absolute figures are this
 //! machine's. The turnaround needs `UWSD_TEST_DOCKER` and `UWSD_TEST_IMAGE` (see `tests/bed/dockerd.sh`).
 
+mod lists;
 mod load;
 mod memory;
 mod null_store;
 mod served;
 mod submissions;
 mod turnaround;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,12 @@ fn main() -> ExitCode {
     }
     if is_wanted("memory") {
         memory::measure();
+    }
+    if is_wanted("waiting") {
+        waiting::measure();
+    }
+    if is_wanted("lists") {
+        lists::measure();
     }
     if is_wanted("turnaround") {
         turnaround::measure();

@@ -10,7 +10,8 @@ use crate::load;
 
 const JOBS: usize = 100_000;
 
-struct Daemon(Child);
+/// A daemon that starts no jobs; ended when dropped.
+pub struct Daemon(Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -20,9 +21,10 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    fn start(dir: &Path, port: u16) -> Self {
+    pub fn start(dir: &Path, port: u16) -> Self {
         let config = dir.join("uwsd.toml");
-        std::fs::write(&config, "[queue]\nmax_running = 0\nmax_queued = 1000000\n").expect("written");
+        std::fs::write(&config, "[queue]\nmax_running = 0\nmax_queued = 1000000\n[server]\nmax_connections = 20000\n")
+            .expect("written");
         let child = Command::new(env!("CARGO_BIN_EXE_uwsd"))
             .arg("serve")
             .arg("--config")
@@ -42,12 +44,16 @@ impl Daemon {
         Self(child)
     }
 
-    fn resident_mib(&self) -> f64 {
+    pub fn resident_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("linux");
         let kib: f64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number");
         kib / 1024.0
     }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
 }
 
 fn list(port: u16) -> usize {
@@ -65,7 +71,7 @@ fn list(port: u16) -> usize {
 
 pub fn measure() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let port = free_port();
     println!("resident memory of the daemon (aim: below 16 MiB idle)");
     {
         let daemon = Daemon::start(dir.path(), port);

@@ -121,6 +121,20 @@ impl Bed {
         Self { port, ..self }
     }
 
+    /// The URL of a path of the daemon.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Waits until a condition holds, at most a minute.
+    pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !condition().await {
+            assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -4,6 +4,7 @@
 //! `tests/run` does, and with bubblewrap.
 
 mod bed;
+mod clients;
 mod kill;
 mod ocps;
 mod passed;
