@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Job, JobId, Phase, Reservation};
+use crate::domain::{Job, JobId, Phase, Reservation, RunId};
 use crate::ports::{Change, Changed, End, QueuedJob, RunRef, StoreError};
 
 use super::admission::{self, Budget};
@@ -63,8 +63,9 @@ impl Context {
             let _ = self.shared.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less); // always Some
         }
         let reason = changed.job.outcome.as_ref().map(|outcome| outcome.reason.as_str());
+        let run_id = changed.job.run_id.as_ref().map(RunId::as_str);
         info!(
-            job.id = %changed.job.id, job.phase = %changed.job.phase, job.reason = reason,
+            job.id = %changed.job.id, job.run_id = run_id, job.phase = %changed.job.phase, job.reason = reason,
             "job {} moved from {} to {}", changed.job.id, changed.from, changed.job.phase
         );
         if changed.job.deletion.is_some() {

@@ -10,7 +10,7 @@ use crate::bed::{Bed, Daemon, eventually};
 use crate::client::{Answer, Client};
 use crate::uws::{FORM, LIST, create, ended, job, listed, post, posted, reaches, status};
 
-fn with_socket(mut bed: Bed) -> Bed {
+pub fn with_socket(mut bed: Bed) -> Bed {
     bed.config.server.admin_socket = Some(bed.dir.path().join("uwsd.sock"));
     bed
 }
@@ -19,7 +19,7 @@ fn operator(daemon: &Daemon) -> Client {
     Client::new(ListenAddress::Unix(daemon.dir.path().join("uwsd.sock")))
 }
 
-async fn order(daemon: &Daemon, id: &str, order: &str) -> Answer {
+pub async fn order(daemon: &Daemon, id: &str, order: &str) -> Answer {
     operator(daemon).send("POST", &format!("/admin/job/{id}/{order}"), &[], "").await
 }
 

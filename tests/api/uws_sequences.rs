@@ -10,6 +10,7 @@ use uwsd::domain::Phase;
 use uwsd::ports::Store;
 
 use crate::bed::{Bed, Daemon};
+use crate::operator;
 use crate::uws::{FORM, LIST, create};
 
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ enum Step {
     Parameters,
     End(u8),
     Wait,
+    /// An operator's.
+    Order(&'static str),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Parameters),
         2 => any::<u8>().prop_map(|code| Step::End(code % 3)),
         1 => Just(Step::Wait),
+        3 => prop_oneof![Just("hold"), Just("release"), Just("suspend"), Just("resume")].prop_map(Step::Order),
     ]
 }
 
@@ -56,6 +60,7 @@ async fn take(daemon: &Daemon, id: &str, step: &Step) {
             daemon.engine.end_by_itself(i32::from(*code));
             return;
         }
+        Step::Order(order) => (operator::order(daemon, id, order).await.status, &[200, 403, 404]),
         Step::Wait => (client.get(&format!("{LIST}/{id}?WAIT=1&PHASE=QUEUED")).await.status, &[200, 404]),
     };
     assert!(allowed.contains(&status), "{step:?} was answered {status}");
@@ -65,7 +70,7 @@ async fn take(daemon: &Daemon, id: &str, step: &Step) {
 fn no_sequence_of_requests_leaves_the_transition_table() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let daemon = runtime.block_on(Bed::new().start());
+    let daemon = runtime.block_on(operator::with_socket(Bed::new()).start());
     let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
     let sequences = proptest::collection::vec(step(), 1..10);
     let seen = Mutex::new(BTreeMap::new());

@@ -205,7 +205,8 @@ pub(super) fn parameters<'a>(api: &Api, links: &Links, job: &'a Job) -> Vec<Para
         by_reference: reference.is_some(),
         value: reference.map_or(value, Cow::Owned),
     });
-    let files = job.work.uploads.iter().map(|upload| ParameterEntry {
+    // The files of an archived job are gone.
+    let files = job.work.uploads.iter().filter(|_| job.phase != Phase::Archived).map(|upload| ParameterEntry {
         id: &upload.name,
         by_reference: true,
         value: Cow::Owned(links.parameter(job.id, &upload.name)),
