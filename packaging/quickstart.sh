@@ -68,7 +68,10 @@ cleanup() {
             kill -TERM "$pid" 2>/dev/null || continue
             await 10 gone "$pid" || kill -KILL "$pid" 2>/dev/null || true
         done
-        if [ -n "$engine_pid" ]; then "${as_root[@]}" sh -c "kill -TERM $engine_pid" || true; fi
+        if [ -n "$engine_pid" ]; then
+            "${as_root[@]}" sh -c "kill -TERM $engine_pid" || true
+            await 20 test ! -d "/proc/$engine_pid" || true
+        fi
         if [ "$code" = 0 ] || [ -z "$base" ]; then rm -rf "$work"; else printf '\nfiles for a look: %s\n' "$work" >&2; fi
     fi
     exit "$code"
@@ -84,7 +87,7 @@ if $docker; then
     if ! ping "${as_root[@]}"; then
         tests/bed/packages.sh docker.io
         if [ -d /run/systemd/system ]; then
-            "${as_root[@]}" systemctl enable --now docker.service
+            "${as_root[@]}" systemctl --quiet enable --now docker.service
         elif ! ping "${as_root[@]}"; then
             note "no systemd here: dockerd is started by hand, and ends with this script unless --keep is given"
             # shellcheck disable=SC2016 # $! is the inner shell's
@@ -120,16 +123,14 @@ if ! $process; then
         note "$socket: no engine answers there, or you may not use it"
     done
 fi
-{
-    printf '# made by packaging/quickstart.sh\n[backend]\nkind = "%s"\n' "$kind"
-    if [ $kind = docker ]; then printf '\n[backend.docker]\nhost = "unix://%s"\n' "$socket"; fi
-    printf '\n[service.ocps]\nmemory = "256MiB"\n'
-    if [ $kind = docker ]; then
-        printf 'image = "%s"\npull = "never"\nnetwork = "none"\n' "$image"
-        # In a rootless engine root is the very user that runs it, and the job's files become that user's.
-        if curl -fsS -m 10 --unix-socket "$socket" http://localhost/info | grep -qE '"name=rootless"'; then echo 'user = "0:0"'; fi
-    fi
-} >"$work/uwsd.toml"
+engine() { curl -sS -m 30 --unix-socket "$socket" "${@:2}" "http://localhost$1"; }
+# Whether the engine sees this machine's files, as one in another container or machine does not.
+sees_files() {
+    local id
+    id=$(engine /containers/create -X POST -H Content-Type:application/json -d "{\"Image\": \"$image\", \"HostConfig\":
+        {\"Mounts\": [{\"Type\": \"bind\", \"Source\": \"$work\", \"Target\": \"/mnt\"}]}}" | sed -nE 's/.*"Id":"([0-9a-f]+)".*/\1/p')
+    [ -n "$id" ] && engine "/containers/$id" -X DELETE
+}
 if [ $kind = docker ]; then
     note "in the container engine at $socket, in an image made from this machine's own files:"
     note "$ packaging/job-image.sh $image --host unix://$socket"
@@ -137,6 +138,20 @@ if [ $kind = docker ]; then
 else
     note "in the embedded backend \"process\" (bubblewrap, no containers); --docker installs an engine"
 fi
+{
+    printf '# made by packaging/quickstart.sh\n[backend]\nkind = "%s"\n' "$kind"
+    if [ $kind = docker ]; then
+        printf '\n[backend.docker]\nhost = "unix://%s"\n' "$socket"
+        if ! sees_files; then echo 'shared_state = false'; fi
+    fi
+    printf '\n[service.ocps]\nmemory = "256MiB"\n'
+    if [ $kind = docker ]; then
+        printf 'image = "%s"\npull = "never"\nnetwork = "none"\n' "$image"
+        # In a rootless engine root is the very user that runs it, and the job's files become that user's.
+        if engine /info | grep -qE '"name=rootless"'; then echo 'user = "0:0"'; fi
+    fi
+} >"$work/uwsd.toml"
+if grep -q '^shared_state' "$work/uwsd.toml"; then note "that engine does not see this machine's files: they are copied"; fi
 
 free_port() {
     local port

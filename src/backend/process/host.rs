@@ -26,7 +26,7 @@ pub enum HostError {
     /// It cannot make a sandbox here.
     #[error(
         "backend.process.bwrap: {0} cannot make a sandbox here: {1}; the kernel must allow user namespaces \
-         (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), in a container also its runtime"
+         (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), in a container also its runtime, and in a chroot / must be a mount point"
     )]
     Unable(PathBuf, String),
     /// The daemon's own executable is not to be found.
