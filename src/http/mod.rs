@@ -12,6 +12,7 @@ mod admin;
 mod attachment;
 mod availability;
 mod body;
+mod detached;
 mod extract;
 mod file;
 mod form;

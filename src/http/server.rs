@@ -27,6 +27,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use super::body::Bodies;
+use super::detached::detached;
 use super::extract::{Asked, Peer, Via};
 use super::forwarded::Forwarded;
 use super::guard::Guard;
@@ -206,7 +207,7 @@ async fn connection<I, S>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Routes,
 {
-    let service = service_fn(move |request| front.clone().answer(request, visitor.clone()));
+    let service = service_fn(move |request| front.clone().answer(detached(request), visitor.clone()));
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
     // Polling the connection by reference loses nothing when the token wins.
     let ended = tokio::select! {

@@ -13,6 +13,7 @@ use super::routes::Uws;
 use super::target::{Part, Target};
 use super::{create, error, find, job, limits, list, parameters, phase, results, scalar};
 use crate::config::Service;
+use crate::domain::Job;
 use crate::http::Api;
 use crate::http::extract::Asked;
 use crate::http::links::Links;
@@ -81,6 +82,9 @@ impl Verb {
 }
 
 /// The answer to a request for the path `tail` of a service.
+///
+/// Only reading a job may take long, and thousands may wait so: what else a request can be about is kept out of the future
+/// that they hold.
 pub(super) async fn answer<B: Buf>(
     uws: &Arc<Uws>,
     request: Request,
@@ -89,23 +93,45 @@ pub(super) async fn answer<B: Buf>(
 ) -> Result<Response, ApiError> {
     let api = &uws.api;
     let Some(service) = api.config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
-    let verb = Verb::of(&request.method);
     let (id, part) = match Target::parse(tail)? {
-        Target::List => {
-            return match verb {
-                Verb::Read => list::get(api, &request).await,
-                Verb::Post => {
-                    let intake = request.intake(api, service, body).await?;
-                    create::post(api, &request, service, intake).await
-                }
-                Verb::Delete | Verb::Other => other(&request.method, Target::LIST_METHODS),
-            };
-        }
+        Target::List => return Box::pin(of_list(api, service, request, body)).await,
         Target::Job(id, part) => (id, part),
     };
-    let found = find::job(api, &request, id).await?;
+    let found = Box::pin(find::job(api, &request, id)).await?;
+    match (part, Verb::of(&request.method)) {
+        (Part::Whole, Verb::Read) => {
+            drop(body);
+            job::get(uws, &request, found).await
+        }
+        (part, verb) => Box::pin(of_part(api, service, request, body, (found, part, verb))).await,
+    }
+}
+
+async fn of_list<B: Buf>(
+    api: &Arc<Api>,
+    service: &Service,
+    request: Request,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+) -> Result<Response, ApiError> {
+    match Verb::of(&request.method) {
+        Verb::Read => list::get(api, &request).await,
+        Verb::Post => {
+            let intake = request.intake(api, service, body).await?;
+            create::post(api, &request, service, intake).await
+        }
+        Verb::Delete | Verb::Other => other(&request.method, Target::LIST_METHODS),
+    }
+}
+
+async fn of_part<B: Buf>(
+    api: &Arc<Api>,
+    service: &Service,
+    request: Request,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+    (found, part, verb): (Box<Job>, Part, Verb),
+) -> Result<Response, ApiError> {
+    let id = found.id;
     match (part, verb) {
-        (Part::Whole, Verb::Read) => job::get(uws, &request, found).await,
         (Part::Whole, Verb::Post) => {
             let fields = request.fields(api, body).await?;
             job::post(api, &request, id, fields).await
@@ -137,6 +163,6 @@ pub(super) async fn answer<B: Buf>(
         (Part::Parameter(name), Verb::Read) => parameters::get_one(api, &request, &found, &name).await,
         (Part::Results, Verb::Read) => Ok(results::get(api, &request, &found)),
         (Part::Result(result), Verb::Read) => results::get_one(api, &request, &found, &result).await,
-        (part, Verb::Post | Verb::Delete | Verb::Other) => other(&request.method, part.methods()),
+        (part, Verb::Read | Verb::Post | Verb::Delete | Verb::Other) => other(&request.method, part.methods()),
     }
 }

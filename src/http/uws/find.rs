@@ -9,8 +9,12 @@ use crate::http::reply::ApiError;
 ///
 /// # Errors
 /// [`ApiError::NoSuchJob`], also for a job of another service or of somebody else's.
-pub(super) async fn job(api: &Api, request: &Request, id: JobId) -> Result<Job, ApiError> {
+pub(super) async fn job(api: &Api, request: &Request, id: JobId) -> Result<Box<Job>, ApiError> {
     let job = api.store.job(id).await?.ok_or(ApiError::NoSuchJob)?;
     let is_here = job.service == request.service && job.deletion.is_none();
-    if is_here && request.asked.caller.may_use(job.owner.as_ref()) { Ok(job) } else { Err(ApiError::NoSuchJob) }
+    if is_here && request.asked.caller.may_use(job.owner.as_ref()) {
+        Ok(Box::new(job))
+    } else {
+        Err(ApiError::NoSuchJob)
+    }
 }

@@ -19,7 +19,7 @@ use crate::http::reply::{ApiError, see_other};
 const SHORT_LIST: u32 = 100;
 
 /// The job, at once or when its phase has changed.
-pub(super) async fn get(uws: &Arc<Uws>, request: &Request, found: Job) -> Result<Response, ApiError> {
+pub(super) async fn get(uws: &Arc<Uws>, request: &Request, found: Box<Job>) -> Result<Response, ApiError> {
     let api = &uws.api;
     let job = match Wait::parse(request.asked.query())? {
         None => found,
@@ -30,7 +30,7 @@ pub(super) async fn get(uws: &Arc<Uws>, request: &Request, found: Job) -> Result
         }
     };
     let links = request.links(api);
-    let quote = api.handle.quote(&job).await?;
+    let quote = Box::pin(api.handle.quote(&job)).await?;
     let document = JobDocument::new(api, &links, &job, quote);
     let format = Format::of(&request.headers);
     Ok(piece::document(format, &document, || xml::job(&document), || html::job(&links, &document)))

@@ -32,7 +32,13 @@ impl Waits {
     ///
     /// # Errors
     /// [`ApiError::NoSuchJob`] as soon as it is deleted.
-    pub(super) async fn changed(&self, api: &Api, request: &Request, id: JobId, wait: Wait) -> Result<Job, ApiError> {
+    pub(super) async fn changed(
+        &self,
+        api: &Api,
+        request: &Request,
+        id: JobId,
+        wait: Wait,
+    ) -> Result<Box<Job>, ApiError> {
         let patience = wait.patience.map_or(self.longest, |patience| patience.min(self.longest));
         let mut began = None;
         let is_over = |job: &Job| {
@@ -52,7 +58,7 @@ impl Waits {
         request: &Request,
         id: JobId,
         patience: Duration,
-    ) -> Result<Job, ApiError> {
+    ) -> Result<Box<Job>, ApiError> {
         self.until(api, request, id, patience, |job| job.phase.is_final()).await
     }
 
@@ -64,11 +70,11 @@ impl Waits {
         id: JobId,
         patience: Duration,
         mut is_over: impl FnMut(&Job) -> bool,
-    ) -> Result<Job, ApiError> {
+    ) -> Result<Box<Job>, ApiError> {
         let until = Instant::now() + patience;
         // Subscribed before the job is read: a change between the two is heard.
         let mut waiter = api.handle.subscribe(id);
-        let job = find::job(api, request, id).await?;
+        let job = Box::pin(find::job(api, request, id)).await?;
         if is_over(&job) {
             return Ok(job);
         }
@@ -81,7 +87,7 @@ impl Waits {
                 () = tokio::time::sleep_until(until) => true,
                 () = self.stop.cancelled() => true,
             };
-            let job = find::job(api, request, id).await?;
+            let job = Box::pin(find::job(api, request, id)).await?;
             if is_late || is_over(&job) {
                 return Ok(job);
             }
