@@ -5,13 +5,16 @@ use std::sync::Arc;
 use bytes::Buf;
 use futures_util::Stream;
 use http::{HeaderMap, Method};
+use warp::path::Tail;
 use warp::reply::Response;
 
 use super::fields::Fields;
+use super::find::Seeker;
 use super::intake::{self, Intake};
+use super::job::Reading;
 use super::routes::Uws;
 use super::target::{Part, Target};
-use super::{create, error, find, job, limits, list, parameters, phase, results, scalar};
+use super::{create, error, job, limits, list, parameters, phase, results, scalar};
 use crate::config::Service;
 use crate::domain::Job;
 use crate::http::Api;
@@ -33,6 +36,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Who looks for a job.
+    pub(super) fn seeker(&self) -> Seeker {
+        Seeker { service: self.service.clone(), caller: self.asked.caller.clone() }
+    }
+
     /// The links of the service, as this client reaches it.
     pub(super) fn links(&self, api: &Api) -> Links {
         Links::of(&api.config.server, &self.asked, &self.headers, &self.service)
@@ -81,29 +89,31 @@ impl Verb {
     }
 }
 
+/// What a request came to.
+pub(super) enum Answered {
+    /// An answer.
+    Now(Response),
+    /// The reading of a job, which may take long: thousands may wait so, and should hold no more than that.
+    Reading(Box<Reading>),
+}
+
 /// The answer to a request for the path `tail` of a service.
-///
-/// Only reading a job may take long, and thousands may wait so: what else a request can be about is kept out of the future
-/// that they hold.
 pub(super) async fn answer<B: Buf>(
-    uws: &Arc<Uws>,
+    uws: Arc<Uws>,
     request: Request,
-    tail: &str,
+    tail: Tail,
     body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
-) -> Result<Response, ApiError> {
+) -> Result<Answered, ApiError> {
     let api = &uws.api;
     let Some(service) = api.config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
-    let (id, part) = match Target::parse(tail)? {
-        Target::List => return Box::pin(of_list(api, service, request, body)).await,
+    let (id, part) = match Target::parse(tail.as_str())? {
+        Target::List => return of_list(api, service, request, body).await.map(Answered::Now),
         Target::Job(id, part) => (id, part),
     };
-    let found = Box::pin(find::job(api, &request, id)).await?;
+    let found = request.seeker().job(api, id).await?;
     match (part, Verb::of(&request.method)) {
-        (Part::Whole, Verb::Read) => {
-            drop(body);
-            job::get(uws, &request, found).await
-        }
-        (part, verb) => Box::pin(of_part(api, service, request, body, (found, part, verb))).await,
+        (Part::Whole, Verb::Read) => Reading::new(&uws, &request, found).map(|one| Answered::Reading(Box::new(one))),
+        (part, verb) => of_part(api, service, request, body, (found, part, verb)).await.map(Answered::Now),
     }
 }
 

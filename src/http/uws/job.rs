@@ -7,33 +7,57 @@ use warp::reply::Response;
 use super::dispatch::Request;
 use super::document::JobDocument;
 use super::fields::Fields;
+use super::find::Seeker;
 use super::negotiate::Format;
 use super::query::Wait;
 use super::routes::Uws;
 use super::{html, piece, xml};
 use crate::domain::{Job, JobFilter, JobId, Page};
 use crate::http::Api;
+use crate::http::links::Links;
 use crate::http::reply::{ApiError, see_other};
 
 /// A client that was sent back to the list gets at most so many jobs: a list may be very long.
 const SHORT_LIST: u32 = 100;
 
-/// The job, at once or when its phase has changed.
-pub(super) async fn get(uws: &Arc<Uws>, request: &Request, found: Box<Job>) -> Result<Response, ApiError> {
-    let api = &uws.api;
-    let job = match Wait::parse(request.asked.query())? {
-        None => found,
-        Some(wait) => {
-            let id = found.id;
-            drop(found);
-            uws.waits.changed(api, request, id, wait).await?
-        }
-    };
-    let links = request.links(api);
-    let quote = Box::pin(api.handle.quote(&job)).await?;
-    let document = JobDocument::new(api, &links, &job, quote);
-    let format = Format::of(&request.headers);
-    Ok(piece::document(format, &document, || xml::job(&document), || html::job(&links, &document)))
+/// A request for a job, once it is found: all that it keeps while it waits, if it does.
+pub(super) struct Reading {
+    uws: Arc<Uws>,
+    seeker: Seeker,
+    id: JobId,
+    /// How long it waits, or the job.
+    wait: Result<Wait, Box<Job>>,
+    links: Links,
+    format: Format,
+}
+
+impl Reading {
+    /// The reading of `found` that a request asks for.
+    ///
+    /// # Errors
+    /// [`ApiError::Malformed`] for a wait that is none.
+    pub(super) fn new(uws: &Arc<Uws>, request: &Request, found: Box<Job>) -> Result<Self, ApiError> {
+        Ok(Self {
+            uws: Arc::clone(uws),
+            seeker: request.seeker(),
+            id: found.id,
+            wait: Wait::parse(request.asked.query())?.ok_or(found),
+            links: request.links(&uws.api),
+            format: Format::of(&request.headers),
+        })
+    }
+
+    /// The job, at once or when its phase has changed.
+    pub(super) async fn answer(self) -> Result<Response, ApiError> {
+        let Self { uws, seeker, id, wait, links, format } = self;
+        let job = match wait {
+            Err(found) => found,
+            Ok(wait) => uws.waits.changed(&uws.api, &seeker, id, wait).await?,
+        };
+        let quote = Box::pin(uws.api.handle.quote(&job)).await?;
+        let document = JobDocument::new(&uws.api, &links, &job, quote);
+        Ok(piece::document(format, &document, || xml::job(&document), || html::job(&links, &document)))
+    }
 }
 
 /// `ACTION=DELETE`, for HTML forms.

@@ -11,7 +11,7 @@ use warp::path::Tail;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use super::dispatch::{self, Request};
+use super::dispatch::{self, Answered, Request};
 use super::wait::Waits;
 use super::{capabilities, examples, sync};
 use crate::domain::Timestamp;
@@ -37,9 +37,17 @@ pub(in crate::http) fn routes(
     let uws = Arc::new(Uws { api: Arc::clone(api), waits: Waits::new(&api.config.uws, stop) });
     let (tree, sync) = (Arc::clone(&uws), uws);
     let tree = below(base, "async").then(move |service, tail: Tail, method, asked, headers, body| {
-        let uws = Arc::clone(&tree);
         let request = Request { service, method, asked, headers };
-        async move { or_text(dispatch::answer(&uws, request, tail.as_str(), body).await) }
+        // Boxed, so that what it took is given back before anybody waits.
+        let answered = Box::pin(dispatch::answer(Arc::clone(&tree), request, tail, body));
+        async move {
+            let answered = answered.await;
+            or_text(match answered {
+                Ok(Answered::Now(response)) => Ok(response),
+                Ok(Answered::Reading(reading)) => Box::pin(reading.answer()).await,
+                Err(error) => Err(error),
+            })
+        }
     });
     let sync = below(base, "sync").then(move |service, tail: Tail, method, asked, headers, body| {
         let uws = Arc::clone(&sync);

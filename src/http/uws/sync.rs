@@ -16,7 +16,7 @@ use warp::reply::Response;
 use super::dispatch::Request;
 use super::intake::Intake;
 use super::routes::Uws;
-use super::{create, error, find, main_result};
+use super::{create, error, main_result};
 use crate::domain::{Job, SummaryKind};
 use crate::http::reply::{ApiError, see_other, text};
 use crate::http::resource::{READ_ONLY, is_read, other};
@@ -36,11 +36,12 @@ pub(super) async fn answer<B: Buf>(
     let tail = tail.strip_suffix('/').unwrap_or(tail);
     if !tail.is_empty() {
         let id = tail.parse().map_err(|_| ApiError::NoSuchJob)?;
-        find::job(api, &request, id).await?;
+        let seeker = request.seeker();
+        seeker.job(api, id).await?;
         if !is_read(&request.method) {
             return other(&request.method, READ_ONLY);
         }
-        let job = uws.waits.ended(api, &request, id, api.config.uws.sync_timeout).await?;
+        let job = uws.waits.ended(api, &seeker, id, api.config.uws.sync_timeout).await?;
         return end(uws, &request, &job).await;
     }
     let is_made = request.method == Method::POST || (request.method == Method::GET && api.config.uws.sync_get);

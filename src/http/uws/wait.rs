@@ -7,8 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::Request;
-use super::find;
+use super::find::Seeker;
 use super::query::Wait;
 use crate::config::Uws;
 use crate::domain::{Job, JobId, Phase};
@@ -35,7 +34,7 @@ impl Waits {
     pub(super) async fn changed(
         &self,
         api: &Api,
-        request: &Request,
+        seeker: &Seeker,
         id: JobId,
         wait: Wait,
     ) -> Result<Box<Job>, ApiError> {
@@ -45,7 +44,7 @@ impl Waits {
             let began = *began.get_or_insert(job.phase);
             job.phase != began || !is_active(began) || wait.phase.is_some_and(|phase| phase != began)
         };
-        self.until(api, request, id, patience, is_over).await
+        self.until(api, seeker, id, patience, is_over).await
     }
 
     /// The job `id` once it has ended, or as it is after `patience`.
@@ -55,18 +54,18 @@ impl Waits {
     pub(super) async fn ended(
         &self,
         api: &Api,
-        request: &Request,
+        seeker: &Seeker,
         id: JobId,
         patience: Duration,
     ) -> Result<Box<Job>, ApiError> {
-        self.until(api, request, id, patience, |job| job.phase.is_final()).await
+        self.until(api, seeker, id, patience, |job| job.phase.is_final()).await
     }
 
     /// Nothing but the subscription and a place is held meanwhile.
     async fn until(
         &self,
         api: &Api,
-        request: &Request,
+        seeker: &Seeker,
         id: JobId,
         patience: Duration,
         mut is_over: impl FnMut(&Job) -> bool,
@@ -74,7 +73,7 @@ impl Waits {
         let until = Instant::now() + patience;
         // Subscribed before the job is read: a change between the two is heard.
         let mut waiter = api.handle.subscribe(id);
-        let job = Box::pin(find::job(api, request, id)).await?;
+        let job = Box::pin(seeker.job(api, id)).await?;
         if is_over(&job) {
             return Ok(job);
         }
@@ -87,7 +86,7 @@ impl Waits {
                 () = tokio::time::sleep_until(until) => true,
                 () = self.stop.cancelled() => true,
             };
-            let job = Box::pin(find::job(api, request, id)).await?;
+            let job = Box::pin(seeker.job(api, id)).await?;
             if is_late || is_over(&job) {
                 return Ok(job);
             }
