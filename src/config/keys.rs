@@ -1,7 +1,8 @@
 //! What a key is, and how a path leads to its entry in the table of keys.
 
 use super::kind::Kind;
-pub(super) use super::table::{KEYS, LACKING, SECTIONS};
+pub(super) use super::outline::SECTIONS;
+pub(super) use super::table::{KEYS, LACKING};
 
 /// One key.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod keys;
 mod kind;
 mod load;
 mod mask;
+mod outline;
 mod problem;
 mod reader;
 mod sample;

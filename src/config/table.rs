@@ -1,6 +1,6 @@
 //! The one table of keys: reading, variables, the sample file and the manual all follow it.
 
-use super::keys::{Key, Section};
+use super::keys::Key;
 use super::kind::Kind::{
     self, Decimal, Ids, Map, Number, Path, Rows, Scalar, Size, Switch, Text, Texts, Time, Url, Whole, Word, WordList,
 };
@@ -8,10 +8,6 @@ use super::kind::Words;
 
 const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
     Key { path, kind, default, doc }
-}
-
-const fn section(path: &'static str, heading: &'static str, doc: &'static str) -> Section {
-    Section { path, heading, doc }
 }
 
 static TRUST: Words =
@@ -23,28 +19,6 @@ static PULLS: Words = Words { here: &["never", "missing", "always"], lacking: &[
 static TYPES: Words =
     Words { here: &["string", "integer", "real", "boolean", "enum", "timestamp", "uri", "file"], lacking: &[] };
 static MOUNTS: Words = Words { here: &["bind", "volume", "tmpfs"], lacking: &[] };
-
-/// The tables of the file, in the order of the sample.
-pub(super) static SECTIONS: &[Section] = &[
-    section("server", "[server]", "Who answers, and where."),
-    section("server.listener[]", "[[server.listener]]", "An address to listen on; the table may be repeated."),
-    section("log", "[log]", "The log, on standard error."),
-    section("store", "[store]", "The database of jobs."),
-    section("queue", "[queue]", "How much runs at a time."),
-    section("json", "[json]", "The OCPS JSON API."),
-    section("uws", "[uws]", "The UWS API of every service."),
-    section("uploads", "[uploads]", "Files that come with a job's parameters."),
-    section("sources", "[sources]", "How the git sources of jobs are fetched."),
-    section("backend", "[backend]", "What runs the jobs."),
-    section("backend.docker", "[backend.docker]", "A Docker engine, or one that speaks its API, as Podman does."),
-    section("backend.process", "[backend.process]", "Local processes inside bubblewrap, for a host without an engine."),
-    section(
-        "service.*",
-        "[service.ocps]",
-        "A service: one UWS job list. Further ones are further tables, [service.NAME]; once one is given, only those \
-         given exist. Without any there is one, `ocps`. The JSON API serves the service `ocps`.",
-    ),
-];
 
 /// The keys, in the order of the sample.
 pub(super) static KEYS: &[Key] = &[
