@@ -234,7 +234,7 @@ const fn of_us() -> Verdict {
 }
 
 /// The error and everything behind it, in one line.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -23,6 +23,8 @@ use ipnet::IpNet;
 use tower_service::Service;
 use url::{Host, Url};
 
+use super::reply::chain;
+
 /// How many redirections are followed.
 const MOST_REDIRECTIONS: usize = 5;
 
@@ -213,17 +215,6 @@ const SPECIAL: [&str; 25] = [
 fn is_public(ip: IpAddr) -> bool {
     let is_special = |net: &str| net.parse().is_ok_and(|net: IpNet| net.contains(&ip));
     !ip.is_multicast() && !SPECIAL.iter().any(|net| is_special(net))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]
