@@ -20,7 +20,8 @@ pub struct Figures {
     pub p99: Duration,
 }
 
-async fn connect(port: u16, tasks: &mut JoinSet<()>) -> SendRequest<Full<Bytes>> {
+/// A connection; its driver is a task of `tasks`.
+pub async fn connect(port: u16, tasks: &mut JoinSet<()>) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
     stream.set_nodelay(true).expect("set");
     let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("spoken to");

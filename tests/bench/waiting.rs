@@ -5,23 +5,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::client::conn::http1::SendRequest;
 use tokio::task::JoinSet;
 use uwsd::lifecycle::raise_open_file_limit;
 
+use crate::load::connect;
 use crate::memory::{Daemon, free_port};
 
 const WAITING: usize = 10_000;
-
-async fn connect(port: u16, tasks: &mut JoinSet<()>) -> SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
-    stream.set_nodelay(true).expect("set");
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("spoken to");
-    tasks.spawn(async move { drop(connection.await) });
-    sender
-}
 
 async fn ask(
     sender: &mut SendRequest<Full<Bytes>>,
@@ -101,6 +92,7 @@ pub fn measure() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let during = daemon.resident_mib();
         println!("{:>40} {:>8.1} MiB more than {before:.1}", format!("{WAITING} waiting requests"), during - before);
+        let mut front = connect(port, &mut tasks).await;
         let begin = Instant::now();
         let path = format!("{job}/phase");
         ask(&mut front, "POST", &path, "PHASE=ABORT").await;
