@@ -223,3 +223,19 @@ async fn what_only_this_host_can_reach_is_not_fetched() {
     }
     assert!(kept(&daemon).is_empty());
 }
+
+#[tokio::test]
+async fn what_is_in_no_part_is_not_read_for_ever() {
+    let daemon = Bed::new().start().await;
+    let endless = "a".repeat(3 << 20);
+    let head = "--X\r\nContent-Disposition: form-data; name=\"";
+    for (body, expected) in [
+        (endless.clone(), 400),
+        (format!("{head}{endless}\"\r\n\r\n1\r\n--X--\r\n"), 400),
+        (format!("{head}n\"\r\n\r\n\r\n").repeat(100_000) + "--X--\r\n", 413),
+    ] {
+        let answer = daemon.client().send("POST", LIST, &[BOUNDARY], &body).await;
+        assert_eq!(answer.status, expected, "{}", answer.text());
+    }
+    assert_eq!(daemon.listed().await, 0);
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -24,6 +25,10 @@ use crate::supervisor::{Denied, Staged};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many files one request may bring.
 const MOST_FILES: usize = 1000;
+/// What a part costs of the limit for text, besides its name and value: many empty ones are memory, too.
+const PART: u64 = 256;
+/// How many bytes may come in a row that are no content of a part: the head of a part, or what comes before the first.
+const MOST_UNREAD: u64 = 1 << 20;
 
 /// The fields of a request, and its files.
 #[derive(Debug, Default)]
@@ -60,23 +65,35 @@ pub(super) async fn read<B: Buf>(
         room: None,
         text_left: api.config.server.max_body,
         files_left: api.config.uploads.max_size,
+        unread: Arc::default(),
     };
-    reader.read(declared, pieces(body)).await?;
+    reader.read(declared, body).await?;
     Ok(Intake { fields: Fields::new(reader.fields), staged: reader.staged, _room: reader.room })
 }
 
-/// The pieces of a body, none of which may be waited for too long.
+/// The pieces of a body, none of which may be waited for too long. `unread` counts what came since its reader set it to 0.
 fn pieces<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+    unread: Arc<AtomicU64>,
 ) -> BoxStream<'static, Result<Bytes, io::Error>> {
     let body = body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining())).map_err(io::Error::other).boxed();
-    let next = |mut body: BoxStream<'static, _>| async move {
+    let next = |(mut body, unread): (BoxStream<'static, Result<Bytes, _>>, Arc<AtomicU64>)| async move {
+        // The reader takes all that is ready before it looks at any: it is given one piece at a time.
+        tokio::task::yield_now().await;
+        if unread.load(Ordering::Relaxed) > MOST_UNREAD {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         match tokio::time::timeout(PATIENCE, body.try_next()).await {
-            Ok(piece) => piece.map(|piece| piece.map(|piece| (piece, body))),
+            Ok(piece) => piece.map(|piece| {
+                piece.map(|piece: Bytes| {
+                    unread.fetch_add(length(&piece), Ordering::Relaxed);
+                    (piece, (body, unread))
+                })
+            }),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     };
-    stream::try_unfold(body, next).boxed()
+    stream::try_unfold((body, unread), next).boxed()
 }
 
 /// What is being read.
@@ -88,20 +105,22 @@ struct Reader<'a> {
     room: Room,
     text_left: u64,
     files_left: u64,
+    unread: Arc<AtomicU64>,
 }
 
 impl Reader<'_> {
-    async fn read(
+    async fn read<B: Buf>(
         &mut self,
         content_type: &str,
-        body: BoxStream<'static, Result<Bytes, io::Error>>,
+        body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
     ) -> Result<(), ApiError> {
         let boundary = multer::parse_boundary(content_type).map_err(|error| broken(&error))?;
-        let mut parts = Multipart::new(body, boundary);
+        let mut parts = Multipart::new(pieces(body, Arc::clone(&self.unread)), boundary);
         while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
             let name = part.name().map(str::to_owned);
             let name =
                 name.ok_or_else(|| ApiError::Malformed("a part of the multipart body has no name".to_owned()))?;
+            self.take_text(PART + u64::try_from(name.len()).unwrap_or(u64::MAX)).await?;
             if part.file_name().is_some() && !is_text(self.service, &name) {
                 self.file(name, part).await?;
             } else {
@@ -111,12 +130,18 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Takes what was read from the limit for text, and gives it room.
+    async fn take_text(&mut self, size: u64) -> Result<(), ApiError> {
+        self.unread.store(0, Ordering::Relaxed);
+        let limit = self.api.config.server.max_body;
+        take(&mut self.text_left, size, limit)?;
+        self.api.bodies.make_room(&mut self.room, limit - self.text_left).await
+    }
+
     async fn text(&mut self, name: String, mut part: multer::Field<'static>) -> Result<(), ApiError> {
         let mut value = Vec::new();
         while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
-            let limit = self.api.config.server.max_body;
-            take(&mut self.text_left, &piece, limit)?;
-            self.api.bodies.make_room(&mut self.room, limit - self.text_left).await?;
+            self.take_text(length(&piece)).await?;
             value.extend_from_slice(&piece);
         }
         let value = String::from_utf8(value).map_err(|_| not_text(&format!("the field {name:?}")))?;
@@ -136,16 +161,20 @@ impl Reader<'_> {
         let media_type = part.content_type().map(ToString::to_string);
         let mut arriving = staged.begin(name, media_type, None).await.map_err(not_kept)?;
         while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
-            take(&mut self.files_left, &piece, self.api.config.uploads.max_size)?;
+            self.unread.store(0, Ordering::Relaxed);
+            take(&mut self.files_left, length(&piece), self.api.config.uploads.max_size)?;
             arriving.write(&piece).await.map_err(not_kept)?;
         }
         staged.keep(arriving).await.map_err(not_kept)
     }
 }
 
+fn length(piece: &Bytes) -> u64 {
+    u64::try_from(piece.len()).unwrap_or(u64::MAX)
+}
+
 /// Takes the size of a piece from what is left of a limit.
-fn take(left: &mut u64, piece: &Bytes, limit: u64) -> Result<(), ApiError> {
-    let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+fn take(left: &mut u64, size: u64, limit: u64) -> Result<(), ApiError> {
     *left = left.checked_sub(size).ok_or(ApiError::TooLarge { limit })?;
     Ok(())
 }
@@ -153,11 +182,12 @@ fn take(left: &mut u64, piece: &Bytes, limit: u64) -> Result<(), ApiError> {
 /// Why a body could not be read: it is no multipart body, or did not arrive.
 fn broken(error: &multer::Error) -> ApiError {
     if let multer::Error::StreamReadFailed(cause) = error {
-        let is_slow = cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut);
-        return if is_slow {
-            ApiError::TooSlow(PATIENCE)
-        } else {
-            ApiError::Malformed("the request body broke off".to_owned())
+        return match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::TimedOut) => ApiError::TooSlow(PATIENCE),
+            Some(io::ErrorKind::InvalidData) => {
+                ApiError::Malformed(format!("the multipart body has {MOST_UNREAD} bytes in a row that are in no part"))
+            }
+            _ => ApiError::Malformed("the request body broke off".to_owned()),
         };
     }
     ApiError::Malformed(format!("the multipart body cannot be read: {error}"))
