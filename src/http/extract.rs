@@ -53,6 +53,8 @@ pub(super) struct Asked {
     pub(super) uri: Uri,
     /// How the client reached the proxy before us, if there is one that we trust.
     pub(super) forwarded: Option<Box<Forwarded>>,
+    /// Whether no web page of another site made the client ask.
+    pub(super) may_change: bool,
 }
 
 impl Asked {

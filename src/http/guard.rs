@@ -58,6 +58,11 @@ impl Guard {
         self.check_origin(request.headers(), host.as_deref(), forwarded)
     }
 
+    /// Whether the request may change something: of a GET, which [`Self::check`] lets through for reading.
+    pub(super) fn may_change<B>(&self, request: &Request<B>, forwarded: Option<&Forwarded>) -> bool {
+        host(request).is_ok_and(|host| self.check_origin(request.headers(), host.as_deref(), forwarded).is_ok())
+    }
+
     fn check_host(&self, host: &str, peer: &Peer) -> Result<(), ApiError> {
         let Via::Tcp { local, .. } = peer.via else { return Ok(()) };
         let name = name_of(host).ok_or_else(|| ApiError::Malformed("the Host header is not a host name".to_owned()))?;

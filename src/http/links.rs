@@ -99,7 +99,12 @@ mod tests {
     fn links(public_url: Option<&str>, uri: &str, host: Option<&str>) -> Links {
         let mut server = testing::config_in(std::path::Path::new("/nowhere")).server;
         server.public_url = public_url.map(str::to_owned);
-        let asked = Asked { caller: Caller::Anonymous, uri: uri.parse::<Uri>().expect("a target"), forwarded: None };
+        let asked = Asked {
+            caller: Caller::Anonymous,
+            uri: uri.parse::<Uri>().expect("a target"),
+            forwarded: None,
+            may_change: true,
+        };
         let headers = host.map(|host| (HOST, HeaderValue::try_from(host).expect("a header"))).into_iter().collect();
         Links::of(&server, &asked, &headers, "ocps")
     }
@@ -131,7 +136,7 @@ mod tests {
             prefix: Some("/uws-server".to_owned()),
         };
         let uri = "/api/ocps/async".parse::<Uri>().expect("a target");
-        let asked = Asked { caller: Caller::Anonymous, uri, forwarded: Some(Box::new(forwarded)) };
+        let asked = Asked { caller: Caller::Anonymous, uri, forwarded: Some(Box::new(forwarded)), may_change: true };
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("backend:8080"))]);
         let jobs = |server: &Server| Links::of(server, &asked, &headers, "ocps").jobs();
         assert_eq!(jobs(&server), "https://summit.example/uws-server/api/ocps/async");

@@ -282,7 +282,8 @@ impl<S: Routes> Front<S> {
             return refusal.as_text();
         }
         let origin = request.headers().get(ORIGIN).cloned();
-        let asked = Asked { caller: peer.caller(), uri: request.uri().clone(), forwarded };
+        let may_change = self.guard.may_change(&request, forwarded.as_deref());
+        let asked = Asked { caller: peer.caller(), uri: request.uri().clone(), forwarded, may_change };
         request.extensions_mut().insert(asked);
         // A handler shares nothing with others but what is behind locks and channels of its own.
         let answer = AssertUnwindSafe(self.service.call(request)).catch_unwind().await;

@@ -90,6 +90,11 @@ async fn only_a_post_makes_a_job_unless_it_is_configured() {
     let mut bed = Bed::new();
     bed.config.uws.sync_get = true;
     let daemon = bed.start().await;
+    for headers in [[("origin", "https://evil.example.org")], [("sec-fetch-site", "cross-site")]] {
+        let forged = daemon.client().send("GET", &format!("{SYNC}?COMMAND=print+1"), &headers, "").await;
+        assert_eq!(forged.status, 403, "{headers:?}");
+    }
+    assert_eq!(daemon.listed().await, 0);
     let made = daemon.client().get(&format!("{SYNC}?COMMAND=print+1")).await;
     assert_eq!(made.status, 303);
     assert_eq!(daemon.client().get(&format!("{SYNC}/{}", "0".repeat(32))).await.status, 404);

@@ -48,6 +48,9 @@ pub(super) async fn answer<B: Buf>(
     if !is_made {
         return other(&request.method, if api.config.uws.sync_get { METHODS_WITH_GET } else { METHODS });
     }
+    if !request.asked.may_change {
+        return Err(ApiError::Foreign("a web page of another site may not make a job".to_owned()));
+    }
     let mut intake: Intake = request.intake(api, service, body).await?;
     if let Some(word) = intake.fields.take("PHASE")?.filter(|word| !word.eq_ignore_ascii_case("RUN")) {
         return Err(ApiError::Malformed(format!("PHASE is {word:?}; a job of sync is run at once, leave it out")));
