@@ -9,6 +9,9 @@ use crate::supervisor::Staged;
 
 use super::intake::not_kept;
 
+/// How many URLs one request may give.
+const MOST_URLS: usize = 100;
+
 /// Fetches those of `files`, a name and a URI each, that are at an http or https URL.
 ///
 /// # Errors
@@ -23,7 +26,15 @@ pub(super) async fn missing(
     if let Some(staged) = staged {
         left = left.saturating_sub(staged.files().iter().map(|file| file.size).sum());
     }
+    if files.iter().filter(|(_, uri)| is_web(uri)).count() > MOST_URLS {
+        let why = format!("more than {MOST_URLS} URLs came with the request; put their files into an archive");
+        return Err(ApiError::Malformed(why));
+    }
     for (name, uri) in files.iter().filter(|(_, uri)| is_web(uri)) {
+        let is_there = |staged: &Staged| staged.files().iter().any(|file| file.source.as_deref() == Some(uri));
+        if staged.as_ref().is_some_and(is_there) {
+            continue;
+        }
         if !settings.from_urls {
             let why = format!("{name}: files are not fetched from URLs here; send the file itself, as param:PART");
             return Err(ApiError::Malformed(why));
