@@ -125,10 +125,12 @@ impl Driver {
         let mut preparing = pin!(prepare(context, job, service, facts));
         loop {
             tokio::select! {
+                // A wish to stop outdoes an order that came with it.
+                biased;
+                why = asked(stop) => return Prepared::Ended(Box::new(not_started(why))),
                 prepared = &mut preparing => {
                     return prepared.map_or_else(Prepared::Ended, Prepared::Ready);
                 }
-                why = asked(stop) => return Prepared::Ended(Box::new(not_started(why))),
                 Some(ordered) = orders.recv() => match ordered.order {
                     Order::Hold => return Prepared::Held(ordered),
                     Order::Suspend | Order::Resume => ordered.answer(Err(Disobeyed::WrongPhase)),
@@ -138,7 +140,7 @@ impl Driver {
     }
 
     async fn hold(&mut self, ordered: Ordered) {
-        let is_held = self.commit(Change::Hold).await;
+        let is_held = self.commit(Change::Hold).await.is_some();
         ordered.answer(if is_held { Ok(()) } else { Err(Disobeyed::WrongPhase) });
     }
 
@@ -157,9 +159,10 @@ impl Driver {
         let started_at = self.context.shared.clock.now();
         self.facts.launched_since_boot = Some(self.context.shared.clock.since_boot());
         // Intent before effect: a crash from here on leaves an executing job whose runs have known names.
-        if !self.commit(Change::Launch(Launch { started_at, facts: self.facts.clone() })).await {
-            return;
-        }
+        let launch = Change::Launch(Launch { started_at, facts: self.facts.clone() });
+        let Some(launched) = self.commit(launch).await else { return };
+        // It may have been changed as long as the job was queued.
+        self.job.execution_duration = launched.execution_duration;
         self.context.shared.set_stage(self.job.id, None);
         self.job.started_at = Some(started_at);
         self.job.phase = Phase::Executing;
@@ -229,7 +232,7 @@ impl Driver {
         } else {
             clock.go_on();
         }
-        if self.commit(change).await {
+        if self.commit(change).await.is_some() {
             self.job.phase = phase;
         }
         ordered.answer(Ok(()));
@@ -341,25 +344,25 @@ impl Driver {
         self.end(specs, verdict(None, &[Ok(ending)], 0)).await;
     }
 
-    /// Commits a change, however long the store takes to have room again. Returns whether the job is in that phase now.
-    async fn commit(&self, change: Change) -> bool {
+    /// Commits a change, however long the store takes to have room again. Returns the job if it is in that phase now.
+    async fn commit(&self, change: Change) -> Option<Job> {
         let mut backoff = Backoff::new();
         loop {
             let now = self.context.shared.clock.now();
             match self.context.shared.store.change(self.job.id, change.clone(), now).await {
                 Ok(changed) => {
                     self.context.changed(&changed);
-                    return true;
+                    return Some(changed.job);
                 }
                 Err(
                     error @ (StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_) | StoreError::KeyReused(_)),
                 ) => {
                     error!("job {} was changed by somebody else: {error}", self.job.id);
-                    return false;
+                    return None;
                 }
                 Err(error @ StoreError::Closed) => {
                     warn!("job {} is left as it is: {error}", self.job.id);
-                    return false;
+                    return None;
                 }
                 Err(error @ (StoreError::Full { .. } | StoreError::Failed { .. })) => {
                     error!("job {} waits to be written: {}", self.job.id, chain(&error));

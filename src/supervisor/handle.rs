@@ -141,10 +141,14 @@ impl Handle {
         self.finish(async move {
             let place = Place::reserve(&shared.waiting, shared.queue.max_queued)?;
             let id = job.id;
-            if let Some(staged) = staged {
-                shared.uploads.adopt(id, &staged).await.map_err(Denied::Upload)?;
-            }
-            let accepted = shared.store.submit(job).await;
+            let adopted = match &staged {
+                Some(staged) => shared.uploads.adopt(id, staged).await.map_err(Denied::Upload),
+                None => Ok(()),
+            };
+            let accepted = match adopted {
+                Ok(()) => shared.store.submit(job).await.map_err(Denied::from),
+                Err(denied) => Err(denied),
+            };
             if !accepted.as_ref().is_ok_and(|accepted| !accepted.is_replay)
                 && let Err(error) = shared.uploads.remove(id).await
             {

@@ -31,6 +31,10 @@ pub(super) async fn prepare(
 ) -> Result<Vec<RunSpec>, Box<Outcome>> {
     let stage = |stage| context.shared.set_stage(job.id, Some(stage));
     let dirs = context.dirs(job.id);
+    if !context.shared.services.contains_key(&job.service) {
+        let message = format!("the service {:?} is not configured any more", job.service);
+        return Err(Box::new(Outcome::new(Reason::EngineError, message).of_kind(SummaryKind::Fatal)));
+    }
     let invocation = Invocation::of(job, service).map_err(|unfit| Box::new(does_not_fit(&unfit)))?;
     let spec = |run| plan::run_spec(job, service, &invocation, run, dirs.clone());
     let specs: Vec<RunSpec> = runs(job).map(spec).collect();

@@ -68,7 +68,7 @@ impl Context {
             job.id = %changed.job.id, job.run_id = run_id, job.phase = %changed.job.phase, job.reason = reason,
             "job {} moved from {} to {}", changed.job.id, changed.from, changed.job.phase
         );
-        if changed.job.deletion.is_some() {
+        if changed.job.deletion.is_some() || (changed.job.is_expired && changed.job.phase.is_final()) {
             self.shared.swept.notify_one();
         }
     }
@@ -316,7 +316,9 @@ impl QueueLoop {
             // A bug: the process goes down, and the next one finds the job as it is.
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
-        self.running.remove(&id);
+        let gone = self.running.remove(&id);
+        // A wish that came while its driver committed something else is met now.
+        self.is_behind |= gone.is_some_and(|gone| gone.stop.borrow().is_some());
         for run in runs {
             self.sweep(run);
         }

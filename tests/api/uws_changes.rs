@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, eventually};
 use crate::client::Answer;
 use crate::uws::{LIST, ROOT, create, document, ended, job, location, post, posted, reaches, scalar, status};
 
@@ -103,6 +103,21 @@ async fn limits_are_clamped_and_not_refused() {
         is_refused(&post(&daemon, &destruction, form).await, 400, form);
     }
     assert_eq!(scalar(&daemon, &duration).await, "1");
+}
+
+#[tokio::test]
+async fn a_duration_that_is_changed_while_the_job_is_prepared_holds() {
+    let daemon = Bed::new().start().await;
+    daemon.engine.set_silent(true);
+    let id = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    eventually("the preparation to have begun", || async {
+        (daemon.job(&id).await["jobInfo"]["stage"] == "preparing").then_some(())
+    })
+    .await;
+    assert_eq!(post(&daemon, &format!("/{id}/executionduration"), "EXECUTIONDURATION=1").await.status, 303);
+    daemon.engine.set_silent(false);
+    let ended = reaches(&daemon, &id, "ABORTED").await;
+    assert!(ended.child("uws:errorSummary").value("uws:message").contains("execution limit of 1 s"));
 }
 
 #[tokio::test]
