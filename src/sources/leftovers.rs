@@ -53,6 +53,11 @@ mod tests {
         };
         let mut marked = sleep(dir.path());
         let mut other = sleep(&dir.path().join("other"));
+        // Right after its start a process may not show its environment yet.
+        let begin = std::time::Instant::now();
+        while find(dir.path()).is_empty() && begin.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
         assert_eq!(find(dir.path()).len(), 1);
         end(dir.path());
         assert!(!marked.wait().expect("a child").success());
