@@ -138,7 +138,7 @@ impl AsRef<[u8]> for Roomy {
     }
 }
 
-async fn discard<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin) {
+pub(super) async fn discard<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin) {
     let mut left = COURTESY;
     while let Some(Ok(chunk)) = body.next().await {
         left = left.saturating_sub(u64::try_from(chunk.remaining()).unwrap_or(u64::MAX));

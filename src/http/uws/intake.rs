@@ -11,11 +11,12 @@ use futures_util::{Stream, TryStreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
+use tokio::sync::Mutex;
 
 use super::fields::Fields;
 use super::work::is_text;
 use crate::config::Service;
-use crate::http::body::Room;
+use crate::http::body::{Room, discard};
 use crate::http::form::{Field, not_text, urlencoded};
 use crate::http::reply::ApiError;
 use crate::http::{Api, form};
@@ -23,6 +24,8 @@ use crate::supervisor::{Denied, Staged};
 
 /// How long the next piece of a body may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long what is left of a refused body is read.
+const COURTESY: Duration = Duration::from_secs(10);
 /// How many files one request may bring.
 const MOST_FILES: usize = 1000;
 /// What a part costs of the limit for text, besides its name and value: many empty ones are memory, too.
@@ -67,31 +70,33 @@ pub(super) async fn read<B: Buf>(
         files_left: api.config.uploads.max_size,
         unread: Arc::default(),
     };
-    reader.read(declared, body).await?;
+    let body = body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining())).boxed();
+    let body: Body = Arc::new(Mutex::new(body));
+    if let Err(refusal) = reader.read(declared, &body).await {
+        // So that its sender gets to read the refusal; one that takes its time does not.
+        let _ = tokio::time::timeout(COURTESY, async { discard(&mut *body.lock().await).await }).await;
+        return Err(refusal);
+    }
     Ok(Intake { fields: Fields::new(reader.fields), staged: reader.staged, _room: reader.room })
 }
 
+/// A body of which what is left can be discarded after its reader failed.
+type Body = Arc<Mutex<BoxStream<'static, Result<Bytes, warp::Error>>>>;
+
 /// The pieces of a body, none of which may be waited for too long. `unread` counts what came since its reader set it to 0.
-fn pieces<B: Buf>(
-    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
-    unread: Arc<AtomicU64>,
-) -> BoxStream<'static, Result<Bytes, io::Error>> {
-    let body = body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining())).map_err(io::Error::other).boxed();
-    let next = |(mut body, unread): (BoxStream<'static, Result<Bytes, _>>, Arc<AtomicU64>)| async move {
+fn pieces(body: Body, unread: Arc<AtomicU64>) -> BoxStream<'static, Result<Bytes, io::Error>> {
+    let next = |(body, unread): (Body, Arc<AtomicU64>)| async move {
         // The reader takes all that is ready before it looks at any: it is given one piece at a time.
         tokio::task::yield_now().await;
         if unread.load(Ordering::Relaxed) > MOST_UNREAD {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        match tokio::time::timeout(PATIENCE, body.try_next()).await {
-            Ok(piece) => piece.map(|piece| {
-                piece.map(|piece: Bytes| {
-                    unread.fetch_add(length(&piece), Ordering::Relaxed);
-                    (piece, (body, unread))
-                })
-            }),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let piece = tokio::time::timeout(PATIENCE, async { body.lock().await.try_next().await }).await;
+        let piece = piece.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;
+        Ok(piece.map(|piece| {
+            unread.fetch_add(length(&piece), Ordering::Relaxed);
+            (piece, (body, unread))
+        }))
     };
     stream::try_unfold((body, unread), next).boxed()
 }
@@ -109,13 +114,9 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn read<B: Buf>(
-        &mut self,
-        content_type: &str,
-        body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
-    ) -> Result<(), ApiError> {
+    async fn read(&mut self, content_type: &str, body: &Body) -> Result<(), ApiError> {
         let boundary = multer::parse_boundary(content_type).map_err(|error| broken(&error))?;
-        let mut parts = Multipart::new(pieces(body, Arc::clone(&self.unread)), boundary);
+        let mut parts = Multipart::new(pieces(Arc::clone(body), Arc::clone(&self.unread)), boundary);
         while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
             let name = part.name().map(str::to_owned);
             let name =
