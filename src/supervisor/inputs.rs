@@ -37,11 +37,14 @@ fn make_readable(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
 
-/// The declared parameters by name: numbers and truths as such, several values as a list.
+/// The declared parameters by name, with their defaults: numbers and truths as such, several values as a list.
 fn document(jdl: &Jdl, job: &Job) -> Value {
+    // What does not fit the service never comes this far: a job is asked for its invocation first.
+    let settled = jdl.settle(job.work.parameters.clone()).and_then(|settled| jdl.complete(settled));
+    let parameters = settled.unwrap_or_else(|_| job.work.parameters.clone());
     let mut document = Map::new();
     for declaration in &jdl.declarations {
-        let given = job.work.parameters.iter().filter(|given| given.name == declaration.name);
+        let given = parameters.iter().filter(|given| given.name == declaration.name);
         let mut values: Vec<Value> = given.map(|given| value(declaration, job, &given.value)).collect();
         let value = match (declaration.is_multiple, values.len()) {
             (_, 0) => continue,

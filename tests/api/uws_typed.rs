@@ -7,6 +7,7 @@ use uwsd::domain::jdl::{Declaration, Jdl, Template, ValueKind};
 
 use crate::bed::{Bed, Daemon};
 use crate::client::Answer;
+use crate::operator::{order, with_socket};
 use crate::uws::{Element, FORM, is_valid, location};
 
 const LIST: &str = "/api/cutout/async";
@@ -173,6 +174,21 @@ async fn the_parameters_stand_in_the_capabilities_and_in_parameters_json() {
     let file = daemon.config.server.jobs_dir.join(id).join("in/parameters.json");
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("there")).expect("JSON");
     assert_eq!(written, serde_json::json!({"RA": 1.5, "BAND": ["g"], "SIZE": 5, "FLAG": true}));
+}
+
+#[tokio::test]
+async fn a_default_stands_in_parameters_json_also_if_the_job_was_held_before_it_was_run() {
+    let daemon = with_socket(bed()).start().await;
+    let job = path_of(&post(&daemon, LIST, "RA=1.5").await, "creation");
+    let id = job.rsplit('/').next().expect("an id");
+    for what in ["hold", "release"] {
+        assert_eq!(order(&daemon, id, what).await.status, 200, "{what}");
+    }
+    assert_eq!(post(&daemon, &format!("{job}/phase"), "PHASE=RUN").await.status, 303);
+    ends(&daemon, &job).await;
+    let file = daemon.config.server.jobs_dir.join(id).join("in/parameters.json");
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("there")).expect("JSON");
+    assert_eq!(written["SIZE"], 5);
 }
 
 #[tokio::test]
