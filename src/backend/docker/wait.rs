@@ -20,7 +20,9 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long reading what the engine kept may take.
 const READING: Duration = Duration::from_secs(600);
 /// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
-const LATE_OOM: Duration = Duration::from_millis(300);
+const LATE_OOM: Duration = Duration::from_millis(1500);
+/// Between the looks for it.
+const OOM_LOOK: Duration = Duration::from_millis(100);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
 const ONE_WAIT: Duration = Duration::from_secs(300);
 /// Between attempts to reach the engine.
@@ -91,15 +93,20 @@ impl Shared {
         }
     }
 
-    /// What is known of an ended container, looked at once more if SIGKILL ended it: the engine hears of an OOM on a way of
-    /// its own, and may tell the exit first.
+    /// What is known of an ended container, looked at further if SIGKILL ended it: the engine hears of an OOM on a way of its
+    /// own, and may tell the exit first.
     async fn with_late_oom(&self, run: &RunRef, found: ContainerInspectResponse) -> ContainerInspectResponse {
-        let state = found.state.as_ref();
-        if state.is_none_or(|state| state.exit_code != Some(137) || state.oom_killed == Some(true)) {
-            return found;
+        let may_be_oom = |found: &ContainerInspectResponse| {
+            found.state.as_ref().is_some_and(|state| state.exit_code == Some(137) && state.oom_killed != Some(true))
+        };
+        let mut found = found;
+        let begin = tokio::time::Instant::now();
+        while may_be_oom(&found) && begin.elapsed() < LATE_OOM {
+            tokio::time::sleep(OOM_LOOK).await;
+            let Ok(Some(now)) = self.inspect(run).await else { return found };
+            found = now;
         }
-        tokio::time::sleep(LATE_OOM).await;
-        self.inspect(run).await.ok().flatten().unwrap_or(found)
+        found
     }
 
     /// Waits until the engine tells that the container does not run; `false` if the connection broke before.
