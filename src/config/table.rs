@@ -157,7 +157,7 @@ pub(super) static KEYS: &[Key] = &[
         "false",
         "Whether files are fetched from http and https URLs that a caller gives.",
     ),
-    key("uploads.url_timeout", Time(false), "\"60s\"", "How long such a fetch may take."),
+    key("uploads.url_timeout", Time(false), "\"60s\"", "How long the fetches of one request may take together."),
     key(
         "uploads.url_networks",
         Texts,

@@ -49,6 +49,36 @@ pub struct NewJob {
     pub idempotency: Option<IdempotencyKey>,
 }
 
+impl NewJob {
+    /// The job as it is once the store has accepted it under this sequence number.
+    #[must_use]
+    pub fn accepted(self, seq: i64) -> Job {
+        Job {
+            seq,
+            id: self.id,
+            service: self.service,
+            owner: self.owner,
+            run_id: self.run_id,
+            phase: self.phase,
+            created_at: self.created_at,
+            started_at: None,
+            ended_at: None,
+            execution_duration: self.execution_duration,
+            destruction: self.destruction,
+            reservation: self.reservation,
+            work: self.work,
+            facts: Facts::default(),
+            outcome: None,
+            results: Vec::new(),
+            abort_requested: false,
+            is_expired: false,
+            held_from: None,
+            suspension: Suspension::default(),
+            deletion: None,
+        }
+    }
+}
+
 /// What a queued job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -169,5 +199,34 @@ impl Job {
     #[must_use]
     pub const fn place(&self) -> Place {
         Place { created_at: self.created_at, seq: self.seq }
+    }
+
+    /// Whether its client may still change what it is asked to do (UWS 1.1 §2.1.11) and run it: it is PENDING, or was
+    /// when an operator held it, and is HELD by nobody any more.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Pending | Phase::Held) && self.held_from.is_none()
+    }
+}
+
+#[cfg(test)]
+impl Job {
+    /// A job of the OCPS service as tests need one: of `true`, accepted at the beginning of time.
+    pub(crate) fn example(phase: Phase) -> Self {
+        let created_at = Timestamp::from_millis(0);
+        let new = NewJob {
+            id: JobId::new(created_at),
+            service: "ocps".to_owned(),
+            owner: None,
+            run_id: None,
+            phase,
+            created_at,
+            execution_duration: None,
+            destruction: None,
+            reservation: Reservation { cpus: 1.0, memory: 1 },
+            work: Work::of_command("true"),
+            idempotency: None,
+        };
+        new.accepted(1)
     }
 }

@@ -85,6 +85,16 @@ pub struct Upload {
     pub source: Option<String>,
 }
 
+impl Upload {
+    /// The name, or with a number behind it if one of `others` has it: of a parameter with several files.
+    #[must_use]
+    pub fn free_name(name: &str, others: &[Self]) -> String {
+        let is_taken = |name: &str| others.iter().any(|other| other.name == name);
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_else(|| name.to_owned())
+    }
+}
+
 /// A parameter of a job (UWS 1.1 §2.1.11).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {

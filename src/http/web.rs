@@ -184,7 +184,7 @@ fn may_be_fetched(ip: IpAddr, allowed: &[IpNet]) -> bool {
 }
 
 /// Networks that are not of the public internet (IANA's registries of special-purpose addresses).
-const SPECIAL: [&str; 25] = [
+const SPECIAL: [&str; 26] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -210,6 +210,7 @@ const SPECIAL: [&str; 25] = [
     "2002::/16",
     "fc00::/7",
     "fe80::/10",
+    "fec0::/10",
 ];
 
 fn is_public(ip: IpAddr) -> bool {
@@ -237,6 +238,7 @@ mod tests {
             "::ffff:10.0.0.1",
             "fd00::1",
             "fe80::1",
+            "fec0::1",
             "2002:7f00:1::",
             "64:ff9b::7f00:1",
             "224.0.0.1",

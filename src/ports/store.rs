@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Facts, Job, JobFilter, JobId, JobRef, JobResult, NewJob, Outcome, Page, Phase, Reason, Reservation, RunId,
-    Timestamp, Work,
+    Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, JobResult, NewJob, Outcome, OwnerId, Page, Phase, Reason,
+    Reservation, RunId, Timestamp, Work,
 };
 
 /// What a driver writes when a job begins to execute.
@@ -62,9 +62,9 @@ pub enum Change {
 /// A change of a job that leaves its phase alone; in a later phase it is refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
-    /// What it is asked to do: while PENDING (UWS 1.1 §2.1.11).
+    /// What it is asked to do: while [`Job::is_open`] (UWS 1.1 §2.1.11).
     Work(Work, Reservation),
-    /// The client's own name for it: while PENDING.
+    /// The client's own name for it: while [`Job::is_open`].
     RunId(RunId),
     /// How long it may execute: until it executes (UWS 1.1 §2.2.3.4).
     ExecutionDuration(Option<Duration>),
@@ -75,14 +75,14 @@ pub enum Update {
 }
 
 impl Update {
-    /// Whether a job in `phase` may be changed so.
+    /// Whether a job as it stands may be changed so.
     #[must_use]
-    pub const fn is_allowed_in(&self, phase: Phase) -> bool {
+    pub const fn is_allowed(&self, job: &Job) -> bool {
         match self {
-            Self::Work(..) | Self::RunId(_) => matches!(phase, Phase::Pending),
-            Self::ExecutionDuration(_) => matches!(phase, Phase::Pending | Phase::Held | Phase::Queued),
-            Self::Destruction(_) => !matches!(phase, Phase::Archived),
-            Self::LetGo => matches!(phase, Phase::Held),
+            Self::Work(..) | Self::RunId(_) => job.is_open(),
+            Self::ExecutionDuration(_) => matches!(job.phase, Phase::Pending | Phase::Held | Phase::Queued),
+            Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
+            Self::LetGo => matches!(job.phase, Phase::Held),
         }
     }
 }
@@ -203,6 +203,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::KeyReused`], [`StoreError::Full`], [`StoreError::Failed`].
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError>;
+
+    /// The job that a request of this owner with this idempotency key made.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyReused`] if that was another request; [`StoreError::Failed`].
+    async fn made_by(&self, owner: Option<&OwnerId>, key: &IdempotencyKey) -> Result<Option<Job>, StoreError>;
 
     /// The job, also one that was deleted and not yet forgotten: look at [`Job::deletion`].
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::{Facts, Job, JobId, NewJob, OwnerId, Phase, RunId, Suspension, Timestamp};
+use crate::domain::{Facts, IdempotencyKey, Job, JobId, NewJob, OwnerId, Phase, RunId, Timestamp};
 use crate::ports::{Accepted, StoreError, Update};
 
 use super::error::While;
@@ -12,9 +12,9 @@ use super::{events, idempotency, results};
 pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, StoreError> {
     let doing = "accepting a job";
     if let Some(idempotency) = &new.idempotency
-        && let Some(id) = idempotency::find(connection, new.owner.as_ref(), idempotency)?
+        && let Some(job) = made_by(connection, new.owner.as_ref(), idempotency)?
     {
-        return Ok(Accepted { job: must_load(connection, id)?, is_replay: true });
+        return Ok(Accepted { job, is_replay: true });
     }
     let sql = "INSERT INTO job (id, service, owner, run_id, phase, created_at, execution_duration_ms, destruction, \
                cpus, memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -41,30 +41,15 @@ pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, S
         idempotency::insert(connection, new.owner.as_ref(), idempotency, seq)?;
     }
     events::insert(connection, seq, new.created_at, None, new.phase, None)?;
-    let job = Job {
-        seq,
-        id: new.id,
-        service: new.service,
-        owner: new.owner,
-        run_id: new.run_id,
-        phase: new.phase,
-        created_at: new.created_at,
-        started_at: None,
-        ended_at: None,
-        execution_duration: new.execution_duration,
-        destruction: new.destruction,
-        reservation: new.reservation,
-        work: new.work,
-        facts: Facts::default(),
-        outcome: None,
-        results: Vec::new(),
-        abort_requested: false,
-        is_expired: false,
-        held_from: None,
-        suspension: Suspension::default(),
-        deletion: None,
-    };
-    Ok(Accepted { job, is_replay: false })
+    Ok(Accepted { job: new.accepted(seq), is_replay: false })
+}
+
+pub(super) fn made_by(
+    connection: &Connection,
+    owner: Option<&OwnerId>,
+    key: &IdempotencyKey,
+) -> Result<Option<Job>, StoreError> {
+    idempotency::find(connection, owner, key)?.map(|id| must_load(connection, id)).transpose()
 }
 
 pub(super) fn load(connection: &Connection, id: JobId) -> Result<Option<Job>, StoreError> {
@@ -121,22 +106,20 @@ pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Res
 }
 
 pub(super) fn request_abort(connection: &Connection, id: JobId) -> Result<Option<Job>, StoreError> {
-    let sql = "UPDATE job SET abort_requested = 1 WHERE id = ?1 \
-               AND phase NOT IN ('COMPLETED', 'ERROR', 'ABORTED', 'ARCHIVED')";
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut update| update.execute([id.as_bytes()]))
-        .doing("noting that a job is to be aborted")?;
-    load(connection, id)
+    note_unless_ended(connection, id, "abort_requested = 1")
 }
 
 pub(super) fn request_expiry(connection: &Connection, id: JobId) -> Result<Option<Job>, StoreError> {
-    let sql = "UPDATE job SET is_expired = 1, abort_requested = 1 WHERE id = ?1 \
-               AND phase NOT IN ('COMPLETED', 'ERROR', 'ABORTED', 'ARCHIVED')";
+    note_unless_ended(connection, id, "is_expired = 1, abort_requested = 1")
+}
+
+fn note_unless_ended(connection: &Connection, id: JobId, what: &str) -> Result<Option<Job>, StoreError> {
+    let sql =
+        format!("UPDATE job SET {what} WHERE id = ?1 AND phase NOT IN ('COMPLETED', 'ERROR', 'ABORTED', 'ARCHIVED')");
     connection
-        .prepare_cached(sql)
+        .prepare_cached(&sql)
         .and_then(|mut update| update.execute([id.as_bytes()]))
-        .doing("noting that a job's time is over")?;
+        .doing("noting that a job is to be ended")?;
     load(connection, id)
 }
 
@@ -155,10 +138,10 @@ pub(super) fn request_deletion(connection: &Connection, id: JobId, now: Timestam
 
 pub(super) fn update(connection: &Connection, id: JobId, update: Update) -> Result<Job, StoreError> {
     let doing = "changing a job";
-    let (seq, phase) = standing(connection, id)?;
-    if !update.is_allowed_in(phase) {
-        return Err(StoreError::PhaseChanged { id, actual: phase, wanted: phase });
-    }
+    let Job { seq, .. } = match must_load(connection, id)? {
+        job if update.is_allowed(&job) => job,
+        Job { phase, .. } => return Err(StoreError::PhaseChanged { id, actual: phase, wanted: phase }),
+    };
     let set = |sql: &str, value: &dyn rusqlite::ToSql| {
         connection.prepare_cached(sql).and_then(|mut update| update.execute(params![seq, value])).map(drop).doing(doing)
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Facts, Job, JobFilter, JobId, JobRef, NewJob, Page, Timestamp};
+use crate::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use crate::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 
 use super::error::OpenError;
@@ -50,6 +50,11 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
         self.writer.write("accepting a job", move |c| jobs::insert(c, job)).await
+    }
+
+    async fn made_by(&self, owner: Option<&OwnerId>, key: &IdempotencyKey) -> Result<Option<Job>, StoreError> {
+        let (owner, key) = (owner.cloned(), key.clone());
+        self.readers.read(move |c| jobs::made_by(c, owner.as_ref(), &key)).await
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -1,14 +1,11 @@
 //! What a service makes of the work that a client asks for: refused, or brought into the service's own form.
 
-use std::collections::HashSet;
-
 use crate::config::{Program, Service};
-use crate::domain::jdl::{Unfit, ValueKind};
-use crate::domain::{Upload, Work};
+use crate::domain::Work;
+use crate::domain::jdl::Unfit;
 
 use super::denied::Denied;
-use super::inputs::PARAMETERS;
-use super::plan::{UPLOAD, upload};
+use super::files;
 
 /// The longest single variable of a Linux program, its name included (`MAX_ARG_STRLEN`).
 const LONGEST: usize = 131_071;
@@ -17,11 +14,20 @@ const LONGEST: usize = 131_071;
 ///
 /// # Errors
 /// [`Denied::Unacceptable`].
-pub(super) fn work(service: &Service, mut work: Work) -> Result<Work, Denied> {
+pub(super) fn work(service: &Service, work: Work) -> Result<Work, Denied> {
+    let work = values(service, work)?;
+    files::check(service, &work)?;
+    Ok(work)
+}
+
+/// The same as far as it can be known before the files are there: every value is one of its kind.
+///
+/// # Errors
+/// [`Denied::Unacceptable`].
+pub(super) fn values(service: &Service, mut work: Work) -> Result<Work, Denied> {
     if let Program::Command(jdl) = &service.program {
         work.parameters = jdl.settle(work.parameters).map_err(unfit)?;
     }
-    uploads(service, &work)?;
     Ok(work)
 }
 
@@ -55,69 +61,6 @@ fn unfit(unfit: Unfit) -> Denied {
     Denied::Unacceptable { field: unfit.name, why: unfit.why }
 }
 
-fn refuse<T>(field: &str, why: String) -> Result<T, Denied> {
+pub(super) fn refuse<T>(field: &str, why: String) -> Result<T, Denied> {
     Err(Denied::Unacceptable { field: field.to_owned(), why })
-}
-
-/// Every file is asked for by a parameter, and every parameter for a file that is there (UWS 1.1 §2.2.3.1.1).
-fn uploads(service: &Service, work: &Work) -> Result<(), Denied> {
-    let jdl = service.program.jdl();
-    let is_file =
-        |name: &str| jdl.and_then(|jdl| jdl.find(name)).is_some_and(|declaration| declaration.kind == ValueKind::File);
-    let mut asked: HashSet<&str> = HashSet::new();
-    let mut places: HashSet<String> = work.uploads.iter().map(|upload| upload.name.clone()).collect();
-    for parameter in &work.parameters {
-        let uri = if is_file(&parameter.name) {
-            parameter.value.as_str()
-        } else if parameter.name.eq_ignore_ascii_case(UPLOAD) {
-            let Some((table, uri)) = parameter.value.split_once(',').filter(|(table, _)| is_table(table)) else {
-                let why = format!("UPLOAD is {:?}; give NAME,URI, as in mytable,param:PART", parameter.value);
-                return refuse(UPLOAD, why);
-            };
-            let own = upload(work, uri).is_some_and(|upload| upload.name == table);
-            if !own && !places.insert(table.to_owned()) {
-                return refuse(UPLOAD, format!("UPLOAD gives the name {table:?} to two files; give each its own"));
-            }
-            uri
-        } else {
-            continue;
-        };
-        let Some(upload) = upload(work, uri) else {
-            let name = &parameter.name;
-            let why = format!("{name} asks for {uri:?}, and no file part of that name came with the request");
-            return refuse(name, why);
-        };
-        asked.insert(&upload.name);
-    }
-    let mut seen: HashSet<&str> = HashSet::new();
-    for Upload { name, .. } in &work.uploads {
-        if !is_place(name) {
-            let why = format!(
-                "the file part {name:?} cannot be kept under that name; give letters, digits, '-', '.' and '_', not a \
-                 '.' first, and not {PARAMETERS}"
-            );
-            return refuse(name, why);
-        }
-        if !seen.insert(name) {
-            return refuse(name, format!("two file parts are called {name:?}; give each a name of its own"));
-        }
-        if !asked.contains(name.as_str()) {
-            let why = format!("nothing asks for the file part {name:?}; give UPLOAD=NAME,param:{name}");
-            return refuse(name, why);
-        }
-    }
-    Ok(())
-}
-
-/// The name of a table: a letter, then letters, digits and `_` (DALI 1.1 §3.4.5).
-fn is_table(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && name.len() <= 64
-}
-
-/// Whether a file of this name may lie in the job's `in` directory.
-fn is_place(name: &str) -> bool {
-    let is_form = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    (1..=128).contains(&name.len()) && name.bytes().all(is_form) && !name.starts_with('.') && name != PARAMETERS
 }

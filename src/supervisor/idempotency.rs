@@ -4,10 +4,12 @@ use uuid::Uuid;
 
 use crate::domain::{Parameter, RunId, Timestamp, Upload, Variable};
 
-use super::handle::{Asked, Submission};
+use super::submit::{Asked, Submission};
 
 /// A digest of everything that a submission asks for; the same for the same request, in every version of this program.
-pub(super) fn fingerprint(submission: &Submission) -> [u8; 16] {
+///
+/// Of files only those count that came with the request: what is fetched is told by its URL.
+pub(super) fn fingerprint(submission: &Submission, arrived: &[Upload]) -> [u8; 16] {
     let Submission { service, run_id, work, is_run, execution_duration, destruction, .. } = submission;
     let mut bytes = Vec::new();
     let mut add = |text: &str| {
@@ -44,7 +46,7 @@ pub(super) fn fingerprint(submission: &Submission) -> [u8; 16] {
         add(value);
     }
     add("uploads");
-    for Upload { name, size, .. } in &work.uploads {
+    for Upload { name, size, .. } in arrived.iter().filter(|upload| upload.source.is_none()) {
         add(name);
         add(&size.to_string());
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::plan::{shown, table_names};
+use super::files::table_names;
+use super::plan::shown;
 use super::uploads::Uploads;
 use crate::config::Service;
 use crate::domain::Job;

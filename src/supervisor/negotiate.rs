@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Service;
-use crate::domain::{Caller, Job, JobId, Phase, RunId, Timestamp, Work};
+use crate::domain::{Caller, Job, JobId, RunId, Timestamp, Work};
 use crate::ports::{Change, StoreError, Update};
 
 use super::acceptable;
 use super::denied::Denied;
+use super::files;
 use super::handle::Handle;
 use super::limits;
 use super::publish::Waiter;
 use super::uploads::{Staged, replaced};
+
+/// Why parameters are not changed.
+const SETTLED: &str = "parameters can be changed while a job is PENDING";
 
 impl Handle {
     /// Queues a job that is PENDING or HELD: it is QUEUED, and durable, when this returns (UWS 1.1 §2.2.3.5).
@@ -32,9 +36,9 @@ impl Handle {
                 Some(_) => "an operator holds it, and has to release it first",
                 None => "PHASE=RUN is for jobs that are PENDING or HELD",
             };
-            if matches!(job.phase, Phase::Pending | Phase::Held) && job.held_from.is_none() {
+            if job.is_open() {
                 let complete = acceptable::complete(&service, job.work.clone())?;
-                if complete != job.work && job.phase == Phase::Pending {
+                if complete != job.work {
                     let update = Update::Work(complete, job.reservation);
                     shared.store.update(id, update).await.map_err(|error| too_late(error, why))?;
                 }
@@ -48,38 +52,28 @@ impl Handle {
         .await
     }
 
-    /// Changes what a PENDING job is asked to do, given its present work (UWS 1.1 §2.1.11), and gives it the files that
-    /// came with the request.
+    /// Changes what a job is asked to do, while it is PENDING or HELD by nobody any more, given its present work (UWS 1.1
+    /// §2.1.11), and gives it the files that came with the request. Files that no parameter asks for any more go.
     ///
     /// # Errors
-    /// [`Denied::WrongPhase`] in any other phase, [`Denied::Unacceptable`], and what `change` refuses.
-    pub async fn change_work<E>(
+    /// [`Denied::WrongPhase`] in any other phase, and [`Denied::Unacceptable`].
+    pub async fn change_work(
         &self,
         caller: &Caller,
         id: JobId,
         staged: Option<Staged>,
-        change: impl FnOnce(Work) -> Result<Work, E> + Send + 'static,
-    ) -> Result<Job, E>
-    where
-        E: From<Denied> + Send + 'static,
-    {
+        change: impl FnOnce(Work) -> Work + Send + 'static,
+    ) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
         let service = self.service(&job)?.clone();
         let this = self.clone();
-        let changed = self.shared.deeds.spawn(async move {
+        self.finish(async move {
             let shared = &this.shared;
             let _alone = shared.negotiation.lock().await;
-            let job = shared.store.job(id).await.map_err(Denied::Store)?.ok_or(Denied::NoSuchJob(id))?;
-            let why = "parameters can be changed while a job is PENDING";
-            if job.phase != Phase::Pending {
-                return Err(Denied::WrongPhase { id, phase: job.phase, why }.into());
-            }
+            let job = open(shared.store.job(id).await?.ok_or(Denied::NoSuchJob(id))?)?;
             let before = job.work.clone();
-            let mut work = change(job.work)?;
-            for upload in staged.iter().flat_map(Staged::files) {
-                work.uploads.retain(|old| old.name != upload.name);
-                work.uploads.push(upload.clone());
-            }
+            let mut work = acceptable::values(&service, change(job.work))?;
+            files::give(&service, &mut work, staged.iter().flat_map(Staged::files));
             let work = acceptable::work(&service, work)?;
             let reservation = this.check(&service, &work)?;
             if let Some(staged) = &staged {
@@ -88,16 +82,32 @@ impl Handle {
             let changed = shared.store.update(id, Update::Work(work.clone(), reservation)).await;
             let no_longer = if changed.is_ok() { replaced(&before, &work) } else { replaced(&work, &before) };
             shared.uploads.discard(id, no_longer).await;
-            changed.map_err(|error| too_late(error, why).into())
-        });
-        changed.await.unwrap_or_else(|_| Err(Denied::ShuttingDown.into()))
+            changed.map_err(|error| too_late(error, SETTLED))
+        })
+        .await
+    }
+
+    /// Looks at such a change before the files that it names by URL are fetched.
+    ///
+    /// # Errors
+    /// What refuses it, whatever is in those files.
+    pub async fn foresee_change(
+        &self,
+        caller: &Caller,
+        id: JobId,
+        change: impl FnOnce(Work) -> Work,
+    ) -> Result<(), Denied> {
+        let job = open(self.visible(caller, id).await?)?;
+        let service = self.service(&job)?;
+        let work = acceptable::values(service, change(job.work))?;
+        self.check(service, &work).map(drop)
     }
 
     fn service(&self, job: &Job) -> Result<&Service, Denied> {
-        self.shared.services.get(&job.service).ok_or_else(|| Denied::NoSuchService(job.service.clone()))
+        self.service_named(&job.service)
     }
 
-    /// Names a PENDING job (UWS 1.1 §2.1.9).
+    /// Names a job while it is PENDING, or HELD by nobody any more (UWS 1.1 §2.1.9).
     ///
     /// # Errors
     /// [`Denied::WrongPhase`] in any other phase.
@@ -147,6 +157,11 @@ impl Handle {
         let shared = Arc::clone(&self.shared);
         self.finish(async move { shared.store.update(id, update).await.map_err(|error| too_late(error, why)) }).await
     }
+}
+
+/// The job, if its client may still change what it is asked to do.
+fn open(job: Job) -> Result<Job, Denied> {
+    if job.is_open() { Ok(job) } else { Err(Denied::WrongPhase { id: job.id, phase: job.phase, why: SETTLED }) }
 }
 
 /// The refusal for a change that came in the wrong phase.

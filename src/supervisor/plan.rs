@@ -1,14 +1,11 @@
 //! What a job becomes for the backend: argv, environment, limits.
 
-use std::collections::BTreeMap;
-
 use crate::config::{Program, Service};
 use crate::domain::jdl::{Declaration, Jdl, Unfit, ValueKind};
-use crate::domain::{Job, JobId, Parameter, Upload, Variable, Work, own_variables};
+use crate::domain::{Job, JobId, Parameter, Variable, Work, own_variables};
 use crate::ports::{JobDirs, RunRef, RunSpec, User};
 
-/// The parameter of DALI 1.1 §3.4.5.
-pub(super) const UPLOAD: &str = "UPLOAD";
+use super::files::upload;
 
 /// What every replica of a job runs, as its service is configured now: the words and the variables of its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,27 +53,6 @@ pub(super) fn shown(job: JobId, work: &Work, declaration: &Declaration, value: &
         Some(upload) => format!("{}/in/{}", JobDirs::inside(&job), upload.name),
         None => value.to_owned(),
     }
-}
-
-/// The upload that a value means: `param:PART`, or the URL that it was fetched from.
-pub(super) fn upload<'a>(work: &'a Work, value: &str) -> Option<&'a Upload> {
-    let part = value.strip_prefix("param:");
-    work.uploads.iter().find(|upload| match part {
-        Some(part) => upload.name == part,
-        None => upload.source.as_deref() == Some(value),
-    })
-}
-
-/// The names that UPLOAD parameters give to uploads (DALI 1.1 §3.4.5), as far as they are others than the uploads' own.
-pub(super) fn table_names(work: &Work) -> BTreeMap<String, &Upload> {
-    let given = work.parameters.iter().filter(|given| given.name.eq_ignore_ascii_case(UPLOAD));
-    given
-        .filter_map(|given| {
-            let (name, uri) = given.value.split_once(',')?;
-            let upload = upload(work, uri)?;
-            (upload.name != name).then(|| (name.to_owned(), upload))
-        })
-        .collect()
 }
 
 /// The run of one replica of a job.
@@ -136,26 +112,5 @@ mod tests {
         };
         let kept = keep_last(pairs(&[("A", "1"), ("B", "2"), ("A", "3"), ("C", "4")]));
         assert_eq!(kept, pairs(&[("B", "2"), ("A", "3"), ("C", "4")]));
-    }
-
-    #[test]
-    fn uploads_are_found_by_part_by_url_and_by_table() {
-        let upload = |name: &str, source: Option<&str>| Upload {
-            name: name.to_owned(),
-            media_type: None,
-            size: 1,
-            file: String::new(),
-            source: source.map(str::to_owned),
-        };
-        let table = |value: &str| Parameter { name: "upload".to_owned(), value: value.to_owned() };
-        let work = Work {
-            uploads: vec![upload("cat", None), upload("t2", Some("https://x/y"))],
-            parameters: vec![table("t1,param:cat"), table("t2,https://x/y"), table("t3,param:none")],
-            ..Work::of_command("")
-        };
-        assert_eq!(super::upload(&work, "param:cat").map(|found| found.name.as_str()), Some("cat"));
-        assert_eq!(super::upload(&work, "https://x/y").map(|found| found.name.as_str()), Some("t2"));
-        assert_eq!(super::upload(&work, "cat"), None);
-        assert_eq!(table_names(&work).keys().collect::<Vec<_>>(), ["t1"]);
     }
 }

@@ -89,33 +89,9 @@ fn guess(job: &Job, now: Timestamp, known: Known) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Facts, JobId, Reservation, Suspension, Work};
 
     fn a_job(phase: Phase, started_at: Option<Timestamp>) -> Job {
-        let created_at = Timestamp::from_millis(0);
-        Job {
-            seq: 1,
-            id: JobId::new(created_at),
-            service: "ocps".to_owned(),
-            owner: None,
-            run_id: None,
-            phase,
-            created_at,
-            started_at,
-            ended_at: None,
-            execution_duration: Some(Duration::from_secs(60)),
-            destruction: None,
-            reservation: Reservation { cpus: 1.0, memory: 1 },
-            work: Work::of_command("true"),
-            facts: Facts::default(),
-            outcome: None,
-            results: Vec::new(),
-            abort_requested: false,
-            is_expired: false,
-            held_from: None,
-            suspension: Suspension::default(),
-            deletion: None,
-        }
+        Job { started_at, execution_duration: Some(Duration::from_secs(60)), ..Job::example(phase) }
     }
 
     #[test]

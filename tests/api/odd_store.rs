@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use uwsd::domain::{Facts, Job, JobFilter, JobId, JobRef, NewJob, Page, Timestamp};
+use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 use uwsd::sqlite::SqliteStore;
 
@@ -80,6 +80,9 @@ impl Store for OddStore {
     }
     async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.real.request_expiry(id).await
+    }
+    async fn made_by(&self, owner: Option<&OwnerId>, key: &IdempotencyKey) -> Result<Option<Job>, StoreError> {
+        self.real.made_by(owner, key).await
     }
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
         self.real.submit(job).await

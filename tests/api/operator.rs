@@ -8,7 +8,7 @@ use uwsd::ports::Store;
 
 use crate::bed::{Bed, Daemon, eventually};
 use crate::client::{Answer, Client};
-use crate::uws::{FORM, LIST, create, ended, job, listed, post, posted, reaches, status};
+use crate::uws::{LIST, create, ended, job, listed, post, posted, reaches, scalar, status};
 
 pub fn with_socket(mut bed: Bed) -> Bed {
     bed.config.server.admin_socket = Some(bed.dir.path().join("uwsd.sock"));
@@ -79,9 +79,14 @@ async fn a_job_that_was_pending_is_released_to_its_client() {
     let daemon = with_socket(Bed::new()).start().await;
     let id = create(&daemon, "COMMAND=print+1").await;
     ordered(&daemon, &id, "hold", "HELD").await;
+    // While the operator holds it, its client changes nothing.
+    assert_eq!(post(&daemon, &format!("/{id}/parameters"), "COMMAND=print+2").await.status, 403);
     ordered(&daemon, &id, "release", "HELD").await;
+    posted(&daemon, &format!("/{id}/parameters"), "COMMAND=print+2&RUNID=night").await;
     posted(&daemon, &format!("/{id}/phase"), "PHASE=RUN").await;
-    reaches(&daemon, &id, "COMPLETED").await;
+    let ended = reaches(&daemon, &id, "COMPLETED").await;
+    assert_eq!(ended.value("uws:runId"), "night");
+    assert_eq!(scalar(&daemon, &format!("/{id}/parameters/command")).await, "print 2");
 }
 
 #[tokio::test]
@@ -201,34 +206,4 @@ async fn a_job_that_runs_at_its_destruction_time_is_aborted_and_then_archived() 
     assert_eq!(phases, [Phase::Queued, Phase::Executing, Phase::Aborted, Phase::Archived]);
     assert_eq!(daemon.client().send("DELETE", &format!("{LIST}/{id}"), &[], "").await.status, 303);
     assert_eq!(status(&daemon, &format!("/{id}")).await, 404);
-}
-
-#[tokio::test]
-async fn a_request_sent_again_with_its_key_makes_no_second_job() {
-    let daemon = Bed::without_runs().start().await;
-    let key = ("idempotency-key", "\"night-17\"");
-    let make = async |form: &str| daemon.client().send("POST", LIST, &[FORM, key], form).await;
-    let first = make("COMMAND=print+1&PHASE=RUN").await;
-    let again = make("COMMAND=print+1&PHASE=RUN").await;
-    assert_eq!((first.status, again.status), (303, 303));
-    assert_eq!(first.header("location"), again.header("location"));
-    let other = make("COMMAND=print+2&PHASE=RUN").await;
-    assert_eq!(other.status, 422);
-    assert!(other.text().starts_with("the Idempotency-Key was used for another request"), "{}", other.text());
-    assert_eq!(daemon.listed().await, 1);
-
-    let json = ("content-type", "application/json");
-    let put = async |key: &str, body: &str| {
-        daemon.client().send("PUT", "/api/v1/job", &[json, ("idempotency-key", key)], body).await
-    };
-    let body = r#"{"command": "print 1"}"#;
-    let [one, two] = [put("k", body).await, put("k", body).await];
-    assert_eq!(one.json()["jobId"], two.json()["jobId"]);
-    assert_eq!(daemon.listed().await, 2);
-    // Many at once are one, too.
-    let many = futures_util::future::join_all((0..16).map(|_| put("many", body))).await;
-    assert!(many.iter().all(|answer| answer.status == 200 && answer.json()["jobId"] == many[0].json()["jobId"]));
-    assert_eq!(daemon.listed().await, 3);
-    let bad = put(&"x".repeat(256), body).await;
-    assert_eq!(bad.status, 400, "{}", bad.text());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use uwsd::domain::{Facts, Job, JobFilter, JobId, JobRef, NewJob, Page, Suspension, Timestamp};
+use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
 
 pub struct NullStore;
@@ -11,30 +11,11 @@ pub struct NullStore;
 #[async_trait]
 impl Store for NullStore {
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
-        let job = Job {
-            seq: 0,
-            id: job.id,
-            service: job.service,
-            owner: job.owner,
-            run_id: job.run_id,
-            phase: job.phase,
-            created_at: job.created_at,
-            started_at: None,
-            ended_at: None,
-            execution_duration: job.execution_duration,
-            destruction: job.destruction,
-            reservation: job.reservation,
-            work: job.work,
-            facts: Facts::default(),
-            outcome: None,
-            results: Vec::new(),
-            abort_requested: false,
-            is_expired: false,
-            held_from: None,
-            suspension: Suspension::default(),
-            deletion: None,
-        };
-        Ok(Accepted { job, is_replay: false })
+        Ok(Accepted { job: job.accepted(0), is_replay: false })
+    }
+
+    async fn made_by(&self, _: Option<&OwnerId>, _: &IdempotencyKey) -> Result<Option<Job>, StoreError> {
+        Ok(None)
     }
 
     async fn job(&self, _: JobId) -> Result<Option<Job>, StoreError> {

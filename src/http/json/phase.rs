@@ -86,34 +86,7 @@ pub(super) fn words() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Deletion, Facts, JobId, Reason, Reservation, Suspension, Work};
-
-    fn a_job(phase: Phase) -> Job {
-        let created_at = Timestamp::from_millis(0);
-        Job {
-            seq: 1,
-            id: JobId::new(created_at),
-            service: "ocps".to_owned(),
-            owner: None,
-            run_id: None,
-            phase,
-            created_at,
-            started_at: None,
-            ended_at: None,
-            execution_duration: None,
-            destruction: None,
-            reservation: Reservation { cpus: 1.0, memory: 1 },
-            work: Work::of_command("true"),
-            facts: Facts::default(),
-            outcome: None,
-            results: Vec::new(),
-            abort_requested: false,
-            is_expired: false,
-            held_from: None,
-            suspension: Suspension::default(),
-            deletion: None,
-        }
-    }
+    use crate::domain::{Deletion, Reason};
 
     #[test]
     fn a_client_only_ever_reads_words_that_it_knows() {
@@ -147,11 +120,11 @@ mod tests {
         let minute = Duration::from_secs(60);
         let at = Timestamp::from_millis;
         let deleted = |phase, until: Option<i64>| {
-            let mut job = a_job(phase);
+            let mut job = Job::example(phase);
             job.deletion = Some(Deletion { requested_at: at(1000), visible_until: until.map(at) });
             job
         };
-        assert_eq!(shown(&a_job(Phase::Queued), at(0), minute), Some(PhaseWord::Queued));
+        assert_eq!(shown(&Job::example(Phase::Queued), at(0), minute), Some(PhaseWord::Queued));
         for phase in [Phase::Pending, Phase::Queued, Phase::Held, Phase::Executing, Phase::Suspended] {
             assert_eq!(shown(&deleted(phase, None), at(2000), minute), Some(PhaseWord::Executing), "{phase}");
         }

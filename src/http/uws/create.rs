@@ -44,7 +44,7 @@ pub(super) async fn job(
     if let Some(staged) = &staged {
         posted.claim(service, staged.files());
     }
-    fetch::missing(api, &posted.files(service), &mut staged).await?;
+    let files = posted.files(service);
     let submission = Submission {
         service: request.service.clone(),
         run_id,
@@ -54,5 +54,12 @@ pub(super) async fn job(
         destruction,
         idempotency_key: idempotency::key(&request.headers)?,
     };
-    Ok(api.handle.submit(&request.asked.caller, submission, staged).await?)
+    let caller = &request.asked.caller;
+    if fetch::is_needed(&files) {
+        if let Some(first) = api.handle.foresee(caller, &submission, staged.as_ref()).await? {
+            return Ok(first);
+        }
+        fetch::missing(api, &files, &mut staged).await?;
+    }
+    Ok(api.handle.submit(caller, submission, staged).await?)
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use crate::domain::Upload;
 use crate::http::Api;
 use crate::http::reply::ApiError;
 use crate::http::web::{self, Web};
@@ -12,7 +15,12 @@ use super::intake::not_kept;
 /// How many URLs one request may give.
 const MOST_URLS: usize = 100;
 
-/// Fetches those of `files`, a name and a URI each, that are at an http or https URL.
+/// Whether any of `files`, a name and a URI each, is at an http or https URL.
+pub(super) fn is_needed(files: &[(String, String)]) -> bool {
+    files.iter().any(|(_, uri)| is_web(uri))
+}
+
+/// Fetches those of `files` that are at an http or https URL, all within the time for one request.
 ///
 /// # Errors
 /// [`ApiError::Malformed`] if that is not allowed here, or did not work; [`ApiError::TooLarge`].
@@ -30,6 +38,7 @@ pub(super) async fn missing(
         let why = format!("more than {MOST_URLS} URLs came with the request; put their files into an archive");
         return Err(ApiError::Malformed(why));
     }
+    let deadline = Instant::now() + settings.url_timeout;
     for (name, uri) in files.iter().filter(|(_, uri)| is_web(uri)) {
         let is_there = |staged: &Staged| staged.files().iter().any(|file| file.source.as_deref() == Some(uri));
         if staged.as_ref().is_some_and(is_there) {
@@ -43,11 +52,12 @@ pub(super) async fn missing(
             *staged = Some(api.handle.uploads().stage().await.map_err(not_kept)?);
         }
         let Some(staged) = staged else { continue };
-        let name = free_name(name, staged);
+        let name = Upload::free_name(name, staged.files());
         let fetching = one(api, name.clone(), uri, staged, &mut left);
-        let fetched = tokio::time::timeout(settings.url_timeout, fetching).await;
+        let fetched = tokio::time::timeout_at(deadline, fetching).await;
         fetched.unwrap_or_else(|_| {
-            let why = format!("{name}: {uri} did not arrive within {} s", settings.url_timeout.as_secs());
+            let within = settings.url_timeout.as_secs();
+            let why = format!("{name}: {uri} did not arrive within the {within} s that a request's files may take");
             Err(ApiError::Malformed(why))
         })?;
     }
@@ -72,11 +82,4 @@ async fn one(api: &Api, name: String, uri: &str, staged: &mut Staged, left: &mut
 fn is_web(uri: &str) -> bool {
     let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
     scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-}
-
-/// The name, or if another file has it the name with a number: of a parameter with several files.
-fn free_name(name: &str, staged: &Staged) -> String {
-    let is_taken = |name: &str| staged.files().iter().any(|file| file.name == name);
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_else(|| name.to_owned())
 }

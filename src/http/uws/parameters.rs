@@ -76,10 +76,14 @@ pub(super) async fn post(
     if let Some(staged) = &staged {
         posted.claim(service, staged.files());
     }
-    fetch::missing(api, &posted.files(service), &mut staged).await?;
     let caller = &request.asked.caller;
+    let files = posted.files(service);
+    if fetch::is_needed(&files) {
+        api.handle.foresee_change(caller, id, |work| posted.clone().applied_to(service, work)).await?;
+        fetch::missing(api, &files, &mut staged).await?;
+    }
     let service = service.clone();
-    let change = move |work| Ok::<_, ApiError>(posted.applied_to(&service, work));
+    let change = move |work| posted.applied_to(&service, work);
     api.handle.change_work(caller, id, staged, change).await?;
     if let Some(run_id) = controls.run_id {
         api.handle.set_run_id(caller, id, run_id).await?;

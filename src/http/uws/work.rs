@@ -88,7 +88,7 @@ pub(super) fn is_text(service: &Service, name: &str) -> bool {
 }
 
 /// What a job is asked to do, as posted by the client.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Posted {
     command: Option<String>,
     url: Option<String>,
@@ -187,10 +187,16 @@ impl Posted {
         work.environment.extend(self.environment);
         let is_multiple = |name: &str| {
             let declaration = service.program.jdl().and_then(|jdl| jdl.find(name));
-            name.eq_ignore_ascii_case("UPLOAD") || declaration.is_some_and(|declaration| declaration.is_multiple)
+            declaration.is_some_and(|declaration| declaration.is_multiple)
+        };
+        // Of UPLOAD each value is about the table that it names first.
+        let table = |parameter: &Parameter| {
+            let is_upload = parameter.name.eq_ignore_ascii_case("UPLOAD");
+            is_upload.then(|| parameter.value.split(',').next().unwrap_or_default().to_owned())
         };
         let is_replaced = |old: &Parameter| {
-            !is_multiple(&old.name) && self.others.iter().any(|new| new.name.eq_ignore_ascii_case(&old.name))
+            !is_multiple(&old.name)
+                && self.others.iter().any(|new| new.name.eq_ignore_ascii_case(&old.name) && table(new) == table(old))
         };
         work.parameters.retain(|old| !is_replaced(old));
         work.parameters.extend(self.others);
