@@ -87,3 +87,44 @@ fn files_hold_one_idea() {
         .collect();
     assert!(long.is_empty(), "files past 400 lines:\n{}", long.join("\n"));
 }
+
+/// The tests of a text: functions below a `#[test]` or `#[tokio::test]`.
+fn tests_of(text: &str) -> Vec<&str> {
+    let after_attribute = |marker: &'static str| {
+        text.split(marker).skip(1).filter_map(|rest| {
+            let head = rest.split('{').next()?;
+            head.split("fn ").nth(1)?.split('(').next()
+        })
+    };
+    after_attribute("#[test]").chain(after_attribute("#[tokio::test")).collect()
+}
+
+#[test]
+fn every_requirement_leads_to_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files: Vec<(PathBuf, String)> = ["src", "tests"]
+        .into_iter()
+        .flat_map(|dir| sources(&root.join(dir)))
+        .map(|file| (file.clone(), fs::read_to_string(file).expect("readable")))
+        .collect();
+    let table = fs::read_to_string(root.join("docs/conformance.md")).expect("readable");
+    let rows: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("| ") && !line.contains("| what the server must do |")).collect();
+    assert!(rows.len() > 150, "{} rows", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let name = row.trim_end_matches([' ', '|']).rsplit('|').next().expect("a last column").trim().trim_matches('`');
+        let (module, function) = name.rsplit_once("::").unwrap_or(("", name));
+        // Of a unit test the path in the sources, else the file's name.
+        let place = module.strip_suffix("::tests").unwrap_or(module).replace("::", "/");
+        let is_there = files.iter().any(|(file, text)| {
+            let stem = file.with_extension("");
+            (stem.ends_with(&place) || stem.ends_with(Path::new(&place).join("mod")))
+                && tests_of(text).contains(&function)
+        });
+        if !is_there {
+            wrong.push(row);
+        }
+    }
+    assert!(wrong.is_empty(), "rows without a test that exists:\n{}", wrong.join("\n"));
+}

@@ -158,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn job_ids_of_one_instant_share_nothing_but_the_instant() {
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let ids: Vec<[u8; 16]> = (0..1000).map(|_| *JobId::new(now).as_bytes()).collect();
+        let tails: std::collections::HashSet<&[u8]> = ids.iter().map(|id| &id[8..]).collect();
+        assert_eq!(tails.len(), ids.len());
+        // The bits that are free differ as those of a fair coin do: not as a counter's.
+        for byte in [7, 9, 15] {
+            let ones = ids.iter().filter(|id| id[byte] & 1 == 1).count();
+            assert!((400..600).contains(&ones), "byte {byte}: {ones} of 1000");
+        }
+    }
+
+    #[test]
     fn job_ids_sort_by_creation_time() {
         let ids: Vec<String> =
             (0..100).map(|n| JobId::new(Timestamp::from_millis(1_700_000_000_000 + n)).to_string()).collect();

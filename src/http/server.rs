@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -188,7 +187,7 @@ impl<S: Routes> Connections<'_, S> {
         let io = Patient::new(io, PATIENCE);
         let peer = Peer { via, trust: door.trust, is_proxy: door.is_proxy(via) };
         let visitor = Visitor { peer, proxies: Arc::clone(&door.proxies) };
-        let connection = connection(io, visitor, self.http.clone(), self.front.clone(), self.soft.clone(), self.grace);
+        let connection = connection(io, visitor, self.http, self.front.clone(), self.soft.clone(), self.grace);
         self.tracker.spawn(async move {
             connection.await;
             drop(place);
@@ -196,33 +195,38 @@ impl<S: Routes> Connections<'_, S> {
     }
 }
 
-async fn connection<I, S>(
+/// One connection to its end. What is large is boxed where it is made: a future that it were moved into would have room for
+/// it twice, for each of thousands that wait.
+fn connection<I, S>(
     io: I,
     visitor: Visitor,
-    http: http1::Builder,
+    http: &http1::Builder,
     front: Front<S>,
     soft: CancellationToken,
     grace: Duration,
-) where
+) -> impl Future<Output = ()> + Send + use<I, S>
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Routes,
 {
     let service = service_fn(move |request| front.clone().answer(detached(request), visitor.clone()));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
-    // Polling the connection by reference loses nothing when the token wins.
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = soft.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let Ok(ended) = tokio::time::timeout(grace, connection.as_mut()).await else {
-                tracing::warn!("a request was cut: it did not finish within the shutdown's grace time");
-                return;
-            };
-            ended
+    let mut connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
+    async move {
+        // Polling the connection by reference loses nothing when the token wins.
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = soft.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let Ok(ended) = tokio::time::timeout(grace, connection.as_mut()).await else {
+                    tracing::warn!("a request was cut: it did not finish within the shutdown's grace time");
+                    return;
+                };
+                ended
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke off");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
     }
 }
 
@@ -256,13 +260,19 @@ struct Front<S> {
 }
 
 impl<S: Routes> Front<S> {
-    async fn answer(self, request: Request<Incoming>, visitor: Visitor) -> Result<Response, Infallible> {
+    /// Holds no more than it needs while it waits for the answer, as thousands may.
+    fn answer(
+        self,
+        request: Request<Incoming>,
+        visitor: Visitor,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<S> {
         let began = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // On the way of every request: nothing is formatted unless somebody wants to read it.
         let span = tracing::debug_span!("request", %method, path = uri.path());
-        async {
-            let mut response = self.guarded(request, visitor).await;
+        let guarded = span.in_scope(|| self.guarded(request, visitor));
+        async move {
+            let mut response = guarded.await;
             if let Some(failure) = response.extensions_mut().remove::<Failure>() {
                 failure.log(&method, &uri);
             }
@@ -272,28 +282,36 @@ impl<S: Routes> Front<S> {
             Ok(response)
         }
         .instrument(span)
-        .await
     }
 
-    async fn guarded(mut self, mut request: Request<Incoming>, visitor: Visitor) -> Response {
+    fn guarded(
+        self,
+        mut request: Request<Incoming>,
+        visitor: Visitor,
+    ) -> impl Future<Output = Response> + Send + use<S> {
+        let Self { guard, mut service } = self;
         let Visitor { peer, proxies } = visitor;
         let forwarded = peer.is_proxy.then(|| Box::new(Forwarded::of(request.headers(), &proxies)));
-        if let Err(refusal) = self.guard.check(&request, &peer, forwarded.as_deref()) {
-            return refusal.as_text();
-        }
         let origin = request.headers().get(ORIGIN).cloned();
-        let may_change = self.guard.may_change(&request, forwarded.as_deref());
-        let asked = Asked { caller: peer.caller(), uri: request.uri().clone(), forwarded, may_change };
-        request.extensions_mut().insert(asked);
-        // A handler shares nothing with others but what is behind locks and channels of its own.
-        let answer = AssertUnwindSafe(self.service.call(request)).catch_unwind().await;
-        let mut response = match answer {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(_panic) => ApiError::Panicked.as_text(),
-        };
-        self.guard.share(origin.as_ref(), &mut response);
-        response
+        let answer = guard.check(&request, &peer, forwarded.as_deref()).map(|()| {
+            let may_change = guard.may_change(&request, forwarded.as_deref());
+            let asked = Asked { caller: peer.caller(), uri: request.uri().clone(), forwarded, may_change };
+            request.extensions_mut().insert(asked);
+            // A handler shares nothing with others but what is behind locks and channels of its own.
+            Box::pin(AssertUnwindSafe(service.call(request)).catch_unwind())
+        });
+        async move {
+            let mut response = match answer {
+                Err(refusal) => return refusal.as_text(),
+                Ok(answer) => match answer.await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(_panic) => ApiError::Panicked.as_text(),
+                },
+            };
+            guard.share(origin.as_ref(), &mut response);
+            response
+        }
     }
 }
 
@@ -314,7 +332,7 @@ mod tests {
         let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
         let visitor = Visitor { peer, proxies: Arc::new([]) };
         let (io, token) = (Patient::new(stream, patience), CancellationToken::new());
-        connection(io, visitor, http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
+        connection(io, visitor, &http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use crate::bed::Bed;
 use crate::client::request;
 use crate::odd_store::odd;
+use crate::uws::LIST;
 
 #[tokio::test]
 async fn a_handler_that_panics_is_a_500_and_no_more() {
@@ -28,10 +29,12 @@ async fn a_failing_store_tells_nothing_of_our_insides() {
     let (daemon, store) = odd(Bed::without_runs()).await;
     let id = daemon.submit("print 1").await;
     store.fails.store(true, Ordering::SeqCst);
-    let answer = daemon.client().get(&format!("/api/v1/job/{id}")).await;
-    assert_eq!(answer.status, 500);
-    for inside in ["secret", "disk", "database", "reading"] {
-        assert!(!answer.text().contains(inside), "{}", answer.text());
+    for path in [format!("/api/v1/job/{id}"), format!("{LIST}/{id}"), format!("{LIST}/{id}/phase")] {
+        let answer = daemon.client().get(&path).await;
+        assert_eq!(answer.status, 500, "{path}");
+        for inside in ["secret", "disk", "database", "reading"] {
+            assert!(!answer.text().contains(inside), "{path}: {}", answer.text());
+        }
     }
 }
 

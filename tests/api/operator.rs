@@ -9,6 +9,7 @@ use uwsd::ports::Store;
 use crate::bed::{Bed, Daemon, eventually};
 use crate::client::{Answer, Client};
 use crate::uws::{LIST, create, ended, job, listed, post, posted, reaches, scalar, status};
+use crate::uws_uploads::{BOUNDARY, job_of, kept, multipart};
 
 pub fn with_socket(mut bed: Bed) -> Bed {
     bed.config.server.admin_socket = Some(bed.dir.path().join("uwsd.sock"));
@@ -179,6 +180,9 @@ async fn a_record_is_kept_after_the_destruction_time_and_goes_in_its_time() {
     assert_eq!(listed(&daemon, "?PHASE=ARCHIVED").await, std::slice::from_ref(&id));
     assert_eq!(daemon.job(&id).await["phase"], "error", "the JSON API tells how it ended");
     assert_eq!(post(&daemon, &format!("/{id}/destruction"), "DESTRUCTION=2100-01-01").await.status, 403);
+    for word in ["RUN", "ABORT"] {
+        assert_eq!(post(&daemon, &format!("/{id}/phase"), &format!("PHASE={word}")).await.status, 403, "{word}");
+    }
     let dir = daemon.config.server.jobs_dir.join(&id);
     eventually("its files to go", || async { (!dir.exists()).then_some(()) }).await;
 
@@ -206,4 +210,27 @@ async fn a_job_that_runs_at_its_destruction_time_is_aborted_and_then_archived() 
     assert_eq!(phases, [Phase::Queued, Phase::Executing, Phase::Aborted, Phase::Archived]);
     assert_eq!(daemon.client().send("DELETE", &format!("{LIST}/{id}"), &[], "").await.status, 303);
     assert_eq!(status(&daemon, &format!("/{id}")).await, 404);
+}
+
+#[tokio::test]
+async fn the_files_that_came_with_a_job_are_gone_once_it_is_archived_and_its_parameters_stay() {
+    let daemon = with_archive().start().await;
+    let parts =
+        [("COMMAND", None, "print 1"), ("UPLOAD", None, "t,param:f"), ("f", Some("f"), "1"), ("PHASE", None, "RUN")];
+    let made = daemon.client().send("POST", LIST, &[BOUNDARY], multipart(&parts)).await;
+    let (_, id) = job_of(&made);
+    reaches(&daemon, &id, "COMPLETED").await;
+    assert_eq!(status(&daemon, &format!("/{id}/parameters/f")).await, 200);
+    posted(&daemon, &format!("/{id}/destruction"), "DESTRUCTION=2000-01-01").await;
+    daemon.clock.advance(Duration::from_secs(20));
+    let other = create(&daemon, "COMMAND=print+1").await;
+    posted(&daemon, &format!("/{other}/destruction"), "DESTRUCTION=2100-01-01").await;
+    let archived = reaches(&daemon, &id, "ARCHIVED").await;
+    let shown = &archived.child("uws:parameters").children;
+    let ids: Vec<_> = shown.iter().filter_map(|parameter| parameter.attribute("id")).collect();
+    assert_eq!(ids, ["COMMAND", "REPLICAS", "UPLOAD"]);
+    // At once, not only when the file itself is gone.
+    assert_eq!(status(&daemon, &format!("/{id}/parameters/f")).await, 404);
+    assert_eq!(scalar(&daemon, &format!("/{id}/parameters/upload")).await, "t,param:f");
+    eventually("the file to go", || async { kept(&daemon).is_empty().then_some(()) }).await;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::bed::{Bed, eventually};
 use crate::client::Answer;
 use crate::uws::{LIST, ROOT, create, document, ended, job, location, post, posted, reaches, scalar, status};
+use crate::uws_uploads::{BOUNDARY, multipart};
 
 fn is_refused(answer: &Answer, status: u16, what: &str) {
     assert_eq!(answer.status, status, "{what}: {}", answer.text());
@@ -263,4 +264,57 @@ async fn another_method_is_405_with_allow_but_a_missing_job_is_404_first() {
     for below in ["/runid", "/phase/x", "/results/nothing", "/results/..%2Flog%2Fstdout", "/parameters/NOTHING"] {
         assert_eq!(status(&daemon, &format!("/{id}{below}")).await, 404, "{below}");
     }
+}
+
+#[tokio::test]
+async fn what_the_server_knows_itself_cannot_be_set() {
+    let daemon = Bed::without_runs().start().await;
+    let form = "COMMAND=print+1&CREATIONTIME=2000-01-01&STARTTIME=2000-01-01&ENDTIME=2000-01-01&OWNERID=x&JOBID=x";
+    let id = create(&daemon, form).await;
+    let job = job(&daemon, &id).await;
+    assert!(job.value("uws:creationTime") > "2026", "{}", job.value("uws:creationTime"));
+    assert_eq!(job.value("uws:jobId"), id);
+    assert!(["uws:startTime", "uws:endTime", "uws:ownerId"].iter().all(|name| job.is_nil(name)));
+}
+
+#[tokio::test]
+async fn while_a_job_executes_its_start_is_told_and_no_end() {
+    let daemon = Bed::new().start().await;
+    let id = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    let job = reaches(&daemon, &id, "EXECUTING").await;
+    assert!(job.value("uws:startTime").ends_with('Z') && job.is_nil("uws:endTime"));
+    assert!(job.value("uws:startTime") >= job.value("uws:creationTime"));
+}
+
+#[tokio::test]
+async fn after_its_destruction_time_every_url_of_a_job_is_404() {
+    let daemon = Bed::new().start().await;
+    let (id, _) = ended(&daemon, "write a 1", "COMPLETED").await;
+    posted(&daemon, &format!("/{id}/destruction"), "DESTRUCTION=2000-01-01").await;
+    daemon.clock.advance(Duration::from_secs(20));
+    // Anything wakes the one who looks.
+    let other = create(&daemon, "COMMAND=print+1").await;
+    posted(&daemon, &format!("/{other}/destruction"), "DESTRUCTION=2100-01-01").await;
+    eventually("the job to go", || async { (status(&daemon, &format!("/{id}")).await == 404).then_some(()) }).await;
+    for part in ["/phase", "/results", "/results/a", "/results/stdout", "/parameters", "/error"] {
+        assert_eq!(status(&daemon, &format!("/{id}{part}")).await, 404, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn controls_are_read_from_multipart_bodies_too() {
+    let daemon = Bed::new().start().await;
+    let id = create(&daemon, "COMMAND=hang").await;
+    let send = async |below: &str, name: &'static str, value: &'static str| {
+        let body = multipart(&[(name, None, value)]);
+        let answer = daemon.client().send("POST", &format!("{LIST}/{id}{below}"), &[BOUNDARY], body).await;
+        assert_eq!(answer.status, 303, "{name}: {}", answer.text());
+    };
+    send("/executionduration", "EXECUTIONDURATION", "17").await;
+    send("/destruction", "DESTRUCTION", "2100-01-01").await;
+    assert_eq!(scalar(&daemon, &format!("/{id}/executionduration")).await, "17");
+    send("/phase", "PHASE", "RUN").await;
+    reaches(&daemon, &id, "EXECUTING").await;
+    send("", "ACTION", "DELETE").await;
+    assert_eq!(status(&daemon, &format!("/{id}")).await, 404);
 }

@@ -132,6 +132,11 @@ async fn capabilities_name_the_standards_and_say_when_they_changed() {
         ("ivo://ivoa.net/std/DALI#examples", "http://localhost/api/ocps/examples"),
     ];
     assert_eq!(found, expected);
+    for capability in root.children.iter().filter(|one| one.attribute("standardID") != Some(expected[2].0)) {
+        let interface = capability.child("interface");
+        assert_eq!(interface.names(), ["accessURL"], "no credentials are asked for");
+        assert_eq!(interface.child("accessURL").attribute("use"), Some("full"));
+    }
     for (_, url) in expected {
         assert_eq!(client.get(url.strip_prefix("http://localhost").expect("ours")).await.status, 200, "{url}");
     }

@@ -86,10 +86,15 @@ async fn a_malformed_filter_is_400() {
 #[tokio::test]
 async fn a_long_list_is_whole_in_every_form_and_a_deletion_leads_to_a_short_one() {
     let daemon = Bed::without_runs().start().await;
-    let ids = daemon.fill(201).await;
+    // More than one page, and more than two.
+    let mut ids = daemon.fill(500).await;
     assert_eq!(listed(&daemon, "").await, ids);
-    assert_eq!(listed(&daemon, "?LAST=200").await, ids[..200]);
-    assert_eq!(listed(&daemon, "?LAST=101").await, ids[..101]);
+    daemon.clock.advance(Duration::from_secs(1));
+    ids = [daemon.fill(501).await, ids].concat();
+    assert_eq!(listed(&daemon, "").await, ids);
+    for last in [101, 499, 500, 501, 1000] {
+        assert_eq!(listed(&daemon, &format!("?LAST={last}")).await, ids[..last], "{last}");
+    }
     let client = daemon.client();
     let json = client.send("GET", LIST, &[("accept", "application/json")], "").await.json();
     let in_json: Vec<&str> =
@@ -101,6 +106,8 @@ async fn a_long_list_is_whole_in_every_form_and_a_deletion_leads_to_a_short_one(
     let id = create(&few, "COMMAND=print+1").await;
     let answer = post(&few, &format!("/{id}"), "action=delete").await;
     assert_eq!(location(&answer, "ACTION=DELETE"), ROOT);
+    assert_eq!(status(&few, &format!("/{id}")).await, 404);
+    assert!(listed(&few, "").await.is_empty());
 }
 
 #[tokio::test]

@@ -137,12 +137,29 @@ async fn a_failed_job_answers_200_and_tells_why_in_summary_and_error() {
 #[tokio::test]
 async fn a_limit_that_ends_a_job_is_told_with_aborted() {
     let daemon = Bed::new().start().await;
-    let id = create(&daemon, "COMMAND=hang&PHASE=RUN&EXECUTIONDURATION=1").await;
+    let id = create(&daemon, "COMMAND=write+a+x;print+1;hang&PHASE=RUN&EXECUTIONDURATION=1").await;
     let job = reaches(&daemon, &id, "ABORTED").await;
     assert_eq!(job.child("uws:jobInfo").value("reason"), "timeout");
+    for (result, content) in [("a", "x"), ("stdout", "1\n")] {
+        let answer = daemon.client().get(&format!("{LIST}/{id}/results/{result}")).await;
+        assert_eq!((answer.status, answer.text()), (200, content), "{result}: what was there stays");
+    }
     assert_eq!(job.child("uws:errorSummary").attribute("type"), Some("fatal"));
     assert_eq!(status(&daemon, &format!("/{id}/error")).await, 200);
     let shown =
         daemon.client().send("GET", &format!("{LIST}/{id}"), &[("accept", "application/json")], "").await.json();
     assert_eq!(shown["errorSummary"]["type"], json!("fatal"));
+}
+
+#[tokio::test]
+async fn of_a_job_that_never_started_the_message_is_the_whole_error() {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("there").image = "missing".to_owned();
+    let daemon = bed.start().await;
+    let id = create(&daemon, "COMMAND=print+1&PHASE=RUN").await;
+    let job = reaches(&daemon, &id, "ERROR").await;
+    let summary = job.child("uws:errorSummary");
+    assert_eq!(summary.attribute("hasDetail"), Some("false"));
+    let error = daemon.client().get(&format!("{LIST}/{id}/error")).await;
+    assert_eq!((error.status, error.text()), (200, summary.value("uws:message")));
 }

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use uwsd::config::{Example, Program, Service, testing};
+use uwsd::domain::jdl::{Jdl, Template};
+
 use crate::bed::{Bed, Daemon, eventually};
 use crate::client::Answer;
 use crate::uws::{Element, FORM, create, ended, job, location, post as post_async, reaches};
+use crate::uws_uploads::{BOUNDARY, multipart};
 
 const SYNC: &str = "/api/ocps/sync";
 
@@ -148,4 +152,58 @@ async fn a_quote_is_an_honest_guess_or_none() {
     assert!(quoted.ends_with('Z') && quoted.len() == 24, "{quoted}");
     let scalar = daemon.client().get(&format!("/api/ocps/async/{first}/quote")).await;
     assert_eq!(scalar.text().len(), 24);
+}
+
+#[tokio::test]
+async fn a_multipart_request_with_a_file_is_run_as_well() {
+    let daemon = Bed::new().start().await;
+    let parts = [("COMMAND", None, "write r.txt done"), ("UPLOAD", None, "t,param:f"), ("f", Some("f"), "1,2")];
+    let made = daemon.client().send("POST", SYNC, &[BOUNDARY], multipart(&parts)).await;
+    let waiting = path_of(&made);
+    let done = daemon.client().get(&waiting).await;
+    assert_eq!(daemon.client().get(&path_of(&done)).await.text(), "done");
+    let id = waiting.rsplit('/').next().expect("an id");
+    let file = daemon.config.server.jobs_dir.join(id).join("in/t");
+    assert_eq!(std::fs::read_to_string(file).expect("the job sees it"), "1,2");
+}
+
+#[tokio::test]
+async fn several_examples_share_one_vocabulary_and_a_service_without_any_has_no_page() {
+    let mut bed = Bed::new();
+    let example = |id: &str| Example {
+        id: id.to_owned(),
+        name: format!("Name of {id}"),
+        description: String::new(),
+        parameters: vec![("COMMAND".to_owned(), "a < b & c".to_owned())],
+    };
+    bed.config.services.get_mut("ocps").expect("there").examples = vec![example("one"), example("two")];
+    let command = Template::parse(&["run".to_owned()], &[], &[]).expect("a template");
+    let typed = Service { program: Program::Command(Jdl { declarations: vec![], command }), ..testing::service() };
+    bed.config.services.insert("typed".to_owned(), typed);
+    let daemon = bed.start().await;
+    let page = Element::parse(daemon.client().get("/api/ocps/examples").await.text());
+    let mut found = Vec::new();
+    walk(&page, &mut found);
+    let with = |attribute: &str| found.iter().filter(|element| element.attribute(attribute).is_some()).count();
+    assert_eq!(with("vocab"), 1);
+    let names: Vec<&str> = found
+        .iter()
+        .filter(|element| element.attribute("property") == Some("name"))
+        .map(|element| element.text.as_str())
+        .collect();
+    assert_eq!(names, ["Name of one", "Name of two"]);
+    let ids: Vec<&str> = found.iter().filter_map(|element| element.attribute("id")).collect();
+    assert_eq!(ids, ["one", "two"]);
+    for element in &found {
+        let leads = element.attribute("href").is_some() || element.attribute("src").is_some();
+        assert!(!leads || element.attribute("property").is_none(), "{element:?}");
+    }
+    assert_eq!(daemon.client().get("/api/typed/examples").await.status, 404);
+    let capabilities = daemon.client().get("/api/typed/capabilities").await;
+    assert!(!capabilities.text().contains("DALI#examples"), "{}", capabilities.text());
+}
+
+fn walk<'a>(element: &'a Element, found: &mut Vec<&'a Element>) {
+    found.push(element);
+    element.children.iter().for_each(|child| walk(child, found));
 }

@@ -162,3 +162,24 @@ async fn what_is_in_no_part_is_not_read_for_ever() {
     }
     assert_eq!(daemon.listed().await, 0);
 }
+
+#[tokio::test]
+async fn several_tables_come_with_one_request() {
+    let daemon = Bed::new().start().await;
+    let parts: &[Part<'_>] = &[
+        ("COMMAND", None, "print 1"),
+        ("UPLOAD", None, "one,param:a"),
+        ("UPLOAD", None, "two,param:b"),
+        ("a", Some("a"), "1"),
+        ("b", Some("b"), "2"),
+        ("PHASE", None, "RUN"),
+    ];
+    let (path, id) = job_of(&post(&daemon, LIST, parts).await);
+    completed(&daemon, &path).await;
+    for (name, content) in [("one", "1"), ("two", "2"), ("a", "1"), ("b", "2")] {
+        let file = daemon.config.server.jobs_dir.join(&id).join("in").join(name);
+        assert_eq!(std::fs::read_to_string(file).expect("the job sees it"), content, "{name}");
+    }
+    let shown = daemon.client().get(&format!("{path}/parameters/upload")).await;
+    assert_eq!(shown.text(), "one,param:a\ntwo,param:b");
+}

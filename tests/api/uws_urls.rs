@@ -62,6 +62,11 @@ async fn a_url_is_fetched_before_the_job_is_accepted() {
         let file = std::fs::read_to_string(daemon.config.server.jobs_dir.join(id).join("in/CAT"));
         assert_eq!(file.expect("the job sees it"), "a,b\n");
     }
+    let form = format!("CAT=http://127.0.0.1:{port}/file&UPLOAD=t,http://127.0.0.1:{port}/moved&PHASE=RUN");
+    let (path, id) = job_of(&daemon.client().send("POST", "/api/typed/async", &[FORM], &form).await);
+    completed(&daemon, &path).await;
+    let file = std::fs::read_to_string(daemon.config.server.jobs_dir.join(id).join("in/t"));
+    assert_eq!(file.expect("the job sees it"), "a,b\n", "a table");
     for (url, sentence) in [
         (format!("http://127.0.0.1:{port}/none"), "the server answered 404 Not Found"),
         ("http://127.0.0.1:1/x".to_owned(), "client error (Connect)"),

@@ -7,7 +7,8 @@ use uwsd::ports::{Change, Store, Update};
 
 use crate::bed::{Bed, Daemon};
 use crate::client::{Answer, Client};
-use crate::uws::{Element, LIST, create, ended, is_valid, post, posted, status};
+use crate::operator::{order, with_socket};
+use crate::uws::{Element, LIST, create, ended, is_valid, post, posted, reaches, status};
 
 /// Long enough to tell a wait from an answer at once.
 const SOON: Duration = Duration::from_millis(900);
@@ -193,4 +194,62 @@ async fn only_the_job_itself_blocks() {
         assert_eq!(answer.status, 200);
         assert!(took < SOON, "{below}: {took:?}");
     }
+}
+
+#[tokio::test]
+async fn one_that_is_aborted_suspended_or_archived_is_not_waited_for() {
+    let mut bed = with_socket(Bed::new());
+    bed.config.services.get_mut("ocps").expect("there").archive = Some(Duration::from_secs(1000));
+    let daemon = bed.start().await;
+    let at_once = async |id: &str, expected: &str| {
+        for query in ["?WAIT=30", "?WAIT=-1"] {
+            let (answer, took) = timed(&daemon, &format!("/{id}{query}")).await;
+            assert_eq!(phase(&answer), expected);
+            assert!(took < SOON, "{expected}: {took:?}");
+        }
+    };
+    let id = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    reaches(&daemon, &id, "EXECUTING").await;
+    assert_eq!(order(&daemon, &id, "suspend").await.status, 200);
+    at_once(&id, "SUSPENDED").await;
+    posted(&daemon, &format!("/{id}/phase"), "PHASE=ABORT").await;
+    reaches(&daemon, &id, "ABORTED").await;
+    at_once(&id, "ABORTED").await;
+    posted(&daemon, &format!("/{id}/destruction"), "DESTRUCTION=2000-01-01").await;
+    daemon.clock.advance(Duration::from_secs(20));
+    let other = create(&daemon, "COMMAND=print+1").await;
+    posted(&daemon, &format!("/{other}/destruction"), "DESTRUCTION=2100-01-01").await;
+    reaches(&daemon, &id, "ARCHIVED").await;
+    at_once(&id, "ARCHIVED").await;
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_is_configured() {
+    let mut bed = Bed::without_runs();
+    bed.config.uws.max_wait = Duration::from_millis(300);
+    let daemon = bed.start().await;
+    let id = create(&daemon, "COMMAND=print+1").await;
+    for query in ["?WAIT=30", "?WAIT=-1", "?WAIT=99999999999999999999"] {
+        let (answer, took) = timed(&daemon, &format!("/{id}{query}")).await;
+        assert_eq!(phase(&answer), "PENDING");
+        assert!(took >= Duration::from_millis(300) && took < SOON, "{query}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_bound_of_waiters_the_next_is_answered_at_once() {
+    let mut bed = Bed::without_runs();
+    bed.config.uws.max_waiting = 1;
+    let daemon = bed.start().await;
+    let id = create(&daemon, "COMMAND=print+1").await;
+    let first = timed(&daemon, &format!("/{id}?WAIT=1"));
+    let next = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        timed(&daemon, &format!("/{id}?WAIT=30")).await
+    };
+    let ((one, long), (two, short)) = tokio::join!(first, next);
+    assert_eq!((phase(&one), phase(&two)), ("PENDING".to_owned(), "PENDING".to_owned()));
+    assert!(long >= Duration::from_secs(1) && short < Duration::from_millis(700), "{long:?} {short:?}");
+    let (_, again) = timed(&daemon, &format!("/{id}?WAIT=1")).await;
+    assert!(again >= Duration::from_secs(1), "its place was given back: {again:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use uwsd::domain::{Caller, Phase, Reason};
+use uwsd::domain::{Caller, Phase, Reason, SummaryKind};
 use uwsd::ports::Store;
 
 use crate::bed::{Bed, eventually};
@@ -45,8 +45,11 @@ async fn a_run_that_is_gone_ends_as_lost() {
     bed.engine = std::sync::Arc::default();
     bed.engine.reboot("boot-1");
     let second = bed.start().await;
-    let outcome = second.reaches(id, Phase::Error).await.outcome.expect("ended");
+    let job = second.reaches(id, Phase::Error).await;
+    let outcome = job.outcome.expect("ended");
     assert_eq!(outcome.reason, Reason::Lost);
+    assert_eq!(outcome.summary.expect("told").kind, SummaryKind::Transient);
+    assert!(job.ended_at.is_some());
 }
 
 #[tokio::test]

@@ -50,9 +50,10 @@ pub(in crate::http) fn routes(
         }
     });
     let sync = below(base, "sync").then(move |service, tail: Tail, method, asked, headers, body| {
-        let uws = Arc::clone(&sync);
         let request = Request { service, method, asked, headers };
-        async move { or_text(sync::answer(&uws, request, tail.as_str(), body).await) }
+        // Boxed, so that a request for another resource has no room for this in it.
+        let answered = Box::pin(sync::answer(Arc::clone(&sync), request, tail, body));
+        async move { or_text(answered.await) }
     });
     let others = capabilities::route(base.clone(), api, started).or(examples::route(base.clone(), api)).unify();
     tree.or(sync).unify().or(others).unify().boxed()

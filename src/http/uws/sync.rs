@@ -11,6 +11,7 @@ use bytes::Buf;
 use futures_util::Stream;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
+use warp::path::Tail;
 use warp::reply::Response;
 
 use super::dispatch::Request;
@@ -26,13 +27,14 @@ const METHODS_WITH_GET: &str = "GET, POST, OPTIONS";
 
 /// The answer to a request for the path `tail` below `/sync`.
 pub(super) async fn answer<B: Buf>(
-    uws: &Arc<Uws>,
+    uws: Arc<Uws>,
     request: Request,
-    tail: &str,
+    tail: Tail,
     body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let api = &uws.api;
     let Some(service) = api.config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
+    let tail = tail.as_str();
     let tail = tail.strip_suffix('/').unwrap_or(tail);
     if !tail.is_empty() {
         let id = tail.parse().map_err(|_| ApiError::NoSuchJob)?;
@@ -42,7 +44,7 @@ pub(super) async fn answer<B: Buf>(
             return other(&request.method, READ_ONLY);
         }
         let job = uws.waits.ended(api, &seeker, id, api.config.uws.sync_timeout).await?;
-        return end(uws, &request, &job).await;
+        return end(&uws, &request, &job).await;
     }
     let is_made = request.method == Method::POST || (request.method == Method::GET && api.config.uws.sync_get);
     if !is_made {
