@@ -20,8 +20,8 @@ use tokio::sync::watch;
 
 use crate::domain::{JobId, Timestamp};
 use crate::ports::{
-    Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, RunRef, RunSpec, RunState,
-    SystemClock,
+    Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
+    RunState, SystemClock,
 };
 
 /// One run of the fake engine.
@@ -268,13 +268,13 @@ impl Backend for FakeBackend {
         Ok(self.engine.runs().iter().filter(|(_, is)| is.instance == self.instance).map(found).collect())
     }
 
-    async fn fetch_image(&self, spec: &RunSpec) -> Result<ImageFacts, BackendError> {
+    async fn fetch_image(&self, spec: &RunSpec, _: Progress<'_>) -> Result<ImageFacts, BackendError> {
         self.engine.answer("fetching an image")?;
         if spec.image == "missing" || spec.image.starts_with("localhost:1/") {
             let why = "no such image".to_owned();
             return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
         }
-        Ok(ImageFacts { digest: Some("sha256:fake".to_owned()) })
+        Ok(ImageFacts { digest: Some("sha256:fake".to_owned()), source: None })
     }
 
     async fn hand_over(&self, _: &RunSpec) -> Result<(), BackendError> {

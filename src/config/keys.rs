@@ -2,7 +2,8 @@
 
 use super::kind::Kind;
 pub(super) use super::outline::SECTIONS;
-pub(super) use super::table::{KEYS, LACKING};
+pub(super) use super::table::LACKING;
+use super::{service_table, table};
 
 /// One key.
 #[derive(Debug)]
@@ -15,6 +16,16 @@ pub(super) struct Key {
     pub default: &'static str,
     /// What it does, in sentences.
     pub doc: &'static str,
+}
+
+/// An entry of the table.
+pub(super) const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { path, kind, default, doc }
+}
+
+/// Every key, in the order of the sample.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    table::KEYS.iter().chain(service_table::KEYS)
 }
 
 /// One table of the file.
@@ -30,13 +41,13 @@ pub(super) struct Section {
 
 /// The key with exactly this path in the form of the table.
 pub(super) fn find(pattern: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == pattern)
+    all().find(|key| key.path == pattern)
 }
 
 /// The keys and tables directly below the table `pattern`, empty for the whole file.
 pub(super) fn children(pattern: &str) -> impl Iterator<Item = &'static str> {
     let prefix = if pattern.is_empty() { String::new() } else { format!("{pattern}.") };
-    KEYS.iter().filter_map(move |key| {
+    all().filter_map(move |key| {
         let rest = key.path.strip_prefix(&prefix)?;
         Some(&rest[..rest.find(['.', '[']).unwrap_or(rest.len())])
     })
@@ -72,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_default_is_of_its_kind() {
-        for key in KEYS.iter().filter(|key| !key.default.is_empty() && !matches!(key.kind, Kind::Map | Kind::Rows)) {
+        for key in all().filter(|key| !key.default.is_empty() && !matches!(key.kind, Kind::Map | Kind::Rows)) {
             let value = toml_value(key.default).unwrap_or_else(|| panic!("{} is TOML", key.path));
             key.kind.read(&value).unwrap_or_else(|e| panic!("{} {e}", key.path));
         }
@@ -80,9 +91,9 @@ mod tests {
 
     #[test]
     fn every_key_stands_once_and_has_a_section_or_a_row() {
-        let paths: BTreeSet<_> = KEYS.iter().map(|key| key.path).collect();
-        assert_eq!(paths.len(), KEYS.len());
-        for key in KEYS {
+        let paths: BTreeSet<_> = all().map(|key| key.path).collect();
+        assert_eq!(paths.len(), all().count());
+        for key in all() {
             let table = key.path.rsplit_once('.').expect("no key stands at the top").0;
             let is_row = table.strip_suffix("[]").is_some_and(|rows| find(rows).is_some());
             assert!(is_row || SECTIONS.iter().any(|section| section.path == table), "{}", key.path);

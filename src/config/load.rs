@@ -84,7 +84,9 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, ConfigErrors> {
         reader.warn(warning);
     }
     let runtime = environment.get("RUNTIME_DIRECTORY").and_then(|all| all.split(':').next()).map(PathBuf::from);
-    let config = read(&mut reader, request.host, state_fallback(&environment), runtime);
+    let login = environment.get("DOCKER_CONFIG").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let places = Places { state: state_fallback(&environment), runtime, login };
+    let config = read(&mut reader, request.host, places);
     let (effective, warnings, problems) = reader.finish();
     if problems.is_empty() { Ok(Loaded { config, effective, warnings }) } else { Err(ConfigErrors { problems }) }
 }
@@ -102,8 +104,20 @@ impl Config {
     }
 }
 
-fn read(r: &mut Reader, host: Host, state: Option<(PathBuf, Origin)>, runtime: Option<PathBuf>) -> Config {
-    let server = sections::server(r, state, runtime);
+/// Directories that the environment names.
+struct Places {
+    state: Option<(PathBuf, Origin)>,
+    runtime: Option<PathBuf>,
+    /// `$DOCKER_CONFIG`.
+    login: Option<PathBuf>,
+}
+
+fn read(r: &mut Reader, host: Host, places: Places) -> Config {
+    let server = sections::server(r, places.state, places.runtime);
+    let login = match places.login {
+        Some(dir) => (dir.join("config.json"), Origin::Variable("DOCKER_CONFIG".to_owned())),
+        None => (server.state_dir.join(".docker/config.json"), Origin::Derived("below state_dir")),
+    };
     let log = sections::log(r);
     let store = sections::store(r, &server.state_dir);
     let queue = sections::queue(r, host);
@@ -111,7 +125,7 @@ fn read(r: &mut Reader, host: Host, state: Option<(PathBuf, Origin)>, runtime: O
     let uws = sections::uws(r);
     let uploads = sections::uploads(r);
     let sources = sections::sources(r);
-    let backend = sections::backend(r);
+    let backend = sections::backend(r, login);
     let names = r.services();
     let services = names.into_iter().map(|name| {
         let service = sections::service(r, &name, &queue);

@@ -15,6 +15,7 @@ mod problem;
 mod reader;
 mod sample;
 mod sections;
+mod service_table;
 mod settings;
 mod show;
 mod table;

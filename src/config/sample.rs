@@ -1,6 +1,6 @@
 //! The sample file, from the table of keys.
 
-use super::keys::{KEYS, Key, SECTIONS};
+use super::keys::{self, Key, SECTIONS};
 use super::kind::Kind;
 
 const HEAD: &str = "\
@@ -71,7 +71,7 @@ fn fields(text: &mut String, key: &Key) {
 
 fn keys_of(table: &str) -> impl Iterator<Item = &'static Key> {
     let prefix = format!("{table}.");
-    KEYS.iter().filter(move |key| key.path.strip_prefix(&prefix).is_some_and(|name| !name.contains('.')))
+    keys::all().filter(move |key| key.path.strip_prefix(&prefix).is_some_and(|name| !name.contains('.')))
 }
 
 fn name(key: &Key) -> &'static str {

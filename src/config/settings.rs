@@ -167,7 +167,7 @@ fn suggest(table: &str, path: &str, name: &str) -> Option<String> {
     let near = nearest(name, keys::children(table))
         .map(|near| format!("{}{near}", path.strip_suffix(name).unwrap_or_default()));
     // A known key that stands in the wrong table, as happens when a heading was forgotten.
-    let elsewhere = || keys::KEYS.iter().map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name));
+    let elsewhere = || keys::all().map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name));
     near.or_else(|| elsewhere().map(str::to_owned))
 }
 

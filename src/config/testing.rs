@@ -8,6 +8,7 @@ use super::{
     Backend, BackendKind, Config, Docker, Json, Log, LogFormat, Process, Program, Queue, Server, Service, Sources,
     Store, Uploads, Uws,
 };
+use crate::domain::ImagePattern;
 use crate::ports::{Network, Pull};
 
 /// A configuration with its state below `dir`, one service `ocps`, and no listener.
@@ -65,6 +66,8 @@ pub fn config_in(dir: &Path) -> Config {
                 tls_key: None,
                 shared_state: true,
                 pull_timeout: Duration::from_secs(60),
+                mirrors: Vec::new(),
+                credentials: dir.join(".docker/config.json"),
                 request_timeout: Duration::from_secs(30),
                 log_driver: "local".to_owned(),
                 log_max_size: 100 << 20,
@@ -81,6 +84,9 @@ pub fn service() -> Service {
     Service {
         image: "debian:stable-slim".to_owned(),
         pull: Pull::Missing,
+        pull_always: Vec::new(),
+        image_tag_from: vec!["UWS_JOB_IMAGE_TAG".to_owned()],
+        allowed_images: vec![ImagePattern::new("debian:*")],
         program: Program::Shell(vec!["/bin/bash".to_owned(), "-c".to_owned()]),
         examples: Vec::new(),
         max_running: 0,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::ImagePattern;
 use crate::domain::jdl::Jdl;
 use crate::ports::{Mount, Network, Pull, Secret, User};
 
@@ -239,8 +240,12 @@ pub struct Docker {
     pub tls_key: Option<PathBuf>,
     /// Whether the engine sees the jobs directory under the same path; else files go through its archive API.
     pub shared_state: bool,
-    /// How long an image may take to fetch.
+    /// How long an image may take to fetch, all attempts together.
     pub pull_timeout: Duration,
+    /// Registries that stand in for others, each `REGISTRY=HOST[:PORT][/PATH]`, or without `REGISTRY=` for Docker Hub.
+    pub mirrors: Vec<String>,
+    /// The file with the credentials for registries, as `docker login` writes it.
+    pub credentials: PathBuf,
     /// How long the engine may take to answer a request.
     pub request_timeout: Duration,
     /// The engine's log driver for job containers (`local` keeps every byte).
@@ -298,6 +303,12 @@ pub struct Service {
     pub image: String,
     /// When the image is fetched.
     pub pull: Pull,
+    /// Tags that move: an image with one of them is fetched before every job unless it is never fetched.
+    pub pull_always: Vec<String>,
+    /// Variables of a job in which it may ask for another tag; the first that has a value counts.
+    pub image_tag_from: Vec<String>,
+    /// Images that a job may ask for so.
+    pub allowed_images: Vec<ImagePattern>,
     /// What its jobs run.
     pub program: Program,
     /// Examples of its jobs.

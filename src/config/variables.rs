@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::keys::{self, KEYS, Key};
+use super::keys::{self, Key};
 use super::problem::{Origin, Problem};
 use super::settings::{Settings, nearest, quoted};
 
@@ -98,7 +98,7 @@ enum Meaning {
 
 /// What a variable without its prefix means.
 fn meaning(short: &str, services: &[String]) -> Meaning {
-    let with_variable = || KEYS.iter().filter(|key| !key.path.contains("[]"));
+    let with_variable = || keys::all().filter(|key| !key.path.contains("[]"));
     if let Some(key) = with_variable().find(|key| !key.path.contains('*') && upper(key.path) == short) {
         return Meaning::Key(key.path.to_owned(), key);
     }
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_key_has_a_variable_of_its_own() {
-        let keys: Vec<_> = KEYS.iter().filter(|key| !key.path.contains("[]")).collect();
+        let keys: Vec<_> = keys::all().filter(|key| !key.path.contains("[]")).collect();
         let names: BTreeSet<String> = keys.iter().map(|key| variable_of(&key.path.replace('*', "ocps"))).collect();
         assert_eq!(names.len(), keys.len());
         for key in keys {

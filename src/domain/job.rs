@@ -79,6 +79,15 @@ impl NewJob {
     }
 }
 
+/// What a queued job is doing, and how that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is doing.
+    pub stage: Stage,
+    /// How that goes, in a line for people; empty if there is nothing to tell.
+    pub detail: String,
+}
+
 /// What a queued job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -125,6 +134,14 @@ pub struct Facts {
     pub engine_start: Option<String>,
     /// How long the host had been up when the run was launched: its limit goes on from there after a restart.
     pub launched_since_boot: Option<Duration>,
+    /// Name and version of the engine that runs it.
+    pub engine: Option<String>,
+    /// The name that its image was pulled under, where that is another: a mirror's.
+    pub image_source: Option<String>,
+    /// The memory limit of each replica, in bytes.
+    pub memory_limit: Option<u64>,
+    /// The CPU limit of each replica, in thousandths of a CPU.
+    pub cpu_limit_milli: Option<u32>,
     /// Whether some limit of the run could only be asked for and not enforced (`limits: advisory`).
     pub is_advisory: bool,
 }

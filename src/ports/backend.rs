@@ -31,12 +31,14 @@ pub enum BackendError {
         is_transient: bool,
     },
     /// Fetching the image took longer than allowed.
-    #[error("image {image} was not fetched within {}s", .limit.as_secs())]
+    #[error("image {image} was not fetched within {} s{}{why}", .limit.as_secs(), if .why.is_empty() { "" } else { ": " })]
     PullTimedOut {
         /// The image.
         image: String,
         /// The limit.
         limit: Duration,
+        /// The engine's words about the last attempt that failed, if one did.
+        why: String,
     },
     /// It refused or failed to run it.
     #[error("{backend} failed while {doing}: {why}")]
@@ -66,6 +68,9 @@ pub enum BackendError {
         source: std::io::Error,
     },
 }
+
+/// Told, in a line for people, how something goes that takes its time.
+pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 /// Somewhere a job can run.
 ///
@@ -121,13 +126,14 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::Unreachable`]: then nothing may be concluded.
     async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError>;
 
-    /// Makes the image of `spec` available as its pull policy says.
+    /// Makes the image of `spec` available as its pull policy says; tells `progress` how that goes. A failure of the network
+    /// is tried again within the time for pulling, and an image that is being pulled already is not pulled twice.
     ///
     /// Kubernetes: nothing; the kubelet pulls, and the pod's events tell of it.
     ///
     /// # Errors
     /// [`BackendError::Image`], [`BackendError::PullTimedOut`].
-    async fn fetch_image(&self, spec: &RunSpec) -> Result<ImageFacts, BackendError>;
+    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError>;
 
     /// Makes the job's directories belong to the job's user, once all that the daemon puts there is there.
     ///

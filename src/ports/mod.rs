@@ -6,7 +6,7 @@ mod run;
 mod source;
 mod store;
 
-pub use backend::{Backend, BackendError};
+pub use backend::{Backend, BackendError, Progress};
 pub use clock::{Clock, SystemClock};
 pub use run::{
     Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull, RunRef, RunSpec,

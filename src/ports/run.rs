@@ -191,10 +191,12 @@ pub struct EngineFacts {
 }
 
 /// The image that a run will use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageFacts {
     /// Its digest in the registry, else its local id; `None` for backends without images.
     pub digest: Option<String>,
+    /// The name that it was pulled under just now, where that is another: a mirror's.
+    pub source: Option<String>,
 }
 
 /// Where a run stands.

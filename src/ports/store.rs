@@ -54,7 +54,7 @@ pub enum Change {
         until: Timestamp,
     },
     /// QUEUED to EXECUTING.
-    Launch(Launch),
+    Launch(Box<Launch>),
     /// Any phase that is not final to the phase of the outcome's reason.
     End(Box<End>),
 }

@@ -83,24 +83,26 @@ pub(super) fn note_facts(connection: &Connection, id: JobId, facts: &Facts) -> R
 
 pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO run (job, host, image, image_digest, commit_hash, boot_id, engine_start, \
-               launched_ms, is_advisory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let Facts { host, image, image_digest, commit, boot_id, engine_start, launched_since_boot, is_advisory } = facts;
-    let launched = launched_since_boot.map(millis);
+               launched_ms, is_advisory, engine, image_source, memory_limit, cpu_limit_milli) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let values = params![
+        seq,
+        facts.host,
+        facts.image,
+        facts.image_digest,
+        facts.commit,
+        facts.boot_id,
+        facts.engine_start,
+        facts.launched_since_boot.map(millis),
+        facts.is_advisory,
+        facts.engine,
+        facts.image_source,
+        facts.memory_limit.map(signed),
+        facts.cpu_limit_milli,
+    ];
     connection
         .prepare_cached(sql)
-        .and_then(|mut insert| {
-            insert.execute(params![
-                seq,
-                host,
-                image,
-                image_digest,
-                commit,
-                boot_id,
-                engine_start,
-                launched,
-                is_advisory
-            ])
-        })
+        .and_then(|mut insert| insert.execute(values))
         .map(drop)
         .doing("writing what is known about a run")
 }

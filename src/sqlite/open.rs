@@ -10,8 +10,11 @@ use super::error::OpenError;
 use super::file_system;
 
 /// Every migration, in order; the position is the `user_version` that it leads to. A released one is never edited.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_jobs.sql"), include_str!("migrations/0002_lists_holds_archive.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_jobs.sql"),
+    include_str!("migrations/0002_lists_holds_archive.sql"),
+    include_str!("migrations/0003_run_facts.sql"),
+];
 
 /// Opens the database for writing, makes it if there is none and brings it up to the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
@@ -112,7 +115,7 @@ mod tests {
         drop(connection);
         let before = std::fs::read(&path).expect("read");
         let refused = open_writer(&path).expect_err("newer");
-        assert!(refused.to_string().contains("schema version 99, this program knows up to 2"), "{refused}");
+        assert!(refused.to_string().contains("schema version 99, this program knows up to 3"), "{refused}");
         assert_eq!(std::fs::read(&path).expect("read"), before);
     }
 

@@ -17,7 +17,8 @@ pub(super) const JOB_COLUMNS: &str = "\
     j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, \
-    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory";
+    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory, \
+    r.engine, r.image_source, r.memory_limit, r.cpu_limit_milli";
 
 /// Where they come from.
 pub(super) const JOB_TABLES: &str = "job j JOIN work w ON w.job = j.seq LEFT JOIN run r ON r.job = j.seq";
@@ -126,6 +127,10 @@ fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
         engine_start: row.get("engine_start")?,
         launched_since_boot: row.get::<_, Option<i64>>("launched_ms")?.map(duration),
         is_advisory: row.get::<_, Option<bool>>("is_advisory")?.unwrap_or(false),
+        engine: row.get("engine")?,
+        image_source: row.get("image_source")?,
+        memory_limit: row.get::<_, Option<i64>>("memory_limit")?.map(i64::unsigned_abs),
+        cpu_limit_milli: row.get("cpu_limit_milli")?,
     })
 }
 

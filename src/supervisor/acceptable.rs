@@ -6,6 +6,7 @@ use crate::domain::jdl::Unfit;
 
 use super::denied::Denied;
 use super::files;
+use super::image;
 
 /// The longest single variable of a Linux program, its name included (`MAX_ARG_STRLEN`).
 const LONGEST: usize = 131_071;
@@ -20,11 +21,13 @@ pub(super) fn work(service: &Service, work: Work) -> Result<Work, Denied> {
     Ok(work)
 }
 
-/// The same as far as it can be known before the files are there: every value is one of its kind.
+/// The same as far as it can be known before the files are there: every value is one of its kind, and the image one
+/// that it may have.
 ///
 /// # Errors
 /// [`Denied::Unacceptable`].
 pub(super) fn values(service: &Service, mut work: Work) -> Result<Work, Denied> {
+    image::of(service, &work).map_err(unfit)?;
     if let Program::Command(jdl) = &service.program {
         work.parameters = jdl.settle(work.parameters).map_err(unfit)?;
     }

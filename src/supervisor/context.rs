@@ -97,7 +97,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         waiting: AtomicU64::new(totals.waiting),
         wake: Notify::new(),
         swept: Notify::new(),
-        stages: Mutex::new(HashMap::new()),
+        standings: Mutex::new(HashMap::new()),
         readiness,
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),

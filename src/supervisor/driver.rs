@@ -98,7 +98,8 @@ impl Driver {
         async move {
             let dirs = self.context.dirs(self.job.id);
             // Its runs were made as the service was then: what they run is asked only of those that are still to be made.
-            let invocation = Invocation::of(&self.job, &self.service).unwrap_or_default();
+            let invocation = Invocation::of(&self.job, &self.service);
+            let invocation = invocation.unwrap_or_else(|_| Invocation::of_old(&self.job, &self.service));
             let spec = |run| plan::run_spec(&self.job, &self.service, &invocation, run, dirs.clone());
             let specs: Vec<RunSpec> = runs(&self.job).map(spec).collect();
             info!("job {} was running before the start; going on with it", self.job.id);
@@ -159,7 +160,7 @@ impl Driver {
         let started_at = self.context.shared.clock.now();
         self.facts.launched_since_boot = Some(self.context.shared.clock.since_boot());
         // Intent before effect: a crash from here on leaves an executing job whose runs have known names.
-        let launch = Change::Launch(Launch { started_at, facts: self.facts.clone() });
+        let launch = Change::Launch(Box::new(Launch { started_at, facts: self.facts.clone() }));
         let Some(launched) = self.commit(launch).await else { return };
         // It may have been changed as long as the job was queued.
         self.job.execution_duration = launched.execution_duration;

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config;
-use crate::domain::{Caller, Job, JobId, Phase, Stage};
+use crate::domain::{Caller, Job, JobId, Phase, Stage, Standing};
 use crate::ports::{Clock, Sources, Store};
 
 use super::denied::Denied;
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// Rung when a deleted job's files may go.
     pub(super) swept: Notify,
-    pub(super) stages: Mutex<HashMap<JobId, Stage>>,
+    pub(super) standings: Mutex<HashMap<JobId, Standing>>,
     pub(super) readiness: watch::Sender<Readiness>,
     /// Requests that wait for a change of a job's phase.
     pub(super) waiters: Arc<Waiters>,
@@ -69,11 +69,19 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn set_stage(&self, id: JobId, stage: Option<Stage>) {
-        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
         match stage {
-            Some(stage) => stages.insert(id, stage),
-            None => stages.remove(&id),
+            Some(stage) => standings.insert(id, Standing { stage, detail: String::new() }),
+            None => standings.remove(&id),
         };
+    }
+
+    /// Tells how the stage that a job is in goes.
+    pub(super) fn set_detail(&self, id: JobId, detail: String) {
+        let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(standing) = standings.get_mut(&id) {
+            standing.detail = detail;
+        }
     }
 }
 
@@ -174,8 +182,8 @@ impl Handle {
 
     /// What a queued job is doing; `None` for a job that is not queued or waits for a slot.
     #[must_use]
-    pub fn stage(&self, id: JobId) -> Option<Stage> {
-        self.shared.stages.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+    pub fn standing(&self, id: JobId) -> Option<Standing> {
+        self.shared.standings.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Whether jobs can run.

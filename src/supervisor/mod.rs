@@ -20,6 +20,7 @@ mod files;
 mod handle;
 mod health;
 mod idempotency;
+mod image;
 mod inputs;
 mod limits;
 mod message;

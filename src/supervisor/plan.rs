@@ -3,13 +3,16 @@
 use crate::config::{Program, Service};
 use crate::domain::jdl::{Declaration, Jdl, Unfit, ValueKind};
 use crate::domain::{Job, JobId, Parameter, Variable, Work, own_variables};
-use crate::ports::{JobDirs, RunRef, RunSpec, User};
+use crate::ports::{JobDirs, Pull, RunRef, RunSpec, User};
 
 use super::files::upload;
+use super::image;
 
 /// What every replica of a job runs, as its service is configured now: the words and the variables of its parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Invocation {
+    image: String,
+    pull: Pull,
     argv: Vec<String>,
     parameters: Vec<(String, String)>,
 }
@@ -20,17 +23,24 @@ impl Invocation {
     /// # Errors
     /// [`Unfit`] if its parameters do not fit the service.
     pub(super) fn of(job: &Job, service: &Service) -> Result<Self, Unfit> {
+        let (image, pull) = image::of(service, &job.work)?;
         match &service.program {
             Program::Shell(shell) => {
                 let argv = shell.iter().chain([&job.work.command]).cloned().collect();
-                Ok(Self { argv, parameters: Vec::new() })
+                Ok(Self { image, pull, argv, parameters: Vec::new() })
             }
             Program::Command(jdl) => {
                 let complete = jdl.complete(jdl.settle(job.work.parameters.clone())?)?;
                 let shown = |declaration: &Declaration, value: &str| shown(job.id, &job.work, declaration, value);
-                Ok(Self { argv: jdl.argv(&complete, shown), parameters: variables(jdl, &complete, shown) })
+                Ok(Self { image, pull, argv: jdl.argv(&complete, shown), parameters: variables(jdl, &complete, shown) })
             }
         }
+    }
+
+    /// Of a job whose runs were made already and that would not fit its service any more: they go on, and none is made.
+    pub(super) fn of_old(job: &Job, service: &Service) -> Self {
+        let image = job.facts.image.clone().unwrap_or_else(|| service.image.clone());
+        Self { image, pull: Pull::Never, argv: Vec::new(), parameters: Vec::new() }
     }
 }
 
@@ -60,8 +70,8 @@ pub(super) fn run_spec(job: &Job, service: &Service, invocation: &Invocation, ru
     RunSpec {
         run,
         service: job.service.clone(),
-        image: service.image.clone(),
-        pull: service.pull,
+        image: invocation.image.clone(),
+        pull: invocation.pull,
         argv: invocation.argv.clone(),
         env: environment(job, service, invocation, &run),
         user: service.user.unwrap_or_else(own_user),

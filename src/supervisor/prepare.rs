@@ -43,6 +43,8 @@ pub(super) async fn prepare(
         host: Some(context.host.clone()),
         image: context.backend.uses_images().then(|| first.image.clone()),
         is_advisory: context.backend.limits_are_advisory(),
+        memory_limit: Some(first.memory),
+        cpu_limit_milli: Some(milli(first.cpus)),
         ..Facts::default()
     };
 
@@ -52,13 +54,16 @@ pub(super) async fn prepare(
     made.map_err(|error| Box::new(refused(&error)))?;
     fill_input(context, job, service, &dirs).await.map_err(|error| Box::new(refused(&error)))?;
     let engine = engine.map_err(|error| Box::new(refused(&error)))?;
+    facts.engine = Some(engine.description);
     (facts.boot_id, facts.engine_start) = (engine.boot_id, engine.engine_start);
 
     crate::crash::point("directories");
 
     stage(Stage::Pulling);
-    let image = patiently(|| context.backend.fetch_image(first)).await.map_err(|error| Box::new(refused(&error)))?;
-    facts.image_digest = image.digest;
+    let tell = |detail| context.shared.set_detail(job.id, detail);
+    let image = patiently(|| context.backend.fetch_image(first, &tell)).await;
+    let image = image.map_err(|error| Box::new(refused(&error)))?;
+    (facts.image_digest, facts.image_source) = (image.digest, image.source);
     crate::crash::point("fetched");
 
     if let Some(source) = job.work.source.as_ref().filter(|source| !source.url.is_empty()) {
@@ -80,6 +85,13 @@ pub(super) async fn prepare(
     created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
     crate::crash::point("created");
     Ok(specs)
+}
+
+/// CPUs in thousandths.
+fn milli(cpus: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "configured: 0.01 to 100000")]
+    let milli = (cpus * 1000.0).round() as u32;
+    milli
 }
 
 /// Calls again while the backend cannot be reached: nothing is concluded from silence.

@@ -83,6 +83,8 @@ impl DockerBed {
             tls_key: None,
             shared_state,
             pull_timeout: Duration::from_secs(60),
+            mirrors: Vec::new(),
+            credentials: "/nonexistent/config.json".into(),
             request_timeout: Duration::from_secs(30),
             log_driver: "local".to_owned(),
             log_max_size: 50 * 1024 * 1024,

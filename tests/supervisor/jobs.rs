@@ -172,7 +172,7 @@ async fn no_more_than_max_running_execute_and_the_order_is_kept() {
     daemon.reaches(ids[0], Phase::Executing).await;
     daemon.reaches(ids[1], Phase::Executing).await;
     assert_eq!(daemon.job(ids[2]).await.phase, Phase::Queued);
-    assert_eq!(daemon.handle.stage(ids[2]), None);
+    assert_eq!(daemon.handle.standing(ids[2]), None);
     daemon.handle.abort(&Caller::Anonymous, ids[0]).await.expect("aborted");
     daemon.reaches(ids[2], Phase::Executing).await;
     assert_eq!(daemon.job(ids[3]).await.phase, Phase::Queued);
@@ -184,7 +184,10 @@ async fn a_job_that_fetches_is_queued_and_says_what_it_does() {
     let daemon = bed.start().await;
     let source = Some(Source { url: "git://slow".to_owned(), commit_ref: String::new() });
     let id = daemon.submit_work(Work { source, ..work("exit 0") }).await.expect("accepted").id;
-    eventually("the fetch", || async { (daemon.handle.stage(id) == Some(Stage::Cloning)).then_some(()) }).await;
+    eventually("the fetch", || async {
+        (daemon.handle.standing(id).is_some_and(|standing| standing.stage == Stage::Cloning)).then_some(())
+    })
+    .await;
     assert_eq!(daemon.job(id).await.phase, Phase::Queued);
     daemon.handle.abort(&Caller::Anonymous, id).await.expect("aborted");
     assert_eq!(daemon.reaches(id, Phase::Aborted).await.outcome.expect("ended").reason, Reason::Aborted);

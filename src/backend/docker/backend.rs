@@ -10,11 +10,14 @@ use super::connect::Engine;
 use super::errand::Errands;
 use super::error::DOCKER;
 use super::helper::Helpers;
+use super::pull::Pulls;
 use super::run::Runs;
 use super::spec::{Instance, LogKeeping};
 use crate::config;
 use crate::domain::JobId;
-use crate::ports::{Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, RunRef, RunSpec};
+use crate::ports::{
+    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
+};
 
 /// Runs as containers of a Docker engine.
 ///
@@ -34,6 +37,7 @@ pub(super) struct Shared {
     pub(super) runs: Runs,
     pub(super) helpers: Helpers,
     pub(super) errands: Errands,
+    pub(super) pulls: Pulls,
 }
 
 impl DockerBackend {
@@ -48,7 +52,17 @@ impl DockerBackend {
         let engine = Engine::new(&settings)?;
         let log = LogKeeping { driver: settings.log_driver.clone(), max_size: settings.log_max_size };
         let (runs, helpers, errands) = (Runs::default(), Helpers::new(), Errands::default());
-        Ok(Self(Arc::new(Shared { engine, settings, instance, log, tasks, runs, helpers, errands })))
+        Ok(Self(Arc::new(Shared {
+            engine,
+            settings,
+            instance,
+            log,
+            tasks,
+            runs,
+            helpers,
+            errands,
+            pulls: Pulls::default(),
+        })))
     }
 }
 
@@ -70,8 +84,8 @@ impl Backend for DockerBackend {
         self.0.find_runs().await
     }
 
-    async fn fetch_image(&self, spec: &RunSpec) -> Result<ImageFacts, BackendError> {
-        self.0.fetch_image(&spec.image, spec.pull).await
+    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
+        Box::pin(self.0.fetch_image(&spec.image, spec.pull, progress)).await
     }
 
     async fn hand_over(&self, spec: &RunSpec) -> Result<(), BackendError> {

@@ -203,6 +203,8 @@ mod tests {
             tls_key: file("/key"),
             shared_state: true,
             pull_timeout: Duration::from_secs(60),
+            mirrors: Vec::new(),
+            credentials: PathBuf::new(),
             request_timeout: Duration::from_secs(10),
             log_driver: "local".to_owned(),
             log_max_size: 1024 * 1024,

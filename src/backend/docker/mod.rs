@@ -21,6 +21,7 @@
 mod archive;
 mod backend;
 mod connect;
+mod credentials;
 mod ending;
 mod errand;
 mod error;
@@ -30,6 +31,8 @@ mod image;
 mod logs;
 mod memory;
 mod pause;
+mod pull;
+mod reference;
 mod remote;
 mod run;
 mod secrets;

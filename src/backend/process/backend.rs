@@ -26,7 +26,8 @@ use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, RunRef, RunSpec, RunState, User,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
+    RunState, User,
 };
 
 const KIND: &str = "process";
@@ -211,8 +212,8 @@ impl Backend for ProcessBackend {
         blocking("looking for runs", move || find_runs(&runs)).await
     }
 
-    async fn fetch_image(&self, _spec: &RunSpec) -> Result<ImageFacts, BackendError> {
-        Ok(ImageFacts { digest: None })
+    async fn fetch_image(&self, _: &RunSpec, _: Progress<'_>) -> Result<ImageFacts, BackendError> {
+        Ok(ImageFacts::default())
     }
 
     async fn hand_over(&self, spec: &RunSpec) -> Result<(), BackendError> {

@@ -4,17 +4,20 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::super::kind::toml_string;
 use super::super::problem::Origin;
 use super::super::reader::Reader;
 use super::super::types::{Backend, BackendKind, Docker, Process};
 
 /// Reads `[backend]` and the tables below it.
-pub(in super::super) fn backend(r: &mut Reader) -> Backend {
+///
+/// `login` is where credentials for registries are unless the configuration says, and what tells so.
+pub(in super::super) fn backend(r: &mut Reader, login: (PathBuf, Origin)) -> Backend {
     let kind = r.word("backend.kind", &[("docker", BackendKind::Docker), ("process", BackendKind::Process)]);
-    Backend { kind, docker: docker(r), process: process(r) }
+    Backend { kind, docker: docker(r, login), process: process(r) }
 }
 
-fn docker(r: &mut Reader) -> Docker {
+fn docker(r: &mut Reader, login: (PathBuf, Origin)) -> Docker {
     let host = r
         .checked("backend.docker.host", "give unix:///PATH or tcp://HOST:PORT", |text| {
             engine_host(text).map(|place| (text.to_owned(), place))
@@ -37,6 +40,8 @@ fn docker(r: &mut Reader) -> Docker {
         tls_key,
         shared_state,
         pull_timeout: r.time("backend.docker.pull_timeout"),
+        mirrors: r.each("backend.docker.mirrors", "give HOST[:PORT][/PATH], or REGISTRY=HOST[:PORT][/PATH]", mirror),
+        credentials: credentials(r, login),
         request_timeout: r.time("backend.docker.request_timeout"),
         log_driver: r
             .checked("backend.docker.log_driver", "give \"local\", \"json-file\" or \"journald\"", log_driver)
@@ -111,6 +116,22 @@ fn check_tls(r: &mut Reader, place: Place, [has_ca, has_cert, has_key]: [bool; 3
             }
         }
     }
+}
+
+fn mirror(text: &str) -> Option<String> {
+    let (of, at) = text.split_once('=').unwrap_or(("docker.io", text));
+    let is_name = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'/' | b'-' | b'_'))
+    };
+    (is_name(of) && is_name(at) && !of.contains('/') && !at.contains("//")).then(|| text.to_owned())
+}
+
+fn credentials(r: &mut Reader, (login, origin): (PathBuf, Origin)) -> PathBuf {
+    r.path("backend.docker.credentials").unwrap_or_else(|| {
+        r.derive("backend.docker.credentials", &toml_string(&login.to_string_lossy()), origin);
+        login
+    })
 }
 
 fn log_driver(text: &str) -> Option<String> {

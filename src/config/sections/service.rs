@@ -9,6 +9,7 @@ use super::super::types::{Queue, Service};
 use super::super::units::{show_duration, show_size};
 use super::jdl::{examples, program};
 use super::mounts::{mounts, secrets};
+use crate::domain::{ImagePattern, repository_of};
 use crate::ports::{Network, Pull, User};
 
 /// Reads `[service.NAME]`; its reservations have to fit the budget of `queue`.
@@ -16,7 +17,10 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     let at = |leaf: &str| format!("service.{name}.{leaf}");
     let image =
         r.checked(&at("image"), "give the name of an image, such as \"debian:stable-slim\"", image).unwrap_or_default();
-    let pull = pull(r, &at, &image);
+    let pull = pull(r, &at);
+    let pull_always = r.texts(&at("pull_always"));
+    let image_tag_from = r.texts(&at("image_tag_from"));
+    let allowed_images = allowed_images(r, &at, &image);
     let program = program(r, &format!("service.{name}"));
     let examples = examples(r, &format!("service.{name}"), &program);
     let user = r.optional(&at("user"), "give \"UID:GID\" in numbers, such as \"1000:1000\"", user);
@@ -32,6 +36,9 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     Service {
         image,
         pull,
+        pull_always,
+        image_tag_from,
+        allowed_images,
         program,
         examples,
         max_running: r.whole(&at("max_running")),
@@ -57,13 +64,24 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     }
 }
 
-fn pull(r: &mut Reader, at: &impl Fn(&str) -> String, image: &str) -> Pull {
-    let pull = r.word(&at("pull"), &[("never", Pull::Never), ("missing", Pull::Missing), ("always", Pull::Always)]);
-    let tags = r.texts(&at("pull_always"));
-    match pull {
-        Pull::Missing if tags.iter().any(|tag| tag == tag_of(image)) => Pull::Always,
-        Pull::Never | Pull::Missing | Pull::Always => pull,
+fn pull(r: &mut Reader, at: &impl Fn(&str) -> String) -> Pull {
+    r.word(&at("pull"), &[("never", Pull::Never), ("missing", Pull::Missing), ("always", Pull::Always)])
+}
+
+/// What a job may ask for as its image; without a list the service's own with any tag.
+fn allowed_images(r: &mut Reader, at: &impl Fn(&str) -> String, image: &str) -> Vec<ImagePattern> {
+    let key = at("allowed_images");
+    let patterns = r.each(&key, "give names of images in which * stands for any text", |text| {
+        image_pattern(text).then(|| ImagePattern::new(text))
+    });
+    if patterns.is_empty() {
+        return vec![ImagePattern::new(format!("{}:*", repository_of(image)))];
     }
+    patterns
+}
+
+fn image_pattern(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/:@*".contains(&b))
 }
 
 fn cpus(r: &mut Reader, at: &impl Fn(&str) -> String, budget: f64) -> (f64, f64) {
@@ -147,14 +165,6 @@ pub(super) fn is_variable_name(name: &str) -> bool {
 }
 
 /// The tag of an image's name, `latest` if it names none; empty if it names a digest.
-fn tag_of(image: &str) -> &str {
-    if image.contains('@') {
-        return "";
-    }
-    let last = image.rsplit('/').next().unwrap_or(image);
-    last.split_once(':').map_or("latest", |(_, tag)| tag)
-}
-
 fn image(text: &str) -> Option<String> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/:@".contains(&b));
@@ -182,19 +192,6 @@ fn network(text: &str) -> Option<Network> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_tag_of_an_image_is_after_the_last_slash() {
-        for (image, tag) in [
-            ("debian", "latest"),
-            ("debian:stable-slim", "stable-slim"),
-            ("registry:5000/lsst/sciplat-lab", "latest"),
-            ("registry:5000/lsst/sciplat-lab:d_latest", "d_latest"),
-            ("debian@sha256:abc", ""),
-        ] {
-            assert_eq!(tag_of(image), tag, "{image}");
-        }
-    }
 
     #[test]
     fn users_networks_and_images_are_checked() {

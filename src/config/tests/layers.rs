@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::keys::KEYS;
+use super::super::keys;
 use super::super::kind::Kind;
 use super::super::{BackendKind, Config, Host, ListenAddress, LogFormat, show};
 use super::fixture::{HOST, site};
+use crate::domain::ImagePattern;
 use crate::ports::{Mount, MountKind, Network, Pull, Secret, User};
 
 fn addresses(config: &Config) -> Vec<String> {
@@ -170,7 +171,8 @@ fn a_service_is_read_whole() {
     let loaded = site().main(text).loaded();
     assert_eq!(loaded.config.services.len(), 1);
     let service = &loaded.config.services["nightly_1"];
-    assert_eq!(service.pull, Pull::Always);
+    assert_eq!((service.pull, &service.pull_always[..]), (Pull::Missing, &["d_latest".to_owned()][..]));
+    assert_eq!(service.allowed_images, [ImagePattern::new("registry:5000/lsst/lab:*")]);
     assert_eq!(service.user, Some(User { uid: 1000, gid: 100 }));
     assert_eq!((service.cpus, service.max_cpus, service.memory, service.max_memory), (2.0, 4.5, 2 << 30, 3 << 30));
     assert_eq!(service.network, Network::Named("site".into()));
@@ -200,7 +202,7 @@ fn shared_state_follows_the_scheme_unless_it_is_given() {
 
 #[test]
 fn every_word_of_every_key_means_something() {
-    for key in KEYS {
+    for key in keys::all() {
         let Kind::Word(words) = key.kind else { continue };
         for word in words.here {
             let text = match key.path.split_once("[].") {

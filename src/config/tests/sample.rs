@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::keys::{KEYS, pattern_of};
+use super::super::keys::{self, pattern_of};
 use super::super::{sample, show};
 use super::fixture::site;
 
@@ -35,7 +35,7 @@ fn every_key_of_the_sample_file_is_at_its_default() {
     let set = all.loaded().effective.iter().filter(|entry| entry.origin.is_configured()).count();
     // The fields of the rows of a service, of which the sample has none.
     let is_field = |path: &str| path.starts_with("service.") && path.contains("[]");
-    let keys = KEYS.iter().filter(|key| !is_field(key.path)).count();
+    let keys = keys::all().filter(|key| !is_field(key.path)).count();
     // All but the array of listeners, which is shown by its fields, and the table env, which has no entry.
     assert_eq!(set, keys - 2);
 }
@@ -51,7 +51,7 @@ fn every_key_of_the_table_is_read() {
         )
         .loaded();
     let read: BTreeSet<String> = loaded.effective.iter().map(|entry| pattern_of(&entry.key)).collect();
-    for key in KEYS {
+    for key in keys::all() {
         let is_read = read.iter().any(|path| path.starts_with(key.path));
         assert!(is_read, "{} is read", key.path);
     }

@@ -146,18 +146,33 @@ struct JobInfoObject<'a> {
     /// The digest or id of the image that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     image_digest: Option<&'a str>,
+    /// The name that its image was pulled under, if from a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_source: Option<&'a str>,
     /// The commit that was checked out.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<&'a str>,
     /// The host that runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
+    /// Name and version of the engine that runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'a str>,
+    /// The memory limit of each replica, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_limit: Option<u64>,
+    /// The CPU limit of each replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_limit: Option<f64>,
     /// `advisory` if a limit of it could not be enforced.
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<&'static str>,
     /// What a queued job is doing.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'static str>,
+    /// How that goes, in a line for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage_detail: Option<String>,
 }
 
 impl<'a> JobObject<'a> {
@@ -220,6 +235,7 @@ impl<'a> JobInfoObject<'a> {
     fn new(api: &Api, job: &'a Job, phase: PhaseWord) -> Self {
         let outcome = job.outcome.as_ref();
         let is_waiting = phase == PhaseWord::Queued && job.phase == Phase::Queued;
+        let standing = is_waiting.then(|| api.handle.standing(job.id)).flatten();
         Self {
             reason: outcome.map(|outcome| outcome.reason.as_str()),
             exit_code: outcome.and_then(|outcome| outcome.exit_code),
@@ -227,10 +243,15 @@ impl<'a> JobInfoObject<'a> {
             peak_memory: outcome.and_then(|outcome| outcome.peak_memory),
             image: job.facts.image.as_deref(),
             image_digest: job.facts.image_digest.as_deref(),
+            image_source: job.facts.image_source.as_deref(),
             commit: job.facts.commit.as_deref(),
             host: job.facts.host.as_deref(),
             limits: job.facts.is_advisory.then_some("advisory"),
-            stage: is_waiting.then(|| api.handle.stage(job.id).unwrap_or(Stage::Waiting).as_str()),
+            engine: job.facts.engine.as_deref(),
+            memory_limit: job.facts.memory_limit,
+            cpu_limit: job.facts.cpu_limit_milli.map(|milli| f64::from(milli) / 1000.0),
+            stage: is_waiting.then(|| standing.as_ref().map_or(Stage::Waiting, |standing| standing.stage).as_str()),
+            stage_detail: standing.map(|standing| standing.detail).filter(|detail| !detail.is_empty()),
         }
     }
 }

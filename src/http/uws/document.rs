@@ -248,7 +248,9 @@ impl<'a> JobInfo<'a> {
         let outcome = job.outcome.as_ref();
         let facts = &job.facts;
         let is_queued = job.phase == Phase::Queued;
-        let stage = is_queued.then(|| api.handle.stage(job.id).unwrap_or(Stage::Waiting).as_str());
+        let standing = is_queued.then(|| api.handle.standing(job.id)).flatten();
+        let stage = is_queued.then(|| standing.as_ref().map_or(Stage::Waiting, |standing| standing.stage).as_str());
+        let detail = standing.map(|standing| standing.detail).filter(|detail| !detail.is_empty());
         let text = |text: &'a str| Info::Text(Cow::Borrowed(text));
         let all = [
             ("reason", outcome.map(|outcome| text(outcome.reason.as_str()))),
@@ -257,13 +259,23 @@ impl<'a> JobInfo<'a> {
             ("peakMemory", outcome.and_then(|outcome| outcome.peak_memory).map(|peak| Info::Number(peak.into()))),
             ("image", facts.image.as_deref().map(text)),
             ("imageDigest", facts.image_digest.as_deref().map(text)),
+            ("imageSource", facts.image_source.as_deref().map(text)),
             ("commit", facts.commit.as_deref().map(text)),
             ("host", facts.host.as_deref().map(text)),
+            ("engine", facts.engine.as_deref().map(text)),
+            ("memoryLimit", facts.memory_limit.map(|limit| Info::Number(limit.into()))),
+            ("cpuLimit", facts.cpu_limit_milli.map(|milli| Info::Text(Cow::Owned(cpus(milli))))),
             ("limits", facts.is_advisory.then_some(text("advisory"))),
             ("stage", stage.map(text)),
+            ("stageDetail", detail.map(|detail| Info::Text(Cow::Owned(detail)))),
         ];
         Self(all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
+}
+
+/// Thousandths of a CPU as a number of CPUs.
+fn cpus(milli: u32) -> String {
+    (f64::from(milli) / 1000.0).to_string()
 }
 
 impl Info<'_> {

@@ -4,12 +4,15 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use tempfile::TempDir;
-use uwsd::ports::{BackendError, How, Pull, RunSpec};
+use uwsd::config;
+use uwsd::ports::{Backend, BackendError, How, Pull, RunSpec};
 
-use super::{DockerBed, own};
+use super::{DockerBed, adapter, own};
 use crate::suite::{Bed, clean, live, until};
 
 /// The registry, gone when this is dropped, and the engine's images from it too.
@@ -18,12 +21,20 @@ struct Registry<'a> {
     bed: &'a DockerBed,
     /// Where the engine finds it.
     address: String,
-    _dir: TempDir,
+    dir: TempDir,
 }
+
+/// The login that a registry asks for: `me` with `secret`.
+const LOGIN: &str = "me:$2b$04$tUcbebB62JbKSpwi6aVYHelJJDITNqO33OXeUQuFxH3zbZ7Ofuqhe\n";
 
 impl<'a> Registry<'a> {
     /// `None`, said aloud, where no process can be put beside the engine.
     async fn beside(bed: &'a DockerBed) -> Option<Self> {
+        Self::with(bed, "").await
+    }
+
+    /// One with further settings; in them `{dir}` is a directory that has a file `login`.
+    async fn with(bed: &'a DockerBed, more: &str) -> Option<Self> {
         let pid = fs::read_to_string(bed.socket().with_file_name("dockerd.pid"));
         let (Ok(pid), true) = (pid, geteuid().is_root()) else {
             eprintln!("SKIPPED: a registry beside the engine needs root and the engine of tests/bed/dockerd.sh");
@@ -33,22 +44,29 @@ impl<'a> Registry<'a> {
         let (config, log) = (dir.path().join("config.yml"), dir.path().join("log"));
         let storage = dir.path().join("images");
         let content = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: \"{}\"}}}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n",
-            storage.display()
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: \"{}\"}}}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n{}",
+            storage.display(),
+            more.replace("{dir}", &dir.path().to_string_lossy()),
         );
         fs::write(&config, content).expect("written");
-        let output = fs::File::create(&log).expect("a log");
-        let server = Command::new("nsenter")
-            .arg(format!("--net=/proc/{}/ns/net", pid.trim()))
-            .args(["docker-registry", "serve"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a log"))
-            .stderr(output)
-            .spawn()
-            .expect("nsenter is there");
+        fs::write(dir.path().join("login"), LOGIN).expect("written");
+        let server = serve(pid.trim(), &config, &log);
         until("the registry listens", || listens_at(&log).is_some()).await;
-        Some(Self { server, bed, address: listens_at(&log).expect("it listens"), _dir: dir })
+        Some(Self { server, bed, address: listens_at(&log).expect("it listens"), dir })
+    }
+
+    fn stop(&mut self) {
+        self.server.kill().expect("it is killed");
+        self.server.wait().expect("it is gone");
+    }
+
+    /// Starts it again where it was.
+    fn start(&mut self) {
+        let pid = fs::read_to_string(self.bed.socket().with_file_name("dockerd.pid")).expect("there");
+        let (config, log) = (self.dir.path().join("config.yml"), self.dir.path().join("log"));
+        let content = fs::read_to_string(&config).expect("there");
+        fs::write(&config, content.replace("127.0.0.1:0", &self.address)).expect("written");
+        self.server = serve(pid.trim(), &config, &log);
     }
 
     /// Pushes `image` as `tag` of the repository `job`, and forgets this name of it; its new name and digest.
@@ -81,8 +99,19 @@ impl<'a> Registry<'a> {
 
     /// A request to the engine; its answer.
     fn engine(&self, method: &str, path: &str, body: Option<&[u8]>) -> String {
+        self.request("e30=", method, path, body)
+    }
+
+    /// The same by somebody who is known to the registry.
+    fn logged_in(&self, method: &str, path: &str) -> String {
+        // {"username": "me", "password": "secret"}
+        self.request("eyJ1c2VybmFtZSI6ICJtZSIsICJwYXNzd29yZCI6ICJzZWNyZXQifQ==", method, path, None)
+    }
+
+    fn request(&self, auth: &str, method: &str, path: &str, body: Option<&[u8]>) -> String {
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "--fail-with-body", "-X", method, "-H", "X-Registry-Auth: e30=", "--unix-socket"]);
+        let auth = format!("X-Registry-Auth: {auth}");
+        curl.args(["-sS", "--fail-with-body", "-X", method, "-H", &auth, "--unix-socket"]);
         curl.arg(self.bed.socket()).arg(format!("http://localhost/{path}"));
         if body.is_some() {
             curl.args(["-H", "Content-Type: application/x-tar", "--data-binary", "@-"]);
@@ -119,10 +148,24 @@ fn listens_at(log: &Path) -> Option<String> {
     Some(rest.split(['"', ' ', '\n']).next()?.to_owned())
 }
 
+/// Starts a registry in the network of the engine with this pid.
+fn serve(pid: &str, config: &Path, log: &Path) -> Child {
+    let output = fs::File::create(log).expect("a log");
+    Command::new("nsenter")
+        .arg(format!("--net=/proc/{pid}/ns/net"))
+        .args(["docker-registry", "serve"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("a log"))
+        .stderr(output)
+        .spawn()
+        .expect("nsenter is there")
+}
+
 /// What becomes of fetching `image`: its digest, or the refusal and whether it may pass.
 async fn fetch(bed: &DockerBed, image: &str, pull: Pull) -> Result<String, (String, bool)> {
     let spec = RunSpec { image: image.to_owned(), pull, ..bed.spec("true") };
-    match bed.backend().fetch_image(&spec).await {
+    match bed.backend().fetch_image(&spec, &|_| {}).await {
         Ok(facts) => Ok(facts.digest.expect("it has a digest")),
         Err(BackendError::Image { image: named, why, is_transient }) => {
             assert_eq!(named, image);
@@ -178,19 +221,104 @@ async fn what_a_registry_does_not_have_is_refused_for_good() {
     }
 }
 
+/// A backend with other settings for images.
+fn with(bed: &DockerBed, change: impl FnOnce(&mut config::Docker)) -> Arc<dyn Backend> {
+    let mut settings = bed.settings.clone();
+    change(&mut settings);
+    adapter(&settings, &bed.instance)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_registry_that_is_not_reached_may_be_later() {
+async fn a_registry_that_comes_back_is_asked_again_and_the_job_is_told() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
     let Some(mut registry) = Registry::beside(&bed).await else { return };
     let (image, digest) = registry.push(&registry.image_of("soon away"), "latest");
     assert_eq!(fetch(&bed, &image, Pull::Missing).await, Ok(digest.clone()));
-    registry.server.kill().expect("it is killed");
-    registry.server.wait().expect("it is gone");
+    registry.stop();
     // What is there is enough for who need not look.
-    assert_eq!(fetch(&bed, &image, Pull::Missing).await, Ok(digest));
-    let (why, is_transient) = fetch(&bed, &image, Pull::Always).await.expect_err("no registry answers");
-    assert!(why.contains("connection refused") && is_transient, "{why}");
+    assert_eq!(fetch(&bed, &image, Pull::Missing).await, Ok(digest.clone()));
+    let told = Mutex::new(Vec::new());
+    let tell = |line| told.lock().expect("alone").push(line);
+    let impatient = with(&bed, |settings| settings.pull_timeout = Duration::from_secs(1));
+    let spec = RunSpec { image: image.clone(), pull: Pull::Always, ..bed.spec("true") };
+    match impatient.fetch_image(&spec, &|_| {}).await {
+        Err(BackendError::PullTimedOut { why, .. }) => assert!(why.contains("connection refused"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let backend = bed.backend();
+    let fetching = backend.fetch_image(&spec, &tell);
+    let restarting = async {
+        until("it is told", || !told.lock().expect("alone").concat().is_empty()).await;
+        registry.start();
+    };
+    let (fetched, ()) = tokio::join!(fetching, restarting);
+    assert_eq!(fetched.expect("it came back").digest, Some(digest));
+    let told = told.into_inner().expect("alone");
+    let waiting = told.iter().find(|line| line.starts_with("trying again in 2 s: ")).expect("told");
+    assert!(waiting.contains("connection refused"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_pulled_once_for_all_who_want_it_and_its_progress_is_told() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let Some(registry) = Registry::beside(&bed).await else { return };
+    // Nothing of it is on the host, and it does not get smaller on its way.
+    let mut state = 1_u64;
+    let noise: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{state:x}")
+    })
+    .take(500_000)
+    .collect();
+    let made = registry.image_of(&noise);
+    let (image, digest) = registry.push(&made, "once");
+    registry.forget(&made);
+    let spec = RunSpec { image, pull: Pull::Always, ..bed.spec("true") };
+    let backend = bed.backend();
+    let told = Mutex::new(Vec::new());
+    let tell = |line: String| told.lock().expect("alone").push(line);
+    let all = futures_util::future::join_all((0..8).map(|_| backend.fetch_image(&spec, &tell))).await;
+    assert!(all.into_iter().all(|one| one.expect("fetched").digest.as_ref() == Some(&digest)));
+    let log = fs::read_to_string(registry.dir.path().join("log")).expect("a log");
+    let asked = log.lines().filter(|line| line.contains("\"GET /v2/job/blobs/")).count();
+    assert!((1..=2).contains(&asked), "its layer and its configuration, once: {asked} times\n{log}");
+    assert!(told.into_inner().expect("alone").iter().any(|line| line.ends_with(" MB here")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_of_the_usual_file_opens_a_registry() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let more = "auth: {htpasswd: {realm: tests, path: \"{dir}/login\"}}\n";
+    let Some(registry) = Registry::with(&bed, more).await else { return };
+    let image = format!("{}/job:closed", registry.address);
+    let logged_in = registry.dir.path().join("config.json");
+    let auths = format!(r#"{{"auths": {{"{}": {{"auth": "bWU6c2VjcmV0"}}}}}}"#, registry.address);
+    registry.logged_in("POST", &format!("images/{}/tag?repo={}/job&tag=closed", bed.image, registry.address));
+    registry.logged_in("POST", &format!("images/{}/job/push?tag=closed", registry.address));
     registry.forget(&image);
-    let (why, is_transient) = fetch(&bed, &image, Pull::Missing).await.expect_err("no registry answers");
-    assert!(why.contains("connection refused") && is_transient, "{why}");
+    let (why, is_transient) = fetch(&bed, &image, Pull::Missing).await.expect_err("nobody is logged in");
+    assert!(!is_transient && why.contains("no basic auth credentials"), "{why}");
+    fs::write(&logged_in, auths).expect("written");
+    let backend = with(&bed, |settings| settings.credentials = logged_in);
+    let spec = RunSpec { image, pull: Pull::Missing, ..bed.spec("true") };
+    backend.fetch_image(&spec, &|_| {}).await.expect("the registry lets us in");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_is_asked_first_and_the_image_has_the_name_that_was_asked_for() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let Some(registry) = Registry::beside(&bed).await else { return };
+    let (there, digest) = registry.push(&bed.image, "v1");
+    let backend = with(&bed, |settings| {
+        settings.mirrors =
+            vec![format!("nowhere.invalid={}", "127.0.0.1:1"), format!("nowhere.invalid={}", registry.address)];
+    });
+    // No such registry, but its mirrors: the first does not answer, the second has it.
+    let image = "nowhere.invalid/job:v1".to_owned();
+    let spec = RunSpec { image: image.clone(), pull: Pull::Missing, ..bed.spec("exit 3") };
+    let facts = backend.fetch_image(&spec, &|_| {}).await.expect("pulled from the mirror");
+    assert_eq!((facts.digest, facts.source), (Some(digest), Some(there)));
+    assert_eq!(live(&*backend, &spec).await.how, How::Exited(3));
+    clean(&*backend, &spec).await;
+    registry.forget(&image);
 }
