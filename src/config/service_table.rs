@@ -146,6 +146,18 @@ pub(super) static KEYS: &[Key] = &[
         "How long the record of a destroyed job is kept, as ARCHIVED and without results; 0: it goes with them.",
     ),
     key("service.*.kill_grace", Time(true), "\"10s\"", "How long a job that is stopped has between TERM and KILL."),
+    key(
+        "service.*.max_output",
+        Size(0),
+        "\"0\"",
+        "How much of the disk the files that a job writes may take; looked at every 2 s while it runs. 0: without bound.",
+    ),
+    key(
+        "service.*.queue_timeout",
+        Time(true),
+        "\"0s\"",
+        "How long a job may wait in the queue before it is given up. 0: without limit.",
+    ),
     key("service.*.dotfiles", Switch, "false", "Whether output files whose names begin with a dot are results."),
     key("service.*.env", Map, "{}", "Variables for every job, as { NAME = \"value\" }; they win over the caller's."),
     key(

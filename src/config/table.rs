@@ -181,6 +181,13 @@ pub(super) static KEYS: &[Key] = &[
         "docker: containers; process: local processes inside bubblewrap. It is never changed on its own.",
     ),
     key(
+        "backend.max_log",
+        Size(1 << 16),
+        "\"64MiB\"",
+        "How large stdout and stderr of a job may each become. Of a longer one beginning and end are kept, and the cut is \
+         marked.",
+    ),
+    key(
         "backend.docker.host",
         Text,
         "\"unix:///var/run/docker.sock\"",

@@ -250,6 +250,8 @@ pub struct Docker {
     pub request_timeout: Duration,
     /// The engine's log driver for job containers (`local` keeps every byte).
     pub log_driver: String,
+    /// How many bytes a log may have; of a longer one beginning and end are kept.
+    pub max_log: u64,
     /// How much of a container's log the engine keeps, in bytes, for the case that the daemon is down.
     pub log_max_size: u64,
 }
@@ -257,6 +259,8 @@ pub struct Docker {
 /// `[backend.process]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
+    /// How many bytes a log may have; of a longer one beginning and end are kept.
+    pub max_log: u64,
     /// The bubblewrap program, a path or a name in PATH.
     pub bwrap: PathBuf,
     /// Whether jobs share the host's network.
@@ -345,6 +349,10 @@ pub struct Service {
     pub archive: Option<Duration>,
     /// How long a job has between TERM and KILL.
     pub kill_grace: Duration,
+    /// How many bytes the files that a job writes may take; `None`: without bound.
+    pub max_output: Option<u64>,
+    /// How long a job may wait in the queue; `None`: without limit.
+    pub queue_timeout: Option<Duration>,
     /// Whether output files whose names begin with a dot are results.
     pub dotfiles: bool,
     /// The site's variables: they win over the caller's.

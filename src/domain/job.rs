@@ -37,6 +37,8 @@ pub struct NewJob {
     pub phase: Phase,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// The host's uptime then: from when on a QUEUED job has waited.
+    pub since_boot: Duration,
     /// How long it may execute; `None`: without limit (UWS 1.1 §2.1.4).
     pub execution_duration: Option<Duration>,
     /// When it is destroyed; `None`: never (UWS 1.1 §2.1.5).
@@ -238,6 +240,7 @@ impl Job {
             run_id: None,
             phase,
             created_at,
+            since_boot: Duration::ZERO,
             execution_duration: None,
             destruction: None,
             reservation: Reservation { cpus: 1.0, memory: 1 },

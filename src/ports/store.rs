@@ -38,12 +38,12 @@ pub struct End {
 /// A change of a job's phase; compared and set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// PENDING, or HELD by nobody any more, to QUEUED: the client commits it (UWS 1.1 §2.2.3.5).
-    Run,
+    /// PENDING, or HELD by nobody any more, to QUEUED at this uptime of the host: the client commits it (UWS 1.1 §2.2.3.5).
+    Run(Duration),
     /// PENDING or QUEUED to HELD: an operator keeps it from running.
     Hold,
-    /// HELD by an operator while it was QUEUED: back to QUEUED.
-    Release,
+    /// HELD by an operator while it was QUEUED: back to QUEUED at this uptime of the host.
+    Release(Duration),
     /// EXECUTING to SUSPENDED at this uptime of the host.
     Suspend(Duration),
     /// SUSPENDED to EXECUTING at this uptime of the host.
@@ -245,6 +245,16 @@ pub trait Store: Send + Sync {
 
     /// The first `limit` jobs that are QUEUED, of none of the services `without`, oldest first.
     async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
+
+    /// At most `limit` QUEUED jobs of the service that at this uptime of the host have waited for `wait`; since its boot, if
+    /// they were queued before that.
+    async fn overdue(
+        &self,
+        service: &str,
+        wait: Duration,
+        since_boot: Duration,
+        limit: u32,
+    ) -> Result<Vec<JobId>, StoreError>;
 
     /// Every job that is EXECUTING or SUSPENDED, oldest first.
     async fn executing(&self) -> Result<Vec<Job>, StoreError>;

@@ -20,7 +20,7 @@ pub(super) fn change(
 ) -> Result<Changed, StoreError> {
     let (seq, from) = standing(connection, id)?;
     let (wanted, reason) = match &change {
-        Change::Run | Change::Release => (Phase::Queued, None),
+        Change::Run(_) | Change::Release(_) => (Phase::Queued, None),
         Change::Hold => (Phase::Held, None),
         Change::Launch(_) | Change::Resume(_) => (Phase::Executing, None),
         Change::Suspend(_) => (Phase::Suspended, None),
@@ -32,8 +32,8 @@ pub(super) fn change(
         return Err(denied());
     }
     match change {
-        Change::Run => release(connection, seq, None)?.then_some(()).ok_or_else(denied)?,
-        Change::Release => release(connection, seq, Some(Phase::Queued))?.then_some(()).ok_or_else(denied)?,
+        Change::Run(at) => release(connection, seq, None, at)?.then_some(()).ok_or_else(denied)?,
+        Change::Release(at) => release(connection, seq, Some(Phase::Queued), at)?.then_some(()).ok_or_else(denied)?,
         Change::Hold => hold(connection, seq, from)?,
         Change::Launch(launch) => begin(connection, seq, &launch)?,
         Change::Suspend(since_boot) => suspend(connection, seq, since_boot)?,
@@ -48,8 +48,8 @@ pub(super) fn change(
 /// Whether a change that leads to a phase from several ones is the one for a job in `from`.
 const fn is_meant_for(change: &Change, from: Phase) -> bool {
     match change {
-        Change::Run => matches!(from, Phase::Pending | Phase::Held),
-        Change::Release => matches!(from, Phase::Held),
+        Change::Run(_) => matches!(from, Phase::Pending | Phase::Held),
+        Change::Release(_) => matches!(from, Phase::Held),
         Change::Launch(_) => matches!(from, Phase::Queued),
         Change::Resume(_) => matches!(from, Phase::Suspended),
         Change::Hold | Change::Suspend(_) | Change::End(_) | Change::Archive { .. } => true,
@@ -57,10 +57,16 @@ const fn is_meant_for(change: &Change, from: Phase) -> bool {
 }
 
 /// Queues a job that is held from `held_from`; `None`: by nobody. Returns whether it is.
-fn release(connection: &Connection, seq: i64, held_from: Option<Phase>) -> Result<bool, StoreError> {
+fn release(
+    connection: &Connection,
+    seq: i64,
+    held_from: Option<Phase>,
+    since_boot: Duration,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE job SET phase = 'QUEUED', held_from = NULL, queued_ms = ?3 WHERE seq = ?1 AND held_from IS ?2";
     connection
-        .prepare_cached("UPDATE job SET phase = 'QUEUED', held_from = NULL WHERE seq = ?1 AND held_from IS ?2")
-        .and_then(|mut update| update.execute(params![seq, held_from.map(Phase::as_str)]))
+        .prepare_cached(sql)
+        .and_then(|mut update| update.execute(params![seq, held_from.map(Phase::as_str), millis(since_boot)]))
         .map(|rows| rows == 1)
         .doing("queueing a job")
 }

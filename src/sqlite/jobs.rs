@@ -17,7 +17,7 @@ pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, S
         return Ok(Accepted { job, is_replay: true });
     }
     let sql = "INSERT INTO job (id, service, owner, run_id, phase, created_at, execution_duration_ms, destruction, \
-               cpus, memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+               cpus, memory, queued_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let mut insert = connection.prepare_cached(sql).doing(doing)?;
     let seq = insert
         .insert(params![
@@ -31,6 +31,7 @@ pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, S
             new.destruction.map(Timestamp::millis),
             new.reservation.cpus,
             signed(new.reservation.memory),
+            (new.phase == Phase::Queued).then(|| millis(new.since_boot)),
         ])
         .doing(doing)?;
     connection

@@ -10,7 +10,7 @@ use crate::ports::{QueuedJob, StoreError, Totals};
 
 use super::error::While;
 use super::results;
-use super::rows::{BESIDE_JOB, JOB_COLUMNS, JOB_TABLES, duration, job, job_ref};
+use super::rows::{BESIDE_JOB, JOB_COLUMNS, JOB_TABLES, duration, job, job_ref, millis};
 
 /// How large the jobs of a page may be together; the one that goes beyond is the last.
 const PAGE_SIZE: usize = 1 << 20;
@@ -116,6 +116,23 @@ pub(super) fn queued_before(connection: &Connection, before: i64, limit: u32) ->
         .doing("counting the queue")
 }
 
+pub(super) fn overdue(
+    connection: &Connection,
+    service: &str,
+    wait: Duration,
+    since_boot: Duration,
+    limit: u32,
+) -> Result<Vec<JobId>, StoreError> {
+    let doing = "looking for jobs that have waited too long";
+    // An uptime that is still to come is one of an earlier boot.
+    let sql = "SELECT id FROM job WHERE service = ?1 AND phase = 'QUEUED' AND deleted_at IS NULL \
+               AND ?3 - CASE WHEN queued_ms <= ?3 THEN queued_ms ELSE 0 END >= ?2 ORDER BY created_at, seq LIMIT ?4";
+    let mut select = connection.prepare_cached(sql).doing(doing)?;
+    let ids = select
+        .query_map(params![service, millis(wait), millis(since_boot), limit], |row| row.get(0).map(JobId::from_bytes));
+    ids.and_then(Iterator::collect).doing(doing)
+}
+
 /// About what a job takes in memory, as far as its client decides it.
 fn size(job: &Job) -> usize {
     let results = job.results.iter().map(|result| result.path.len() + size_of::<JobResult>());
@@ -193,6 +210,7 @@ mod tests {
             run_id: None,
             phase: Phase::Queued,
             created_at: now,
+            since_boot: Duration::ZERO,
             execution_duration: None,
             destruction: None,
             reservation: Reservation { cpus: 1.0, memory: 1 },

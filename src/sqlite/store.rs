@@ -101,6 +101,17 @@ impl Store for SqliteStore {
         self.readers.read(move |c| list::queued(c, &without, limit)).await
     }
 
+    async fn overdue(
+        &self,
+        service: &str,
+        wait: Duration,
+        since_boot: Duration,
+        limit: u32,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let service = service.to_owned();
+        self.readers.read(move |c| list::overdue(c, &service, wait, since_boot, limit)).await
+    }
+
     async fn executing(&self) -> Result<Vec<Job>, StoreError> {
         self.readers.read(list::executing).await
     }

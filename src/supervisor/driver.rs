@@ -194,7 +194,7 @@ impl Driver {
             let limit = self.job.execution_duration;
             let limit = limit.and_then(|limit| clock.deadline(limit).map(|deadline| (limit, deadline)));
             // Not by `watched`: the wait needs other parts of this driver for itself.
-            let watched = watching::Watched { backend: &*self.context.backend, specs, grace: self.service.kill_grace };
+            let watched = watching::Watched::of(&*self.context.backend, &self.service, specs);
             match watched.until_end(limit, &mut self.stop, &mut self.orders).await {
                 Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
                 Until::End(cause, waited) => {
@@ -207,7 +207,7 @@ impl Driver {
     }
 
     fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
-        watching::Watched { backend: &*self.context.backend, specs, grace: self.service.kill_grace }
+        watching::Watched::of(&*self.context.backend, &self.service, specs)
     }
 
     /// Suspends or resumes the runs. The phase follows the effect: nobody is told of a halt that is none.
@@ -259,7 +259,7 @@ impl Driver {
     async fn end(&mut self, specs: &[RunSpec], verdict: Verdict) {
         let Verdict { mut outcome, started_at, ended_at, is_advisory } = verdict;
         let ((results, complaint), is_restarted) = tokio::join!(self.take_results(specs), self.engine_was_restarted());
-        if is_restarted && !matches!(outcome.reason, Reason::Aborted | Reason::Expired | Reason::Timeout) {
+        if is_restarted && outcome.reason.phase() != Phase::Aborted {
             // Whatever exit code is told: the engine took the command down with it, or may have.
             let message = "the host or the engine was restarted while the command ran";
             outcome = Outcome {

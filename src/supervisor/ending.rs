@@ -16,6 +16,8 @@ pub(super) enum Cause {
     Asked(StopWhy),
     /// The execution limit, in whole.
     Limit(Duration),
+    /// Its files took so many bytes, and may take `most`.
+    Output { most: u64, found: u64 },
     /// This replica failed first.
     Replica(u32),
 }
@@ -47,6 +49,10 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         Some(Cause::Limit(limit)) => {
             let message = format!("the execution limit of {} s was reached", limit.as_secs_f64());
             Outcome::new(Reason::Timeout, message)
+        }
+        Some(Cause::Output { most, found }) => {
+            let message = format!("its files took {} and may take {}", bytes(found), bytes(most));
+            Outcome::new(Reason::OutputTooLarge, message)
         }
         Some(Cause::Replica(replica)) => {
             let position = usize::try_from(replica).expect("few replicas");

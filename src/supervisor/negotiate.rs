@@ -43,7 +43,7 @@ impl Handle {
                     shared.store.update(id, update).await.map_err(|error| too_late(error, why))?;
                 }
             }
-            let changed = shared.store.change(id, Change::Run, now).await;
+            let changed = shared.store.change(id, Change::Run(shared.clock.since_boot()), now).await;
             let changed = changed.map_err(|error| too_late(error, why))?;
             shared.waiters.ring(id);
             shared.wake.notify_one();

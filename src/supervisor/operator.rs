@@ -39,7 +39,8 @@ impl Handle {
         let was = job.held_from.ok_or(Denied::WrongPhase { id, phase: job.phase, why })?;
         self.finish(async move {
             let job = if was == Phase::Queued {
-                let changed = shared.store.change(id, Change::Release, shared.clock.now()).await;
+                let release = Change::Release(shared.clock.since_boot());
+                let changed = shared.store.change(id, release, shared.clock.now()).await;
                 let changed = changed.map_err(|error| too_late(error, why))?;
                 shared.waiters.ring(id);
                 shared.wake.notify_one();

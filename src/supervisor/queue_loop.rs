@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::Service;
@@ -22,6 +23,7 @@ use super::driver::{Driver, not_started};
 use super::ending::chain;
 use super::handle::Readiness;
 use super::message::{Disobeyed, Message, Order, Ordered, StopWhy};
+use super::overdue;
 use super::recovery::{Found, Left, reconcile};
 
 /// How many wishes are met together, so that their writes share a commit.
@@ -142,6 +144,9 @@ impl QueueLoop {
         tokio::pin!(recovered);
         let mut changes = context.shared.readiness.subscribe();
         let mut wishes = Vec::with_capacity(WISHES);
+        let limits_the_wait = context.limits_the_wait();
+        let mut look = tokio::time::interval(overdue::LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.is_behind {
                 self.is_behind = self.meet_stored_wishes().await.is_err();
@@ -157,6 +162,7 @@ impl QueueLoop {
                 Some(swept) = self.sweeps.join_next() => self.swept(swept),
                 () = context.shared.wake.notified() => {}
                 Ok(()) = changes.changed() => {}
+                _ = look.tick(), if limits_the_wait && self.is_reconciled => self.end_overdue().await,
                 () = tokio::time::sleep(AGAIN), if self.is_behind => {}
             }
         }
@@ -174,6 +180,12 @@ impl QueueLoop {
             Ok(())
         };
         result.await.inspect_err(|error| error!("jobs cannot be aborted yet: {}", chain(error)))
+    }
+
+    async fn end_overdue(&self) {
+        if let Err(error) = self.context.end_overdue(|id| self.running.contains_key(id)).await {
+            error!("jobs that have waited too long cannot be ended yet: {}", chain(&error));
+        }
     }
 
     async fn adopt(&mut self, found: Found) {

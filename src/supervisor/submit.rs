@@ -137,6 +137,7 @@ impl Handle {
             run_id,
             phase: if is_run { Phase::Queued } else { Phase::Pending },
             created_at: now,
+            since_boot: self.shared.clock.since_boot(),
             execution_duration: match execution_duration {
                 Asked::Default => service.execution_duration,
                 Asked::For(asked) => limits::execution_duration(service, asked),

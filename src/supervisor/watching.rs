@@ -1,5 +1,6 @@
 //! Waiting for the runs of a job, all together, and stopping them.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -8,11 +9,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use crate::config::Service;
 use crate::ports::{Backend, BackendError, RunSpec};
 
 use super::backoff::Backoff;
 use super::driver::{StopSignal, asked};
 use super::ending::{Cause, Waited, chain, is_failure};
+use super::measure::exceeds;
 use super::message::Ordered;
 
 /// The runs of a job, one a replica.
@@ -22,6 +25,8 @@ pub(super) struct Watched<'a> {
     pub(super) specs: &'a [RunSpec],
     /// How long a run has between TERM and KILL.
     pub(super) grace: Duration,
+    /// How many bytes the job's files may take.
+    pub(super) max_output: Option<u64>,
 }
 
 /// What ended a wait.
@@ -32,9 +37,13 @@ pub(super) enum Until {
     Ordered(Ordered),
 }
 
-impl Watched<'_> {
-    /// Waits until every run has ended, by itself or because of a cause: the limit (whole, and when it is reached), a
-    /// wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun again.
+impl<'a> Watched<'a> {
+    pub(super) fn of(backend: &'a dyn Backend, service: &Service, specs: &'a [RunSpec]) -> Self {
+        Self { backend, specs, grace: service.kill_grace, max_output: service.max_output }
+    }
+
+    /// Waits until every run has ended, by itself or because of a cause: the limit (whole, and when it is reached), its
+    /// files' room, a wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun again.
     pub(super) async fn until_end(
         self,
         limit: Option<(Duration, Instant)>,
@@ -44,6 +53,7 @@ impl Watched<'_> {
         let mut waits: FuturesUnordered<_> =
             self.specs.iter().enumerate().map(|numbered| self.wait(numbered)).collect();
         let mut waited: Vec<Option<Waited>> = self.specs.iter().map(|_| None).collect();
+        let mut full = pin!(self.is_full());
         let cause = loop {
             tokio::select! {
                 // In this order: what we stop must not be taken for an end of its own.
@@ -51,6 +61,7 @@ impl Watched<'_> {
                 biased;
                 why = asked(stop) => break Some(Cause::Asked(why)),
                 whole = reached(limit) => break Some(Cause::Limit(whole)),
+                (most, found) = &mut full => break Some(Cause::Output { most, found }),
                 ended = waits.next() => {
                     let Some((position, ending)) = ended else { break None };
                     let has_failed = self.specs.len() > 1 && is_failure(&ending);
@@ -73,6 +84,14 @@ impl Watched<'_> {
         crate::crash::point("stopped");
         let gone = || Err(self.refused("nothing was told of its end"));
         Until::End(cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())
+    }
+
+    /// Resolves once the job's files take more than they may: how much they may take, and do.
+    async fn is_full(self) -> (u64, u64) {
+        match (self.specs.first(), self.max_output) {
+            (Some(spec), Some(most)) => (most, exceeds(&spec.dirs, most).await),
+            _ => std::future::pending().await,
+        }
     }
 
     /// Halts every run. If one does not obey, those that did go on again.

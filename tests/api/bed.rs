@@ -214,6 +214,7 @@ pub fn new_job(command: &str, now: Timestamp) -> NewJob {
         run_id: None,
         phase: Phase::Queued,
         created_at: now,
+        since_boot: SystemClock.since_boot(),
         execution_duration: None,
         destruction: None,
         reservation: Reservation { cpus: 1.0, memory: 1 },

@@ -14,6 +14,7 @@ mod guard;
 mod idempotency;
 mod inputs;
 mod jobs;
+mod limits;
 mod list;
 mod methods;
 mod operator;

@@ -103,6 +103,15 @@ impl Store for OddStore {
     async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
         self.real.queued(without, limit).await
     }
+    async fn overdue(
+        &self,
+        service: &str,
+        wait: Duration,
+        since_boot: Duration,
+        limit: u32,
+    ) -> Result<Vec<JobId>, StoreError> {
+        self.real.overdue(service, wait, since_boot, limit).await
+    }
     async fn executing(&self) -> Result<Vec<Job>, StoreError> {
         self.real.executing().await
     }

@@ -15,7 +15,7 @@ use uwsd::config;
 use uwsd::domain::JobId;
 use uwsd::ports::{Backend, JobDirs, Network, Pull, RunRef, RunSpec, User};
 
-use crate::suite::{Bed, Can, new_run};
+use crate::suite::{Bed, Can, MAX_LOG, new_run};
 
 mod dropped;
 mod interposed;
@@ -87,6 +87,7 @@ impl DockerBed {
             credentials: "/nonexistent/config.json".into(),
             request_timeout: Duration::from_secs(30),
             log_driver: "local".to_owned(),
+            max_log: MAX_LOG,
             log_max_size: 50 * 1024 * 1024,
         };
         let instance = Instance(Uuid::new_v4().to_string());
@@ -173,6 +174,7 @@ impl Bed for DockerBed {
         match what {
             Can::LimitMemory
             | Can::LimitProcesses
+            | Can::LimitLogs
             | Can::DropPrivileges
             | Can::Mount
             | Can::ExtraGroups

@@ -9,7 +9,7 @@ use uwsd::backend::process::ProcessBackend;
 use uwsd::config;
 use uwsd::ports::{Backend, JobDirs, Network, Pull, RunRef, RunSpec, User};
 
-use crate::suite::{Bed, Can, new_run};
+use crate::suite::{Bed, Can, MAX_LOG, new_run};
 
 mod endings;
 mod ordinary_user;
@@ -36,7 +36,7 @@ fn uwsd() -> PathBuf {
 }
 
 fn settings() -> config::Process {
-    config::Process { bwrap: "bwrap".into(), host_network: false }
+    config::Process { max_log: MAX_LOG, bwrap: "bwrap".into(), host_network: false }
 }
 
 fn backend_in(state: &Path) -> ProcessBackend {
@@ -105,7 +105,7 @@ impl Bed for ProcessBed {
             Can::LimitMemory | Can::LimitProcesses => self.is_limiting,
             Can::ExtraGroups => geteuid().is_root(),
             Can::Images => false,
-            Can::DropPrivileges | Can::ShareFiles | Can::Mount | Can::TellHighExitCodes => true,
+            Can::DropPrivileges | Can::LimitLogs | Can::ShareFiles | Can::Mount | Can::TellHighExitCodes => true,
         }
     }
 

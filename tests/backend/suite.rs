@@ -26,11 +26,16 @@ pub mod twice;
 /// How long anything in this suite may take.
 pub const SOON: Duration = Duration::from_secs(60);
 
+/// How large a log may become in every bed, but for what marks a cut.
+pub const MAX_LOG: u64 = 16 << 20;
+
 /// What a backend may be unable to do, here or at all; sentences about it are then skipped aloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Can {
     /// Enforce the memory limit, and tell an out-of-memory end.
     LimitMemory,
+    /// Keep a log within [`MAX_LOG`].
+    LimitLogs,
     /// Enforce the number of processes.
     LimitProcesses,
     /// Take every capability away and forbid new privileges.
@@ -184,7 +189,8 @@ macro_rules! contract {
                 a_command_that_is_not_there_never_ran, a_run_that_never_was_has_vanished;
             logs: both_streams_are_complete, a_burst_right_before_the_end_is_complete, short_runs_lose_nothing,
                 bytes_are_kept_as_they_are, what_a_background_child_holds_open_does_not_stall_the_end,
-                a_full_disk_under_the_logs_is_told_and_does_not_hide_the_end;
+                a_full_disk_under_the_logs_is_told_and_does_not_hide_the_end,
+                of_a_flood_beginning_and_end_are_kept;
             surroundings: the_environment_is_kept_byte_for_byte, of_a_repeated_name_the_last_one_wins,
                 only_its_own_directories_are_seen, input_cannot_be_changed, home_and_output_are_writable,
                 it_runs_as_its_user, it_has_its_groups, it_has_no_privileges, it_has_no_network_if_told_so,

@@ -58,6 +58,10 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
+    async fn overdue(&self, _: &str, _: Duration, _: Duration, _: u32) -> Result<Vec<JobId>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn executing(&self) -> Result<Vec<Job>, StoreError> {
         Ok(Vec::new())
     }

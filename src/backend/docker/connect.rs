@@ -207,6 +207,7 @@ mod tests {
             credentials: PathBuf::new(),
             request_timeout: Duration::from_secs(10),
             log_driver: "local".to_owned(),
+            max_log: 1024 * 1024,
             log_max_size: 1024 * 1024,
         }
     }

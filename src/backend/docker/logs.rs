@@ -43,19 +43,19 @@ pub(super) struct Spools {
 }
 
 impl Spools {
-    /// Empty files below `dir`, which is made if need be.
-    pub(super) async fn empty(dir: &Path) -> io::Result<Self> {
+    /// Empty files below `dir`, which is made if need be; each may have `most` bytes.
+    pub(super) async fn empty(dir: &Path, most: u64) -> io::Result<Self> {
         tokio::fs::create_dir_all(dir).await?;
         let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
-        let (stdout, stderr) = tokio::try_join!(Spool::empty(&stdout), Spool::empty(&stderr))?;
+        let (stdout, stderr) = tokio::try_join!(Spool::empty(&stdout, most), Spool::empty(&stderr, most))?;
         Ok(Self { stdout, stderr })
     }
 
     /// The files below `dir` with what they hold.
-    async fn resume(dir: &Path) -> io::Result<Self> {
+    async fn resume(dir: &Path, most: u64) -> io::Result<Self> {
         tokio::fs::create_dir_all(dir).await?;
         let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
-        let (stdout, stderr) = tokio::try_join!(Spool::resume(&stdout), Spool::resume(&stderr))?;
+        let (stdout, stderr) = tokio::try_join!(Spool::resume(&stdout, most), Spool::resume(&stderr, most))?;
         Ok(Self { stdout, stderr })
     }
 
@@ -118,15 +118,15 @@ impl Pump {
     }
 
     /// Takes what the engine kept of the container's output from its first byte on, and goes on to the container's end
-    /// if `is_followed`.
+    /// if `is_followed`, into the files below a directory, each of which may have so many bytes.
     pub(super) async fn read(
         client: &Client,
         container: &str,
-        dir: &Path,
+        (dir, most): (&Path, u64),
         is_followed: bool,
         tasks: &TaskTracker,
     ) -> Self {
-        let spools = match Spools::resume(dir).await {
+        let spools = match Spools::resume(dir, most).await {
             Ok(spools) => spools,
             Err(error) => return Self::failed(log_error("the logs", &error)),
         };

@@ -124,7 +124,8 @@ impl Shared {
         }
         let client = self.engine.client().await?;
         let name = run.name();
-        let spools = Spools::empty(&spec.dirs.log(run)).await.map_err(|error| io_failed("opening the logs", error))?;
+        let spools = Spools::empty(&spec.dirs.log(run), self.settings.max_log).await;
+        let spools = spools.map_err(|error| io_failed("opening the logs", error))?;
         let pump = self.engine.bounded(Pump::attach(&client, &name, spools, &self.tasks)).await;
         let pump = pump.map_err(|error| failed("attaching to the container", &error))?;
         let started = self.engine.bounded(client.docker.start_container(&name, None::<StartContainerOptions>)).await;

@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 
 use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+
+use crate::backend::capped::CappedFile;
 
 /// Stands in the file where the engine's log and what was written before do not fit together.
 const GAP: &[u8] = b"\n[uwsd: the engine's log was cut: output is missing or repeated here]\n";
@@ -12,7 +14,8 @@ const GAP: &[u8] = b"\n[uwsd: the engine's log was cut: output is missing or rep
 /// A file that receives a stream, and knows what of it it holds already.
 #[derive(Debug)]
 pub(super) struct Spool {
-    file: File,
+    /// Away while a thread writes to it.
+    file: Option<CappedFile>,
     has_grown: bool,
     held: Option<Held>,
 }
@@ -26,19 +29,26 @@ struct Held {
 }
 
 impl Spool {
-    /// An empty file for a stream that is told once, from its first byte on.
-    pub(super) async fn empty(path: &Path) -> io::Result<Self> {
+    /// An empty file of at most `most` bytes for a stream that is told once, from its first byte on.
+    pub(super) async fn empty(path: &Path, most: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).write(true).truncate(true).open(path).await?;
-        Ok(Self { file, has_grown: false, held: None })
+        let file = CappedFile::new(file.into_std().await, path, 0, most);
+        Ok(Self { file: Some(file), has_grown: false, held: None })
     }
 
-    /// A file for a stream that is told anew from its first byte on: what the file holds is not written again.
-    pub(super) async fn resume(path: &Path) -> io::Result<Self> {
+    /// A file of at most `most` bytes for a stream that is told anew from its first byte on: what the file holds of its
+    /// beginning is not written again.
+    pub(super) async fn resume(path: &Path, most: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
-        let left = file.metadata().await?.len();
+        let mut left = file.metadata().await?.len();
+        if left > CappedFile::half(most) {
+            left = CappedFile::half(most);
+            file.set_len(left).await?;
+        }
         let held =
             if left == 0 { None } else { Some(Held { file: File::open(path).await?, left, buffer: Vec::new() }) };
-        Ok(Self { file, has_grown: false, held })
+        let file = CappedFile::new(file.into_std().await, path, left, most);
+        Ok(Self { file: Some(file), has_grown: false, held })
     }
 
     /// Takes the next bytes of the stream.
@@ -62,13 +72,27 @@ impl Spool {
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.has_grown = true;
-        self.file.write_all(bytes).await
+        let bytes = bytes.to_owned();
+        self.with_file(move |file| file.take(&bytes)).await
     }
 
     /// Ends the file; what was written is on the disk afterwards.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
-        self.file.flush().await?;
-        if self.has_grown { self.file.sync_all().await } else { Ok(()) }
+        if self.has_grown { self.with_file(CappedFile::finish).await } else { Ok(()) }
+    }
+
+    async fn with_file(
+        &mut self,
+        deed: impl FnOnce(&mut CappedFile) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let mut file = self.file.take().ok_or_else(|| io::Error::other("an earlier write was cut short"))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let result = deed(&mut file);
+            (file, result)
+        });
+        let (file, result) = done.await?;
+        self.file = Some(file);
+        result
     }
 }
 
@@ -113,11 +137,13 @@ fn agree(held: &[u8], told: &[u8]) -> Agreement {
 mod tests {
     use super::*;
 
+    const MOST: u64 = 1000;
+
     async fn resumed(held: &str, told: &[&str]) -> String {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("stdout");
         std::fs::write(&path, held).expect("written");
-        let mut spool = Spool::resume(&path).await.expect("opened");
+        let mut spool = Spool::resume(&path, MOST).await.expect("opened");
         for told in told {
             spool.take(told.as_bytes()).await.expect("taken");
         }
@@ -144,5 +170,29 @@ mod tests {
     async fn a_cut_log_is_marked() {
         let gap = String::from_utf8_lossy(GAP);
         assert_eq!(resumed("1\n2\n3\n", &["3\n", "4\n"]).await, format!("1\n2\n3\n{gap}3\n4\n"));
+    }
+
+    #[tokio::test]
+    async fn a_long_log_that_is_told_again_is_cut_as_before() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("stdout");
+        let long: Vec<u8> = (0..5000_u32).map(|n| b'a' + u8::try_from(n % 26).expect("small")).collect();
+        let mut first = Spool::empty(&path, MOST).await.expect("opened");
+        first.take(&long).await.expect("taken");
+        // The daemon dies here, or when all is written.
+        for is_finished in [false, true] {
+            if is_finished {
+                first.finish().await.expect("finished");
+            }
+            let mut again = Spool::resume(&path, MOST).await.expect("opened");
+            again.take(&long[..700]).await.expect("taken");
+            again.take(&long[700..]).await.expect("taken");
+            again.finish().await.expect("finished");
+            let kept = std::fs::read(&path).expect("read");
+            assert!(kept.starts_with(&long[..500]) && kept.ends_with(&long[4500..]));
+            let marks = String::from_utf8(kept[500..kept.len() - 500].to_vec()).expect("text");
+            assert!(marks.ends_with("[uwsd: 4000 bytes are cut here]\n") && marks.len() < 200, "{marks}");
+            first = again;
+        }
     }
 }

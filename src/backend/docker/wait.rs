@@ -127,7 +127,9 @@ impl Shared {
     /// Takes the logs from what the engine kept, from the first byte on.
     async fn follow(&self, run: &RunRef, dirs: &JobDirs) -> Result<Arc<Pump>, BackendError> {
         let client = self.engine.client().await?;
-        let pump = Arc::new(Pump::read(&client, &run.name(), &dirs.log(run), true, &self.tasks).await);
+        let pump = Arc::new(
+            Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), true, &self.tasks).await,
+        );
         self.runs.set_pump(run, Some(Arc::clone(&pump)));
         Ok(pump)
     }
@@ -142,7 +144,8 @@ impl Shared {
         let mut pause = PAUSES.0;
         loop {
             let client = self.engine.client().await?;
-            let again = Pump::read(&client, &run.name(), &dirs.log(run), false, &self.tasks).await;
+            let again =
+                Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
                 Ok(Drained::Whole) => return Ok(None),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {

@@ -59,11 +59,12 @@ impl ProcessBackend {
     /// # Errors
     /// [`HostError`] if this host cannot run jobs this way.
     pub fn new(config: &config::Process, state_dir: &Path) -> Result<Self, HostError> {
-        let bwrap = locate(config)?;
+        let bwrap = host::locate(&config.bwrap)?;
         host::check(&bwrap)?;
         let program = std::env::current_exe().map_err(|e| HostError::NoProgram(e.to_string()))?;
         let host = Host {
             bwrap,
+            max_log: config.max_log,
             has_network: config.host_network,
             boot_id_file: BOOT_ID.into(),
             hierarchy: Hierarchy::find(),
@@ -79,7 +80,7 @@ impl ProcessBackend {
     /// # Errors
     /// [`HostError`], naming the configuration key and the remedy.
     pub fn check_host(config: &config::Process) -> Result<(), HostError> {
-        host::check(&locate(config)?).map(drop)
+        host::check(&host::locate(&config.bwrap)?).map(drop)
     }
 
     /// The same backend whose helpers are another `uwsd` executable: for programs that are not `uwsd` themselves.
@@ -348,11 +349,6 @@ impl Backend for ProcessBackend {
         }
         blocking(doing, move || Ok(files::remove(&root))).await?.map_err(|e| refused(doing, e.to_string()))
     }
-}
-
-fn locate(config: &config::Process) -> Result<PathBuf, HostError> {
-    host::find_program(&config.bwrap, std::env::var_os("PATH").as_deref())
-        .ok_or_else(|| HostError::Missing(config.bwrap.clone()))
 }
 
 fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {

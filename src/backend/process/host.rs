@@ -34,8 +34,16 @@ pub enum HostError {
     NoProgram(String),
 }
 
+/// The bubblewrap program of this name.
+///
+/// # Errors
+/// [`HostError::Missing`].
+pub(super) fn locate(bwrap: &Path) -> Result<PathBuf, HostError> {
+    find_program(bwrap, std::env::var_os("PATH").as_deref()).ok_or_else(|| HostError::Missing(bwrap.to_owned()))
+}
+
 /// The program `name`, looked for in `path` if it has no directory.
-pub(super) fn find_program(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
+fn find_program(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     let is_there = |candidate: &PathBuf| candidate.is_file();
     if name.components().count() > 1 {
         return Some(name.to_owned()).filter(is_there).and_then(|found| std::path::absolute(found).ok());

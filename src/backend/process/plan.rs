@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub root: PathBuf,
     /// Where the logs go.
     pub log: PathBuf,
+    /// How many bytes each may have.
+    pub max_log: u64,
     /// What is mounted besides.
     pub mounts: Vec<PlannedMount>,
     /// The secrets.
@@ -107,6 +109,8 @@ pub(super) struct Command {
 pub(super) struct Host {
     /// The bubblewrap program.
     pub bwrap: PathBuf,
+    /// How many bytes a log may have.
+    pub max_log: u64,
     /// Whether jobs share the host's network by default.
     pub has_network: bool,
     /// The file that holds the boot id.
@@ -172,6 +176,7 @@ impl Plan {
             has_host_network,
             root: spec.dirs.root.clone(),
             log: spec.dirs.log(&spec.run),
+            max_log: host.max_log,
             limits: Limits { cpus: spec.cpus, memory: spec.memory, pids: spec.pids },
             hierarchy: host.hierarchy.clone(),
             command: Command {

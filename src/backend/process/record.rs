@@ -50,7 +50,7 @@ pub(super) struct Exit {
     pub peak_memory: Option<u64>,
     /// Whether some limit was only asked for.
     pub is_advisory: bool,
-    /// Bytes written to `stdout` and `stderr`.
+    /// Bytes that were told on `stdout` and `stderr`.
     pub log_bytes: [u64; 2],
     /// Why some of the logs could not be written.
     pub log_failure: Option<String>,

@@ -14,10 +14,11 @@ use super::super::types::{Backend, BackendKind, Docker, Process};
 /// `login` is where credentials for registries are unless the configuration says, and what tells so.
 pub(in super::super) fn backend(r: &mut Reader, login: (PathBuf, Origin)) -> Backend {
     let kind = r.word("backend.kind", &[("docker", BackendKind::Docker), ("process", BackendKind::Process)]);
-    Backend { kind, docker: docker(r, login), process: process(r) }
+    let max_log = r.size("backend.max_log");
+    Backend { kind, docker: docker(r, login, max_log), process: process(r, max_log) }
 }
 
-fn docker(r: &mut Reader, login: (PathBuf, Origin)) -> Docker {
+fn docker(r: &mut Reader, login: (PathBuf, Origin), max_log: u64) -> Docker {
     let host = r
         .checked("backend.docker.host", "give unix:///PATH or tcp://HOST:PORT", |text| {
             engine_host(text).map(|place| (text.to_owned(), place))
@@ -46,12 +47,14 @@ fn docker(r: &mut Reader, login: (PathBuf, Origin)) -> Docker {
         log_driver: r
             .checked("backend.docker.log_driver", "give \"local\", \"json-file\" or \"journald\"", log_driver)
             .unwrap_or_default(),
+        max_log,
         log_max_size: r.size("backend.docker.log_max_size"),
     }
 }
 
-fn process(r: &mut Reader) -> Process {
+fn process(r: &mut Reader, max_log: u64) -> Process {
     Process {
+        max_log,
         bwrap: r
             .checked("backend.process.bwrap", "give an absolute path or a name to be found in PATH", program)
             .unwrap_or_default(),

@@ -57,6 +57,8 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
         max_destruction,
         archive: Some(r.time(&at("archive"))).filter(|archive| !archive.is_zero()),
         kill_grace: r.time(&at("kill_grace")),
+        max_output: Some(r.size(&at("max_output"))).filter(|most| *most > 0),
+        queue_timeout: Some(r.time(&at("queue_timeout"))).filter(|limit| !limit.is_zero()),
         dotfiles: r.switch(&at("dotfiles")),
         env,
         mounts,

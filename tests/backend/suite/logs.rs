@@ -7,7 +7,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
 use uwsd::ports::How;
 
-use super::{Bed, clean, end_of, live, log_of, stdout_of};
+use super::{Bed, Can, MAX_LOG, can, clean, end_of, live, log_of, stdout_of};
 
 const BURST: usize = 5_000_000;
 
@@ -29,6 +29,27 @@ pub async fn a_burst_right_before_the_end_is_complete(bed: &Arc<dyn Bed>) {
         assert_eq!(log.len(), BURST, "{stream}");
         assert!(log.iter().all(|b| *b == byte), "{stream} holds what was not written");
     }
+    clean(&*backend, &spec).await;
+}
+
+pub async fn of_a_flood_beginning_and_end_are_kept(bed: &Arc<dyn Bed>) {
+    if !can(&**bed, Can::LimitLogs) {
+        return;
+    }
+    let (flood, half) = (20_000_000_usize, usize::try_from(MAX_LOG / 2).expect("small"));
+    let script = format!("echo first; head -c {flood} /dev/zero | tr '\\0' x; echo; echo last; echo quiet >&2");
+    let (backend, spec) = (bed.backend(), bed.spec(&script));
+    let ending = live(&*backend, &spec).await;
+    assert_eq!((ending.how, ending.log_error), (How::Exited(0), None));
+    let log = log_of(&spec, "stdout");
+    assert!(log.starts_with(b"first\nxxx") && log.ends_with(b"xxx\nlast\n"));
+    let told = "first\n".len() + flood + "\nlast\n".len();
+    let marks = String::from_utf8(log[half..log.len() - half].to_vec()).expect("text");
+    assert!(marks.ends_with(&format!("[uwsd: {} bytes are cut here]\n", told - 2 * half)), "{marks}");
+    assert!(marks.len() < 200, "{marks}");
+    assert_eq!(log_of(&spec, "stderr"), b"quiet\n");
+    let dir = spec.dirs.log(&spec.run);
+    assert_eq!(std::fs::read_dir(dir).expect("readable").count(), 2, "stdout, stderr and nothing else");
     clean(&*backend, &spec).await;
 }
 

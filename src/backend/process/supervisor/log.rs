@@ -1,11 +1,12 @@
 //! One stream of a run: from the pipe to the file.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, PipeReader, Read, Write};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::backend::capped::CappedFile;
 use crate::backend::process::descriptors::never_block;
 use crate::backend::system::log_error;
 
@@ -19,22 +20,27 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Log {
     name: &'static str,
     pipe: Option<PipeReader>,
-    file: File,
+    file: CappedFile,
     buffer: Box<[u8]>,
-    /// Bytes in the file.
-    pub written: u64,
     /// Why something is missing in the file.
     pub failure: Option<String>,
 }
 
 impl Log {
-    /// Opens the file `name` in `dir`, which is made where it is missing, for what comes through `pipe`.
-    pub(super) fn open(dir: &Path, name: &'static str, pipe: PipeReader) -> io::Result<Self> {
+    /// Opens the file `name` in `dir`, which is made where it is missing, for what comes through `pipe`; it may have `most`
+    /// bytes.
+    pub(super) fn open((dir, most): (&Path, u64), name: &'static str, pipe: PipeReader) -> io::Result<Self> {
         DirBuilder::new().recursive(true).create(dir)?;
-        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(dir.join(name))?;
+        let path = dir.join(name);
+        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(&path)?;
         never_block(&pipe)?;
-        let written = file.metadata()?.len();
-        Ok(Self { name, pipe: Some(pipe), file, buffer: vec![0; CHUNK].into(), written, failure: None })
+        let file = CappedFile::new(file, &path, 0, most);
+        Ok(Self { name, pipe: Some(pipe), file, buffer: vec![0; CHUNK].into(), failure: None })
+    }
+
+    /// Bytes of the stream so far.
+    pub(super) const fn told(&self) -> u64 {
+        self.file.told()
     }
 
     /// What to wait for; `None` once nobody can write any more.
@@ -47,9 +53,8 @@ impl Log {
         let n = self.read();
         if n > 0 {
             // A full disk must not stall the job: what cannot be written is let go, and told.
-            match self.file.write_all(&self.buffer[..n]) {
-                Ok(()) => self.written += n as u64,
-                Err(error) => self.failure = Some(log_error(self.name, &error)),
+            if let Err(error) = self.file.take(&self.buffer[..n]) {
+                self.failure = Some(log_error(self.name, &error));
             }
         }
         n > 0
@@ -84,7 +89,7 @@ impl Log {
     /// the run may have handed the other end on to somebody who lives.
     pub(super) fn finish(&mut self) {
         while self.copy() {}
-        if let Err(error) = self.file.sync_all() {
+        if let Err(error) = self.file.finish() {
             self.failure = Some(log_error(self.name, &error));
         }
     }

@@ -42,7 +42,10 @@ impl Sandbox {
         let (ours, theirs) = UnixStream::pair()?;
         let (output, output_end) = io::pipe()?;
         let (error, error_end) = io::pipe()?;
-        let logs = [Log::open(&plan.log, "stdout", output)?, Log::open(&plan.log, "stderr", error)?];
+        let logs = [
+            Log::open((&plan.log, plan.max_log), "stdout", output)?,
+            Log::open((&plan.log, plan.max_log), "stderr", error)?,
+        ];
         if plan.is_root {
             // Else `/dev/stdout` could not be opened by the job's user.
             for end in [&output_end, &error_end] {

@@ -280,7 +280,7 @@ impl<'a> Watch<'a> {
             ended_at,
             peak_memory: self.group.peak(),
             is_advisory: !self.group.is_whole,
-            log_bytes: [self.sandbox.logs[0].written, self.sandbox.logs[1].written],
+            log_bytes: self.sandbox.logs.each_ref().map(super::log::Log::told),
             log_failure: self.sandbox.logs.iter().find_map(|log| log.failure.clone()),
         };
         cgroup::remove(&self.plan.hierarchy, &self.name);

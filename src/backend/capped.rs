@@ -1,0 +1,142 @@
+//! A log that is kept within a size: its beginning and its end, and between them a mark that says how much is missing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A file that grows up to half of its size. What comes then is kept in a ring beside it, whose content is put behind the
+/// mark in the end.
+#[derive(Debug)]
+pub(super) struct CappedFile {
+    file: File,
+    path: PathBuf,
+    /// The bytes of the stream that the file may hold, and as many of its end.
+    half: u64,
+    /// The bytes of the stream so far.
+    told: u64,
+    ring: Option<File>,
+}
+
+impl CappedFile {
+    /// The log at `path`, which holds the first `told` bytes of its stream and nothing else; `most` is how large the log may
+    /// become, but for the mark.
+    pub(super) fn new(file: File, path: &Path, told: u64, most: u64) -> Self {
+        Self { file, path: path.to_owned(), half: most / 2, told, ring: None }
+    }
+
+    /// How much of the stream its beginning holds at the most: what is beyond in a file is no part of the beginning.
+    pub(super) const fn half(most: u64) -> u64 {
+        most / 2
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = usize::try_from(self.half.saturating_sub(self.told)).unwrap_or(usize::MAX).min(bytes.len());
+        let (first, rest) = bytes.split_at(room);
+        self.file.write_all(first)?;
+        self.told += first.len() as u64;
+        if rest.is_empty() { Ok(()) } else { self.take_beyond(rest) }
+    }
+
+    fn take_beyond(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.ring.is_none() {
+            let most = self.half * 2;
+            let mark =
+                format!("\n[uwsd: this log may have {most} bytes; what follows is shown when the job has ended]\n");
+            self.file.write_all(mark.as_bytes())?;
+            self.ring = Some(open_ring(&ring_of(&self.path))?);
+        }
+        let Some(ring) = &self.ring else { return Ok(()) };
+        // Of more than the ring holds only the end would stay.
+        let skipped = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_sub(self.half);
+        bytes = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
+        self.told += skipped;
+        while !bytes.is_empty() {
+            let at = (self.told - self.half) % self.half;
+            let room = usize::try_from(self.half - at).unwrap_or(usize::MAX).min(bytes.len());
+            ring.write_all_at(&bytes[..room], at)?;
+            self.told += room as u64;
+            bytes = &bytes[room..];
+        }
+        Ok(())
+    }
+
+    /// Ends the log: what was kept of its end is in the file afterwards, and all of it on the disk.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        if let Some(mut ring) = self.ring.take() {
+            let beyond = self.told - self.half;
+            let cut = beyond.saturating_sub(self.half);
+            if cut > 0 {
+                writeln!(self.file, "[uwsd: {cut} bytes are cut here]")?;
+            }
+            let at = if cut > 0 { beyond % self.half } else { 0 };
+            let kept = beyond.min(self.half);
+            ring.seek(SeekFrom::Start(at))?;
+            io::copy(&mut (&ring).take(kept - at.min(kept)), &mut self.file)?;
+            ring.seek(SeekFrom::Start(0))?;
+            io::copy(&mut (&ring).take(at), &mut self.file)?;
+            fs::remove_file(ring_of(&self.path))?;
+        }
+        self.file.sync_all()
+    }
+
+    /// How many bytes the stream has had.
+    pub(super) const fn told(&self) -> u64 {
+        self.told
+    }
+}
+
+/// Where the end of the log at `path` is kept meanwhile.
+fn ring_of(path: &Path) -> PathBuf {
+    path.with_extension("end")
+}
+
+fn open_ring(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn logged(most: u64, pieces: &[&[u8]]) -> String {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("stdout");
+        let mut log = CappedFile::new(File::create(&path).expect("made"), &path, 0, most);
+        for piece in pieces {
+            log.take(piece).expect("taken");
+        }
+        log.finish().expect("finished");
+        assert_eq!(log.told(), pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "the ring is gone");
+        fs::read_to_string(&path).expect("read")
+    }
+
+    const CUT: &str = "\n[uwsd: this log may have 8 bytes; what follows is shown when the job has ended]\n";
+
+    #[test]
+    fn beginning_and_end_are_kept_and_the_cut_is_marked() {
+        assert_eq!(logged(8, &[b"abcd"]), "abcd");
+        assert_eq!(logged(8, &[b"abc", b"def"]), format!("abcd{CUT}ef"));
+        assert_eq!(logged(8, &[b"abcdefgh"]), format!("abcd{CUT}efgh"));
+        assert_eq!(logged(8, &[b"abcdefgh", b"i"]), format!("abcd{CUT}[uwsd: 1 bytes are cut here]\nfghi"));
+        assert_eq!(logged(8, &[b"abcdefghijklmn"]), format!("abcd{CUT}[uwsd: 6 bytes are cut here]\nklmn"));
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_comes_the_same_is_kept(pieces in proptest::collection::vec("[a-z]{0,9}", 0..12)) {
+            let whole = pieces.concat();
+            let bytes: Vec<&[u8]> = pieces.iter().map(String::as_bytes).collect();
+            prop_assert_eq!(logged(8, &bytes), logged(8, &[whole.as_bytes()]));
+            let kept = logged(8, &bytes);
+            prop_assert!(kept.starts_with(&whole[..whole.len().min(4)]));
+            if whole.len() > 4 {
+                prop_assert!(kept.ends_with(&whole[whole.len().saturating_sub(4).max(4)..]));
+            }
+        }
+    }
+}
