@@ -99,6 +99,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "queue", started.queue.run());
     until_soft(&lifecycle, "retention", started.retention.run());
     until_soft(&lifecycle, "health", started.health.run());
+    until_soft(&lifecycle, "disk", started.disk.run());
     let writer = Arc::clone(&store);
     until_soft(&lifecycle, "sqlite", async move { writer.ended().await });
 

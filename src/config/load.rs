@@ -121,6 +121,7 @@ fn read(r: &mut Reader, host: Host, places: Places) -> Config {
     let log = sections::log(r);
     let store = sections::store(r, &server.state_dir);
     let queue = sections::queue(r, host);
+    let disk = sections::disk(r);
     let json = sections::json(r);
     let uws = sections::uws(r);
     let uploads = sections::uploads(r);
@@ -135,7 +136,7 @@ fn read(r: &mut Reader, host: Host, places: Places) -> Config {
     if !services.contains_key("ocps") {
         r.warn("there is no [service.ocps]: the OCPS JSON API has no service to make jobs of".to_owned());
     }
-    Config { server, log, store, queue, json, uws, uploads, sources, backend, services }
+    Config { server, log, store, queue, disk, json, uws, uploads, sources, backend, services }
 }
 
 fn apply_flags(request: &LoadRequest, environment: &Environment, settings: &mut Settings) {

@@ -34,6 +34,6 @@ pub use reader::Effective;
 pub use sample::sample;
 pub use show::show;
 pub use types::{
-    Backend, BackendKind, Config, Docker, Example, Json, ListenAddress, Listener, Log, LogFormat, Process, Program,
-    Queue, Server, Service, Sources, Store, Trust, Uploads, Uws,
+    Backend, BackendKind, Config, Disk, Docker, Example, Json, ListenAddress, Listener, Log, LogFormat, Process,
+    Program, Queue, Server, Service, Sources, Store, Trust, Uploads, Uws,
 };

@@ -13,6 +13,7 @@ pub(super) static SECTIONS: &[Section] = &[
     section("log", "[log]", "The log, on standard error."),
     section("store", "[store]", "The database of jobs."),
     section("queue", "[queue]", "How much runs at a time."),
+    section("disk", "[disk]", "Room on the disks of state_dir, jobs_dir and the database."),
     section("json", "[json]", "The OCPS JSON API."),
     section("uws", "[uws]", "The UWS API of every service."),
     section("uploads", "[uploads]", "Files that come with a job's parameters."),

@@ -116,6 +116,20 @@ pub(super) static KEYS: &[Key] = &[
         "How many jobs may wait. Beyond, submissions are answered 503 with Retry-After.",
     ),
     key(
+        "disk.refuse_below",
+        Size(0),
+        "\"1GiB\"",
+        "With less room new jobs are refused: 503, and not available. 0: never.",
+    ),
+    key(
+        "disk.clean_below",
+        Size(0),
+        "\"512MiB\"",
+        "With less room the files of jobs that have ended are removed, those that ended first; the records stay and say so. \
+         0: never.",
+    ),
+    key("disk.clean_min_age", Time(true), "\"1h\"", "How long ago such a job has ended at the least."),
+    key(
         "json.deletion_visible",
         Time(true),
         "\"60s\"",

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    Backend, BackendKind, Config, Docker, Json, Log, LogFormat, Process, Program, Queue, Server, Service, Sources,
-    Store, Uploads, Uws,
+    Backend, BackendKind, Config, Disk, Docker, Json, Log, LogFormat, Process, Program, Queue, Server, Service,
+    Sources, Store, Uploads, Uws,
 };
 use crate::domain::ImagePattern;
 use crate::ports::{Network, Pull};
@@ -33,6 +33,7 @@ pub fn config_in(dir: &Path) -> Config {
         log: Log { level: "info".to_owned(), format: LogFormat::Text },
         store: Store { path: dir.join("uwsd.db") },
         queue: Queue { max_running: 2, cpus: 8.0, memory: 64 << 30, max_queued: 100 },
+        disk: Disk { refuse_below: 0, clean_below: 0, clean_min_age: Duration::ZERO },
         json: Json { deletion_visible: Duration::from_secs(60) },
         uws: Uws {
             max_wait: Duration::from_secs(60),

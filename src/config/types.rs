@@ -22,6 +22,8 @@ pub struct Config {
     pub store: Store,
     /// `[queue]`.
     pub queue: Queue,
+    /// `[disk]`.
+    pub disk: Disk,
     /// `[json]`.
     pub json: Json,
     /// `[uws]`.
@@ -149,6 +151,17 @@ pub struct Queue {
     pub memory: u64,
     /// How many jobs may wait.
     pub max_queued: u64,
+}
+
+/// `[disk]`: room for the state and the jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// With less free, in bytes, new jobs are refused.
+    pub refuse_below: u64,
+    /// With less free, in bytes, the files of jobs that have ended go.
+    pub clean_below: u64,
+    /// How long ago such a job has ended at the least.
+    pub clean_min_age: Duration,
 }
 
 /// `[json]`: the OCPS JSON API.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, RunId, Timestamp, Work};
+use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, RunId, Timestamp, Upload, Work};
 
 /// What a job takes from the queue's budget while it runs, all replicas together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,6 +76,7 @@ impl NewJob {
             is_expired: false,
             held_from: None,
             suspension: Suspension::default(),
+            cleaned_at: None,
             deletion: None,
         }
     }
@@ -209,6 +210,8 @@ pub struct Job {
     pub held_from: Option<Phase>,
     /// How long it was SUSPENDED.
     pub suspension: Suspension,
+    /// When its files were given up for want of room, if they were.
+    pub cleaned_at: Option<Timestamp>,
     /// Set when it was deleted.
     pub deletion: Option<Deletion>,
 }
@@ -218,6 +221,18 @@ impl Job {
     #[must_use]
     pub const fn place(&self) -> Place {
         Place { created_at: self.created_at, seq: self.seq }
+    }
+
+    /// Whether it has ended and its results, logs and uploads are there.
+    #[must_use]
+    pub const fn has_files(&self) -> bool {
+        self.phase.is_final() && !matches!(self.phase, Phase::Archived) && self.cleaned_at.is_none()
+    }
+
+    /// The files that came with it, as long as they are there.
+    #[must_use]
+    pub fn uploads(&self) -> &[Upload] {
+        if self.phase == Phase::Archived || self.cleaned_at.is_some() { &[] } else { &self.work.uploads }
     }
 
     /// Whether its client may still change what it is asked to do (UWS 1.1 §2.1.11) and run it: it is PENDING, or was

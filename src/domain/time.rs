@@ -44,6 +44,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// This much earlier.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this instant is; nothing if it is before.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -45,10 +45,12 @@ fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Resu
     if !is_read(method) {
         return other(method, READ_ONLY);
     }
-    let readiness = api.handle.readiness();
-    let (is_available, up_since, note) = match &readiness {
-        Readiness::Ready { .. } => (true, Some(started), "accepting jobs and running them"),
-        Readiness::Starting(why) | Readiness::Unreachable(why) => (false, None, why.as_str()),
+    let (readiness, lack) = (api.handle.readiness(), api.handle.lack_of_room());
+    let (is_available, up_since, note) = match (&readiness, &lack) {
+        (Readiness::Ready { .. }, None) => (true, Some(started), "accepting jobs and running them"),
+        (Readiness::Ready { .. }, Some(why)) | (Readiness::Starting(why) | Readiness::Unreachable(why), _) => {
+            (false, None, why.as_str())
+        }
     };
     let availability = Availability { is_available, up_since, instance: &api.config.server.instance, note };
     Ok(with_type(StatusCode::OK, "text/xml; charset=utf-8", availability.to_xml()))

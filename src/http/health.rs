@@ -32,6 +32,9 @@ fn alive() -> Response {
 }
 
 fn ready(api: &Api) -> Response {
+    if let Some(why) = api.handle.lack_of_room() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}"));
+    }
     match api.handle.readiness() {
         Readiness::Ready { backend } => text(StatusCode::OK, format!("ready: {backend}")),
         Readiness::Starting(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("starting: {why}")),

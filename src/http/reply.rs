@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use warp::reply::Response;
 
+use crate::domain::Timestamp;
 use crate::ports::StoreError;
 use crate::supervisor::Denied;
 
@@ -32,6 +33,9 @@ pub(super) enum ApiError {
     /// The job has no such result, or its file is not there any more.
     #[error("Result file not found.")]
     NoSuchResult,
+    /// The files of the job were given up.
+    #[error("the files of this job were removed at {} to make room on the disk", .0.to_iso())]
+    FilesRemoved(Timestamp),
     /// The resource does not know the method.
     #[error("this resource has only the methods {0}")]
     NoSuchMethod(&'static str),
@@ -122,7 +126,9 @@ impl ApiError {
         match self {
             Self::Malformed(_) => say(StatusCode::BAD_REQUEST),
             Self::Foreign(_) => say(StatusCode::FORBIDDEN),
-            Self::NoSuchPath | Self::NoSuchJob | Self::NoSuchResult => say(StatusCode::NOT_FOUND),
+            Self::NoSuchPath | Self::NoSuchJob | Self::NoSuchResult | Self::FilesRemoved(_) => {
+                say(StatusCode::NOT_FOUND)
+            }
             Self::NoSuchMethod(_) => say(StatusCode::METHOD_NOT_ALLOWED),
             Self::TooLarge { .. } => say(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnknownMediaType(_) => say(StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -153,6 +159,7 @@ impl ApiError {
                 | Denied::AlreadyFinal { .. }
                 | Denied::Backend { .. }
                 | Denied::QueueFull { .. }
+                | Denied::NoRoom { .. }
                 | Denied::ShuttingDown,
             )
             | Self::Malformed(_)
@@ -160,6 +167,7 @@ impl ApiError {
             | Self::NoSuchPath
             | Self::NoSuchJob
             | Self::NoSuchResult
+            | Self::FilesRemoved(_)
             | Self::NoSuchMethod(_)
             | Self::TooLarge { .. }
             | Self::UnknownMediaType(_)
@@ -204,7 +212,9 @@ fn of_denied(denied: &Denied) -> Verdict {
         // UWS 1.1 §2.2: a request that is illegal in the current phase.
         Denied::AlreadyFinal { .. } | Denied::WrongPhase { .. } => say(StatusCode::FORBIDDEN),
         Denied::Backend { .. } => say(StatusCode::BAD_GATEWAY),
-        Denied::QueueFull { retry_after, .. } => Verdict::later(Cow::Owned(denied.to_string()), *retry_after),
+        Denied::QueueFull { retry_after, .. } | Denied::NoRoom { retry_after, .. } => {
+            Verdict::later(Cow::Owned(denied.to_string()), *retry_after)
+        }
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
         Denied::Upload(error) if error.kind() == std::io::ErrorKind::StorageFull => no_room(),
         Denied::Upload(_) => of_us(),

@@ -70,6 +70,9 @@ pub enum Update {
     ExecutionDuration(Option<Duration>),
     /// When it is destroyed: in any phase but ARCHIVED (UWS 1.1 §2.2.3.3).
     Destruction(Option<Timestamp>),
+    /// Its files are given up for want of room: its results go from the record, and the files are to be removed; once it
+    /// has ended.
+    GiveUpFiles(Timestamp),
     /// An operator holds it no longer, but as it was PENDING before its client runs it: while HELD.
     LetGo,
 }
@@ -82,6 +85,7 @@ impl Update {
             Self::Work(..) | Self::RunId(_) => job.is_open(),
             Self::ExecutionDuration(_) => matches!(job.phase, Phase::Pending | Phase::Held | Phase::Queued),
             Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
+            Self::GiveUpFiles(_) => job.has_files(),
             Self::LetGo => matches!(job.phase, Phase::Held),
         }
     }
@@ -276,11 +280,14 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError>;
 
-    /// At most `limit` final jobs, deleted or ARCHIVED, with a greater sequence number than `after` whose files are to be
+    /// At most `limit` jobs that have ended before `at` and still have their files, those that ended first.
+    async fn ended_before(&self, at: Timestamp, limit: u32) -> Result<Vec<JobId>, StoreError>;
+
+    /// At most `limit` final jobs, deleted, ARCHIVED or without claim to their files, with a greater sequence number than `after` whose files are to be
     /// removed, oldest first.
     async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError>;
 
-    /// Notes that the files of a deleted or ARCHIVED job are gone.
+    /// Notes that the files of a deleted or ARCHIVED job, or one that gave them up, are gone.
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError>;
 
     /// Forgets at most `limit` deleted jobs whose files are gone and whose visibility ended before `now`; returns how

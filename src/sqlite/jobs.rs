@@ -159,6 +159,10 @@ pub(super) fn update(connection: &Connection, id: JobId, update: Update) -> Resu
             set("UPDATE job SET execution_duration_ms = ?2 WHERE seq = ?1", &limit.map(millis))?;
         }
         Update::Destruction(at) => set("UPDATE job SET destruction = ?2 WHERE seq = ?1", &at.map(Timestamp::millis))?,
+        Update::GiveUpFiles(at) => {
+            results::remove(connection, seq)?;
+            set("UPDATE job SET cleaned_at = ?2, files_removed = 0 WHERE seq = ?1", &at.millis())?;
+        }
         Update::LetGo => set("UPDATE job SET held_from = ?2 WHERE seq = ?1", &None::<String>)?,
     }
     must_load(connection, id)

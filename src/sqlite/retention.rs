@@ -41,7 +41,8 @@ pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result
     let sql = "SELECT j.seq, j.id, r.image FROM (\
                SELECT seq FROM job WHERE deleted_at IS NOT NULL AND files_removed = 0 AND seq > ?1 \
                AND phase IN ('COMPLETED', 'ERROR', 'ABORTED') UNION \
-               SELECT seq FROM job WHERE phase = 'ARCHIVED' AND files_removed = 0 AND seq > ?1) s \
+               SELECT seq FROM job WHERE phase = 'ARCHIVED' AND files_removed = 0 AND seq > ?1 UNION \
+               SELECT seq FROM job WHERE cleaned_at IS NOT NULL AND files_removed = 0 AND seq > ?1) s \
                CROSS JOIN job j ON j.seq = s.seq LEFT JOIN run r ON r.job = j.seq ORDER BY j.seq LIMIT ?2";
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
     let rows = statement.query_map(params![after, limit], |row| {
@@ -50,11 +51,20 @@ pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result
     rows.and_then(Iterator::collect).doing(doing)
 }
 
+pub(super) fn ended_before(connection: &Connection, at: Timestamp, limit: u32) -> Result<Vec<JobId>, StoreError> {
+    let doing = "looking for jobs that ended long ago";
+    let sql = "SELECT id FROM job WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND deleted_at IS NULL \
+               AND cleaned_at IS NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
+    let mut select = connection.prepare_cached(sql).doing(doing)?;
+    let ids = select.query_map(params![at.millis(), limit], |row| row.get(0).map(JobId::from_bytes));
+    ids.and_then(Iterator::collect).doing(doing)
+}
+
 pub(super) fn files_removed(connection: &Connection, id: JobId) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "UPDATE job SET files_removed = 1 \
-                         WHERE id = ?1 AND (deleted_at IS NOT NULL OR phase = 'ARCHIVED')",
+                         WHERE id = ?1 AND (deleted_at IS NOT NULL OR phase = 'ARCHIVED' OR cleaned_at IS NOT NULL)",
         )
         .and_then(|mut update| update.execute([id.as_bytes()]))
         .map(drop)

@@ -14,7 +14,7 @@ use crate::domain::{
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
 pub(super) const JOB_COLUMNS: &str = "\
     j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
-    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, \
+    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, j.cleaned_at, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, \
     w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory, \
@@ -54,6 +54,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
             total: duration(row.get("suspended_ms")?),
             since_boot: row.get::<_, Option<i64>>("suspended_since_ms")?.map(duration),
         },
+        cleaned_at: row.get::<_, Option<i64>>("cleaned_at")?.map(Timestamp::from_millis),
         deletion: deleted_at.map(|at| Deletion {
             requested_at: Timestamp::from_millis(at),
             visible_until: visible_until.map(Timestamp::from_millis),

@@ -136,6 +136,10 @@ impl Store for SqliteStore {
         self.readers.read(move |c| retention::due_for_destruction(c, now, limit)).await
     }
 
+    async fn ended_before(&self, at: Timestamp, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        self.readers.read(move |c| retention::ended_before(c, at, limit)).await
+    }
+
     async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
         self.readers.read(move |c| retention::deleted(c, after, limit)).await
     }

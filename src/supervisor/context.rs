@@ -1,7 +1,7 @@
 //! What the supervisor's tasks share, and how they are started.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::domain::{Job, JobId};
 use crate::ports::{Backend, Clock, EngineFacts, JobDirs, RunRef, Sources, Store, StoreError};
 
+use super::disk::DiskWatch;
 use super::handle::{Handle, Readiness, Shared};
 use super::health::Health;
 use super::message::Message;
@@ -40,7 +41,7 @@ pub struct Parts {
     pub host: String,
 }
 
-/// The supervisor's door and its three tasks; the caller runs them until the daemon goes down.
+/// The supervisor's door and its four tasks; the caller runs them until the daemon goes down.
 pub struct Started {
     /// What request handlers use.
     pub handle: Handle,
@@ -50,6 +51,8 @@ pub struct Started {
     pub retention: Retention,
     /// Looks whether the backend answers.
     pub health: Health,
+    /// Looks whether there is room.
+    pub disk: DiskWatch,
 }
 
 /// What drivers, recovery and retention need.
@@ -99,6 +102,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         swept: Notify::new(),
         standings: Mutex::new(HashMap::new()),
         readiness,
+        disk: watch::Sender::default(),
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
         deeds: TaskTracker::new(),
@@ -106,6 +110,8 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         uploads: Uploads::new(config.server.state_dir.join("uploads")),
         negotiation: tokio::sync::Mutex::new(()),
     });
+    let mut places = vec![config.server.state_dir.clone(), config.server.jobs_dir.clone()];
+    places.extend(config.store.path.parent().map(Path::to_owned));
     shared.uploads.sweep(&*shared.store).await?;
     let context = Arc::new(Context {
         shared: Arc::clone(&shared),
@@ -120,6 +126,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         handle: Handle::new(shared, inbox),
         queue: QueueLoop::new(Arc::clone(&context), wishes),
         retention: Retention::new(Arc::clone(&context)),
-        health: Health::new(context),
+        health: Health::new(Arc::clone(&context)),
+        disk: DiskWatch::new(context, config.disk.clone(), places),
     })
 }

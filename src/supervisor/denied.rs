@@ -56,6 +56,14 @@ pub enum Denied {
         /// When to try again.
         retry_after: Duration,
     },
+    /// There is too little room on a disk.
+    #[error("{why}; try again later")]
+    NoRoom {
+        /// A sentence.
+        why: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// A file that came with the request could not be kept.
     #[error("a file that came with the request could not be kept")]
     Upload(#[source] std::io::Error),

@@ -144,7 +144,7 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
 }
 
 /// A size for people.
-fn bytes(size: u64) -> String {
+pub(super) fn bytes(size: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.into_iter().find(|(_, unit)| size >= *unit) {
         Some((name, unit)) => format!("{}.{} {name}", size / unit, size % unit * 10 / unit),

@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) swept: Notify,
     pub(super) standings: Mutex<HashMap<JobId, Standing>>,
     pub(super) readiness: watch::Sender<Readiness>,
+    /// Why new jobs are refused, while there is too little room on a disk.
+    pub(super) disk: watch::Sender<Option<String>>,
     /// Requests that wait for a change of a job's phase.
     pub(super) waiters: Arc<Waiters>,
     /// Set once stored jobs were held against the backend's runs: nothing starts before.
@@ -184,6 +186,12 @@ impl Handle {
     #[must_use]
     pub fn standing(&self, id: JobId) -> Option<Standing> {
         self.shared.standings.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Why new jobs are refused, while there is too little room on a disk.
+    #[must_use]
+    pub fn lack_of_room(&self) -> Option<String> {
+        self.shared.disk.borrow().clone()
     }
 
     /// Whether jobs can run.

@@ -7,6 +7,7 @@
 //!                                │                 ├─ Driver (one task a running job) ──► backend
 //! retention (one task) ──────────┘                 └─ recovery at start
 //! health (one task) ──► Readiness
+//! disk (one task) ──► whether new jobs are accepted; old outputs given up
 //! ```
 
 mod acceptable;
@@ -14,6 +15,7 @@ mod admission;
 mod backoff;
 mod context;
 mod denied;
+mod disk;
 mod driver;
 mod ending;
 mod files;
@@ -43,6 +45,7 @@ mod watching;
 
 pub use context::{Parts, Started, start};
 pub use denied::Denied;
+pub use disk::DiskWatch;
 pub use handle::{Deleted, Handle, Readiness};
 pub use health::Health;
 pub use publish::Waiter;

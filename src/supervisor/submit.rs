@@ -48,8 +48,8 @@ impl Handle {
     /// idempotency key is answered with the job that it made first, also if nothing more would be accepted.
     ///
     /// # Errors
-    /// [`Denied::NoSuchService`], [`Denied::Unacceptable`], [`Denied::QueueFull`], [`Denied::Store`]; nothing is
-    /// accepted then.
+    /// [`Denied::NoSuchService`], [`Denied::Unacceptable`], [`Denied::QueueFull`], [`Denied::NoRoom`],
+    /// [`Denied::Store`]; nothing is accepted then.
     pub async fn submit(
         &self,
         caller: &Caller,
@@ -60,6 +60,7 @@ impl Handle {
         if let Some(first) = self.made_by(caller, key.as_ref()).await? {
             return Ok(first);
         }
+        self.has_room()?;
         submission.work.uploads.extend(staged.iter().flat_map(|staged| staged.files().iter().cloned()));
         let job = self.accept(caller, submission, key)?;
         let shared = Arc::clone(&self.shared);
@@ -104,10 +105,16 @@ impl Handle {
         if let Some(first) = self.made_by(caller, key(submission, arrived).as_ref()).await? {
             return Ok(Some(first));
         }
+        self.has_room()?;
         let service = self.service_named(&submission.service)?;
         let work = acceptable::values(service, submission.work.clone())?;
         let work = if submission.is_run { acceptable::complete(service, work)? } else { work };
         self.check(service, &work).map(|_| None)
+    }
+
+    fn has_room(&self) -> Result<(), Denied> {
+        let lack = self.lack_of_room();
+        lack.map_or(Ok(()), |why| Err(Denied::NoRoom { why, retry_after: Duration::from_secs(60) }))
     }
 
     /// The job that a request with this key made before.

@@ -116,6 +116,7 @@ impl Bed {
         tasks.spawn(started.queue.run());
         tasks.spawn(started.retention.run());
         tasks.spawn(started.health.run());
+        tasks.spawn(started.disk.run());
         let mut server = JoinSet::new();
         server.spawn(serve(api, bound, stop.clone(), config.server.shutdown_grace, TaskTracker::new()));
         let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };

@@ -7,6 +7,7 @@ mod uws;
 
 mod bodies;
 mod deletion;
+mod disk;
 mod documents;
 mod failures;
 mod files;

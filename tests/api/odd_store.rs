@@ -128,6 +128,9 @@ impl Store for OddStore {
     ) -> Result<(Vec<JobId>, Option<Timestamp>), StoreError> {
         self.real.due_for_destruction(now, limit).await
     }
+    async fn ended_before(&self, at: Timestamp, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        self.real.ended_before(at, limit).await
+    }
     async fn deleted(&self, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
         self.real.deleted(after, limit).await
     }

@@ -82,6 +82,10 @@ impl Store for NullStore {
         Ok((Vec::new(), None))
     }
 
+    async fn ended_before(&self, _: Timestamp, _: u32) -> Result<Vec<JobId>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn deleted(&self, _: i64, _: u32) -> Result<Vec<DeletedJob>, StoreError> {
         Ok(Vec::new())
     }

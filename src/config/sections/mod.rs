@@ -12,4 +12,4 @@ pub(super) use backend::backend;
 pub(super) use queue::queue;
 pub(super) use server::server;
 pub(super) use service::service;
-pub(super) use small::{json, log, sources, store, uploads, uws};
+pub(super) use small::{disk, json, log, sources, store, uploads, uws};

@@ -1,4 +1,4 @@
-//! `[log]`, `[store]`, `[json]`, `[uws]`, `[uploads]` and `[sources]`.
+//! `[log]`, `[store]`, `[disk]`, `[json]`, `[uws]`, `[uploads]` and `[sources]`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use url::Url;
 use super::super::kind::toml_string;
 use super::super::problem::Origin;
 use super::super::reader::Reader;
-use super::super::types::{Json, Log, LogFormat, Sources, Store, Uploads, Uws};
+use super::super::types::{Disk, Json, Log, LogFormat, Sources, Store, Uploads, Uws};
 use super::server::network;
 
 /// Reads `[log]`.
@@ -39,6 +39,15 @@ pub(in super::super) fn store(r: &mut Reader, state_dir: &Path) -> Store {
         path
     });
     Store { path }
+}
+
+/// Reads `[disk]`.
+pub(in super::super) fn disk(r: &mut Reader) -> Disk {
+    Disk {
+        refuse_below: r.size("disk.refuse_below"),
+        clean_below: r.size("disk.clean_below"),
+        clean_min_age: r.time("disk.clean_min_age"),
+    }
 }
 
 /// Reads `[json]`.

@@ -167,6 +167,9 @@ struct JobInfoObject<'a> {
     /// `advisory` if a limit of it could not be enforced.
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<&'static str>,
+    /// When its files were removed to make room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files_removed: Option<String>,
     /// What a queued job is doing.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'static str>,
@@ -250,6 +253,7 @@ impl<'a> JobInfoObject<'a> {
             engine: job.facts.engine.as_deref(),
             memory_limit: job.facts.memory_limit,
             cpu_limit: job.facts.cpu_limit_milli.map(|milli| f64::from(milli) / 1000.0),
+            files_removed: job.cleaned_at.map(Timestamp::to_iso),
             stage: is_waiting.then(|| standing.as_ref().map_or(Stage::Waiting, |standing| standing.stage).as_str()),
             stage_detail: standing.map(|standing| standing.detail).filter(|detail| !detail.is_empty()),
         }

@@ -68,6 +68,9 @@ pub(super) async fn get(
     let is_number = number.bytes().all(|b| b.is_ascii_digit());
     let number: usize = number.parse().ok().filter(|_| is_number).ok_or(ApiError::NoSuchResult)?;
     let job = find::kept_job(api, &asked.caller, id).await.map_err(no_result)?;
+    if let Some(at) = job.cleaned_at {
+        return Err(ApiError::FilesRemoved(at));
+    }
     let path = &job.results.get(number).ok_or(ApiError::NoSuchResult)?.path;
     let root = api.config.server.jobs_dir.clone();
     let below = JobDirs { root: job.id.to_string().into() }.output();

@@ -206,7 +206,7 @@ pub(super) fn parameters<'a>(api: &Api, links: &Links, job: &'a Job) -> Vec<Para
         value: reference.map_or(value, Cow::Owned),
     });
     // The files of an archived job are gone.
-    let files = job.work.uploads.iter().filter(|_| job.phase != Phase::Archived).map(|upload| ParameterEntry {
+    let files = job.uploads().iter().map(|upload| ParameterEntry {
         id: &upload.name,
         by_reference: true,
         value: Cow::Owned(links.parameter(job.id, &upload.name)),
@@ -216,7 +216,7 @@ pub(super) fn parameters<'a>(api: &Api, links: &Links, job: &'a Job) -> Vec<Para
 
 /// The results: the logs of a job that has ended, and the files that it left.
 pub(super) fn results(api: &Api, links: &Links, job: &Job) -> Vec<ResultEntry> {
-    if !job.phase.is_final() || job.phase == Phase::Archived {
+    if !job.has_files() {
         return Vec::new();
     }
     let files = job.results.iter().map(|file| {
@@ -237,7 +237,7 @@ fn summary(job: &Job) -> Option<SummaryEntry<'_>> {
     let summary = job.outcome.as_ref()?.summary.as_ref()?;
     Some(SummaryEntry {
         kind: summary.kind.as_str(),
-        has_detail: job.started_at.is_some() && job.phase != Phase::Archived,
+        has_detail: job.started_at.is_some() && job.has_files(),
         message: &summary.message,
     })
 }
@@ -266,6 +266,7 @@ impl<'a> JobInfo<'a> {
             ("memoryLimit", facts.memory_limit.map(|limit| Info::Number(limit.into()))),
             ("cpuLimit", facts.cpu_limit_milli.map(|milli| Info::Text(Cow::Owned(cpus(milli))))),
             ("limits", facts.is_advisory.then_some(text("advisory"))),
+            ("filesRemoved", job.cleaned_at.map(|at| Info::Text(Cow::Owned(at.to_iso())))),
             ("stage", stage.map(text)),
             ("stageDetail", detail.map(|detail| Info::Text(Cow::Owned(detail)))),
         ];

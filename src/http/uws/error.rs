@@ -9,7 +9,7 @@ use super::dispatch::Request;
 use super::document::JobInfo;
 use super::result_id::Log;
 use super::results::open_log;
-use crate::domain::{Job, Phase};
+use crate::domain::Job;
 use crate::http::Api;
 use crate::http::reply::{ApiError, text};
 
@@ -23,7 +23,7 @@ const TAIL: u64 = 8 << 10;
 pub(super) async fn get(api: &Api, request: &Request, job: &Job) -> Result<Response, ApiError> {
     let summary = job.outcome.as_ref().and_then(|outcome| outcome.summary.as_ref()).ok_or(ApiError::NoSuchPath)?;
     let mut report = summary.message.clone();
-    if job.started_at.is_none() || job.phase == Phase::Archived {
+    if job.started_at.is_none() || !job.has_files() {
         return Ok(text(StatusCode::OK, report));
     }
     report.push_str("\n\n");

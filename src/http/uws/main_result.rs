@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::HeaderValue;
 
 use super::result_id;
-use crate::domain::{Job, Phase};
+use crate::domain::Job;
 use crate::http::{Api, attachment};
 
 /// The id that leads to the main result where no file has it.
@@ -13,7 +13,7 @@ pub(super) const ALIAS: &str = "result";
 
 /// The id of the main result of a job that has ended: `result` or `result.*`, else the only file, else `stdout`.
 pub(super) fn of(job: &Job) -> Option<String> {
-    if !job.phase.is_final() || job.phase == Phase::Archived {
+    if !job.has_files() {
         return None;
     }
     let named = |name: &str| job.results.iter().find(|file| file.path == name);

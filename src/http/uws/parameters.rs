@@ -13,7 +13,7 @@ use super::query::is_digits;
 use super::work::{Controls, Posted};
 use super::{document, html, piece, xml};
 use crate::config::Service;
-use crate::domain::{Job, JobId, Phase, Upload};
+use crate::domain::{Job, JobId, Upload};
 use crate::http::file::open_below;
 use crate::http::reply::{ApiError, see_other, text};
 use crate::http::{Api, attachment};
@@ -28,8 +28,7 @@ pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
 
 /// The values of a parameter, one a line; with `VALUE=n` only the n-th, from 1. Of a file that was handed in its bytes.
 pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, name: &str) -> Result<Response, ApiError> {
-    let uploads = if job.phase == Phase::Archived { &[][..] } else { &job.work.uploads };
-    if let Some(upload) = uploads.iter().find(|upload| upload.name == name) {
+    if let Some(upload) = job.uploads().iter().find(|upload| upload.name == name) {
         return file(api, request, job, upload).await;
     }
     let mut values: Vec<_> =

@@ -4,7 +4,7 @@
 //! are those of replica 0, and `{n}/stdout`, `{n}/stderr` those of replica n. An output file of such a name has `out/`
 //! before it, and so has, that ids stay unique, every file whose path differs from such a name only by `out/` before it.
 
-use crate::domain::{Job, Phase};
+use crate::domain::Job;
 use crate::ports::RunRef;
 
 /// A log of a job.
@@ -65,7 +65,7 @@ pub(super) fn of_file(job: &Job, path: &str) -> String {
 
 /// What `id` names, if it is there: a file of a job that has ended, a log of a job that has at least begun.
 pub(super) fn named<'a>(job: &'a Job, id: &str) -> Option<Named<'a>> {
-    if job.phase == Phase::Archived {
+    if job.phase.is_final() && !job.has_files() {
         return None;
     }
     if let Some(log) = Log::of_id(id, job.work.replicas) {

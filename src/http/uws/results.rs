@@ -26,6 +26,9 @@ pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
 
 /// The result itself, or for `result` the way to the main one.
 pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -> Result<Response, ApiError> {
+    if let Some(at) = job.cleaned_at {
+        return Err(ApiError::FilesRemoved(at));
+    }
     match named(job, id) {
         Some(Named::Log(log)) => {
             let mut response = match open_log(api, job, log).await? {

@@ -6,3 +6,9 @@ ALTER TABLE run ADD COLUMN cpu_limit_milli INTEGER;
 
 -- When it was queued, in milliseconds since the host's boot: a clock that nobody sets.
 ALTER TABLE job ADD COLUMN queued_ms INTEGER;
+
+-- When the files of a job that has ended were given up, for want of room.
+ALTER TABLE job ADD COLUMN cleaned_at INTEGER;
+CREATE INDEX job_with_files ON job (ended_at)
+    WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND deleted_at IS NULL AND cleaned_at IS NULL;
+CREATE INDEX job_cleaned_files ON job (seq) WHERE cleaned_at IS NOT NULL AND files_removed = 0;

@@ -1,0 +1,133 @@
+//! Room on the disks: refuses new jobs while there is little, and gives up old outputs when there is almost none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::statvfs::statvfs;
+use tracing::{error, info, warn};
+
+use crate::config::Disk;
+use crate::ports::{StoreError, Update};
+
+use super::context::Context;
+use super::ending::{bytes, chain};
+
+/// How often the disks are looked at.
+const EVERY: Duration = Duration::from_secs(2);
+/// How often while outputs are being given up.
+const SOON: Duration = Duration::from_secs(1);
+/// How long a disk may take to tell; one on the network may hang.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many jobs' outputs are given up between two looks.
+const BATCH: u32 = 10;
+
+/// The task that watches the disks.
+pub struct DiskWatch {
+    context: Arc<Context>,
+    settings: Disk,
+    /// Where the daemon and its jobs write.
+    places: Vec<PathBuf>,
+}
+
+/// The place with the least room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Least {
+    place: PathBuf,
+    free: u64,
+}
+
+impl DiskWatch {
+    pub(super) const fn new(context: Arc<Context>, settings: Disk, places: Vec<PathBuf>) -> Self {
+        Self { context, settings, places }
+    }
+
+    /// Runs for ever; dropping it is safe at any time.
+    pub async fn run(self) {
+        loop {
+            let is_cleaning = match self.look().await {
+                Some(least) => {
+                    self.tell(&least);
+                    least.free < self.settings.clean_below && self.clean(&least).await
+                }
+                None => false,
+            };
+            tokio::time::sleep(if is_cleaning { SOON } else { EVERY }).await;
+        }
+    }
+
+    /// The place with the least room; `None` if no place could be looked at.
+    async fn look(&self) -> Option<Least> {
+        let places = self.places.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let free = places.into_iter().filter_map(|place| Some(Least { free: free(&place)?, place }));
+            free.min_by_key(|least| least.free)
+        });
+        let Ok(Ok(least)) = tokio::time::timeout(PATIENCE, looked).await else {
+            warn!("it is not known how much room there is: a disk does not answer");
+            return None;
+        };
+        least
+    }
+
+    /// Tells whether new jobs are accepted. Once they are not, they are again when a tenth more is free.
+    fn tell(&self, least: &Least) {
+        let Least { place, free } = least;
+        self.context.shared.disk.send_if_modified(|before| {
+            let needed = self.settings.refuse_below;
+            let needed = if before.is_some() { needed.saturating_add(needed / 10) } else { needed };
+            let is_low = *free < needed;
+            if is_low == before.is_some() {
+                return false;
+            }
+            *before = is_low.then(|| {
+                let (place, free, needed) = (place.display(), bytes(*free), bytes(self.settings.refuse_below));
+                format!("no new jobs: {free} are free in {place}, and {needed} are wanted")
+            });
+            if let Some(why) = before {
+                warn!("{why}");
+            } else {
+                info!("new jobs are accepted again: there is room");
+            }
+            true
+        });
+    }
+
+    /// Gives up the outputs of the jobs that ended first; returns whether there were some.
+    async fn clean(&self, least: &Least) -> bool {
+        let cleaned = self.give_up(least).await;
+        cleaned.unwrap_or_else(|error| {
+            error!("old outputs cannot be given up: {}", chain(&error));
+            false
+        })
+    }
+
+    async fn give_up(&self, least: &Least) -> Result<bool, StoreError> {
+        let shared = &self.context.shared;
+        // What is on its way out already may be enough.
+        if !shared.store.deleted(0, 1).await?.is_empty() {
+            shared.swept.notify_one();
+            return Ok(true);
+        }
+        let now = shared.clock.now();
+        let old = shared.store.ended_before(now.before(self.settings.clean_min_age), BATCH).await?;
+        for id in &old {
+            match shared.store.update(*id, Update::GiveUpFiles(now)).await {
+                Ok(_) => warn!(
+                    job.id = %id, "the files of job {id} are removed: {} are free in {}", bytes(least.free),
+                    least.place.display()
+                ),
+                Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        shared.swept.notify_one();
+        Ok(!old.is_empty())
+    }
+}
+
+/// What is free for us on the disk of `place`, in bytes.
+fn free(place: &Path) -> Option<u64> {
+    let told = statvfs(place).ok()?;
+    Some(told.blocks_available().saturating_mul(told.fragment_size()))
+}

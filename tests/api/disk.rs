@@ -1,0 +1,133 @@
+//! Little room on the disk: new jobs are refused, old outputs go, records stay.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::unistd::geteuid;
+use uwsd::config::Disk;
+
+use crate::bed::{Bed, Daemon, eventually};
+use crate::uws::{FORM, LIST, create, ended, job, listed, post, reaches, status};
+
+/// A disk of 32 MiB; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, said aloud, where no disk can be made.
+    fn at(path: &Path) -> Option<Self> {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can make a small disk");
+            return None;
+        }
+        std::fs::create_dir_all(path).expect("made");
+        let (tmpfs, size) = (Some("tmpfs"), Some("size=32m"));
+        mount(tmpfs, path, tmpfs, MsFlags::empty(), size).expect("root may mount");
+        Some(Self(path.to_owned()))
+    }
+
+    /// Leaves so many MiB.
+    fn leave(&self, mib: usize) {
+        std::fs::write(self.0.join("filler"), vec![1; (32 - mib) << 20]).expect("there is room");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).expect("it was mounted");
+    }
+}
+
+const MIB: u64 = 1 << 20;
+
+async fn available(daemon: &Daemon) -> String {
+    daemon.client().get("/api/ocps/availability").await.text().to_owned()
+}
+
+#[tokio::test]
+async fn with_little_room_new_jobs_are_refused_until_there_is_room_again() {
+    let mut bed = Bed::new();
+    let Some(disk) = SmallDisk::at(&bed.config.server.jobs_dir) else { return };
+    bed.config.disk = Disk { refuse_below: 16 * MIB, clean_below: 0, clean_min_age: Duration::ZERO };
+    let daemon = bed.start().await;
+    let (old, _) = ended(&daemon, "write a 1", "COMPLETED").await;
+    let running = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    let key = ("idempotency-key", "k");
+    let make = async || daemon.client().send("POST", LIST, &[FORM, key], "COMMAND=print+1").await;
+    let first = make().await;
+    reaches(&daemon, &running, "EXECUTING").await;
+    disk.leave(10);
+    eventually("the lack to be told", || async {
+        available(&daemon).await.contains("<vosi:available>false<").then_some(())
+    })
+    .await;
+    let refused = post(&daemon, "", "COMMAND=print+1").await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), "60");
+    let sentence = format!(
+        "MiB are free in {}, and 16.0 MiB are wanted; try again later",
+        daemon.config.server.jobs_dir.display()
+    );
+    assert!(refused.text().starts_with("no new jobs: ") && refused.text().ends_with(&sentence), "{}", refused.text());
+    let json = daemon.put(&serde_json::json!({"command": "print 1"})).await;
+    assert_eq!((json.status, json.header("retry-after")), (503, "60"));
+    let told = available(&daemon).await;
+    assert!(told.contains("<vosi:available>false<") && told.contains("no new jobs: "), "{told}");
+    let ready = daemon.client().get("/readyz").await;
+    assert!(ready.status == 503 && ready.text().contains("no new jobs: "), "{}", ready.text());
+    // What is there goes on, and a request sent again is answered.
+    assert_eq!(status(&daemon, &format!("/{old}/results/a")).await, 200);
+    assert_eq!(job(&daemon, &running).await.value("uws:phase"), "EXECUTING");
+    assert_eq!(make().await.header("location"), first.header("location"));
+    // A tenth more than wanted, so that it does not go back and forth.
+    disk.leave(17);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(post(&daemon, "", "COMMAND=print+1").await.status, 503);
+    disk.leave(20);
+    eventually("jobs to be accepted", || async {
+        (post(&daemon, "", "COMMAND=print+1").await.status == 303).then_some(())
+    })
+    .await;
+    assert!(available(&daemon).await.contains("<vosi:available>true<"));
+}
+
+#[tokio::test]
+async fn with_almost_none_the_outputs_of_those_that_ended_first_go_and_their_records_say_so() {
+    let mut bed = Bed::new();
+    let Some(disk) = SmallDisk::at(&bed.config.server.jobs_dir) else { return };
+    bed.config.disk = Disk { refuse_below: 0, clean_below: 8 * MIB, clean_min_age: Duration::from_secs(100) };
+    let daemon = bed.start().await;
+    let mut old = Vec::new();
+    for _ in 0..12 {
+        let (id, _) = ended(&daemon, &format!("write a {}; print 1", "x".repeat(100_000)), "COMPLETED").await;
+        old.push(id);
+    }
+    daemon.clock.advance(Duration::from_secs(101));
+    let (young, _) = ended(&daemon, "write a 1", "COMPLETED").await;
+    let running = create(&daemon, "COMMAND=write+a+1;hang&PHASE=RUN").await;
+    reaches(&daemon, &running, "EXECUTING").await;
+    // 1.2 of it is taken: less than 8 are free, and more once ten are gone.
+    disk.leave(9);
+    eventually("an old output to go", || async {
+        (status(&daemon, &format!("/{}/results/a", old[0])).await == 404).then_some(())
+    })
+    .await;
+    let dir = |id: &str| daemon.config.server.jobs_dir.join(id);
+    eventually("the files to go", || async { (!dir(&old[0]).exists()).then_some(()) }).await;
+    let record = job(&daemon, &old[0]).await;
+    assert_eq!(record.value("uws:phase"), "COMPLETED");
+    assert!(record.child("uws:results").children.is_empty());
+    let removed = record.child("uws:jobInfo").value("filesRemoved").to_owned();
+    assert!(removed.ends_with('Z'), "{removed}");
+    let gone = daemon.client().get(&format!("{LIST}/{}/results/a", old[0])).await;
+    assert_eq!(gone.text(), format!("the files of this job were removed at {removed} to make room on the disk"));
+    assert_eq!(daemon.client().get(&format!("/api/v1/job/{}/results", old[0])).await.text(), "[]");
+    assert!(listed(&daemon, "").await.contains(&old[0]), "the record stays");
+    // No more than that: the youngest, those that run, and the last of the old ones once there is room.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(status(&daemon, &format!("/{young}/results/a")).await, 200);
+    assert!(dir(&running).join("out/a").exists());
+    assert_eq!(status(&daemon, &format!("/{}/results/a", old[11])).await, 200);
+    assert_eq!(daemon.client().send("DELETE", &format!("{LIST}/{}", old[0]), &[], "").await.status, 303);
+    assert_eq!(status(&daemon, &format!("/{}", old[0])).await, 404);
+}
