@@ -108,6 +108,26 @@ pub(super) static KEYS: &[Key] = &[
         "0",
         "How many of its jobs run at a time; 0: as many as queue.max_running lets.",
     ),
+    key(
+        "service.*.max_running_per_owner",
+        Whole(0, 1_000_000),
+        "0",
+        "How many jobs of one owner may run at a time. 0: as many as the service may have.",
+    ),
+    key(
+        "service.*.one_at_a_time",
+        Switch,
+        "false",
+        "Whether a job is refused (409) while another one of the service is queued or runs, as the control system's \
+         synchronous mode foresees.",
+    ),
+    key(
+        "service.*.weight",
+        Decimal(0.01, 100.0),
+        "1.0",
+        "How large its share is where jobs of several services wait: of two services that are as busy one with 2 runs twice \
+         as many jobs as one with 1. Within a service owners take turns.",
+    ),
     key("service.*.max_replicas", Whole(1, 10_000), "16", "How many replicas a job may ask for."),
     key(
         "service.*.network",

@@ -332,6 +332,12 @@ pub struct Service {
     pub examples: Vec<Example>,
     /// How many of its jobs may run at a time; 0: as many as the queue lets.
     pub max_running: u32,
+    /// Whether a job is refused while another one of the service is on its way.
+    pub one_at_a_time: bool,
+    /// How many jobs of one owner may run at a time; 0: as many as the service may have.
+    pub max_running_per_owner: u32,
+    /// How much of the queue it has beside other services that have jobs waiting.
+    pub weight: f64,
     /// Who its jobs run as; `None`: as the daemon.
     pub user: Option<User>,
     /// Further groups of its jobs.

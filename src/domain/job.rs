@@ -49,6 +49,8 @@ pub struct NewJob {
     pub work: Work,
     /// The key of the request that makes it, if the client gave one.
     pub idempotency: Option<IdempotencyKey>,
+    /// Whether it is refused while another job of its service is on its way.
+    pub is_exclusive: bool,
 }
 
 impl NewJob {
@@ -261,6 +263,7 @@ impl Job {
             reservation: Reservation { cpus: 1.0, memory: 1 },
             work: Work::of_command("true"),
             idempotency: None,
+            is_exclusive: false,
         };
         new.accepted(1)
     }

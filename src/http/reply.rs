@@ -148,7 +148,7 @@ impl ApiError {
             Self::Denied(Denied::Store(error)) | Self::Store(error) => match error {
                 StoreError::Failed { .. } | StoreError::PhaseChanged { .. } => failure(true),
                 StoreError::Full { .. } => failure(false),
-                StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Closed => None,
+                StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Busy(_) | StoreError::Closed => None,
             },
             Self::Denied(Denied::Upload(_)) | Self::File(_) | Self::Panicked => failure(true),
             Self::Denied(
@@ -229,6 +229,7 @@ const fn no_room() -> Verdict {
 fn of_store(error: &StoreError) -> Verdict {
     match error {
         StoreError::NoSuchJob(_) => Verdict::new(StatusCode::NOT_FOUND, Cow::Borrowed("there is no such job")),
+        StoreError::Busy(_) => Verdict::new(StatusCode::CONFLICT, Cow::Owned(error.to_string())),
         StoreError::KeyReused(_) => Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, Cow::Owned(error.to_string())),
         StoreError::Full { .. } => no_room(),
         StoreError::Closed => {

@@ -38,8 +38,13 @@ pub struct End {
 /// A change of a job's phase; compared and set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// PENDING, or HELD by nobody any more, to QUEUED at this uptime of the host: the client commits it (UWS 1.1 §2.2.3.5).
-    Run(Duration),
+    /// PENDING, or HELD by nobody any more, to QUEUED: the client commits it (UWS 1.1 §2.2.3.5).
+    Run {
+        /// The uptime of the host.
+        since_boot: Duration,
+        /// Whether that is refused while another job of its service is on its way.
+        is_exclusive: bool,
+    },
     /// PENDING or QUEUED to HELD: an operator keeps it from running.
     Hold,
     /// HELD by an operator while it was QUEUED: back to QUEUED at this uptime of the host.
@@ -135,6 +140,8 @@ pub struct QueuedJob {
     pub id: JobId,
     /// The service (job list) that it belongs to.
     pub service: String,
+    /// The owner; `None` if the creator was anonymous.
+    pub owner: Option<OwnerId>,
     /// What it would take from the budget.
     pub reservation: Reservation,
 }
@@ -172,6 +179,9 @@ pub enum StoreError {
         /// The phase that was wanted.
         wanted: Phase,
     },
+    /// Another job of the service is on its way, and the service takes one at a time; nothing was written.
+    #[error("job {0} is on its way, and this service takes one job at a time")]
+    Busy(JobId),
     /// There is no such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
@@ -205,7 +215,7 @@ pub trait Store: Send + Sync {
     /// written, and the first job is the answer.
     ///
     /// # Errors
-    /// [`StoreError::KeyReused`], [`StoreError::Full`], [`StoreError::Failed`].
+    /// [`StoreError::KeyReused`], [`StoreError::Busy`], [`StoreError::Full`], [`StoreError::Failed`].
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError>;
 
     /// The job that a request of this owner with this idempotency key made.
@@ -232,7 +242,7 @@ pub trait Store: Send + Sync {
     /// Changes the phase of a job, with the event of it, if the transition table allows it from where the job is.
     ///
     /// # Errors
-    /// [`StoreError::PhaseChanged`] if not; [`StoreError::NoSuchJob`].
+    /// [`StoreError::PhaseChanged`] if not; [`StoreError::Busy`], [`StoreError::NoSuchJob`].
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError>;
 
     /// Changes a job without moving it.
@@ -247,7 +257,7 @@ pub trait Store: Send + Sync {
     /// Notes that the job is deleted. A job that is not final is also noted as to be aborted. The first note stays.
     async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError>;
 
-    /// The first `limit` jobs that are QUEUED, of none of the services `without`, oldest first.
+    /// Jobs that are QUEUED, of none of the services `without`, oldest first: of each service and owner the first `limit`.
     async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
 
     /// At most `limit` QUEUED jobs of the service that at this uptime of the host have waited for `wait`; since its boot, if

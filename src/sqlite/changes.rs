@@ -8,7 +8,7 @@ use crate::domain::{JobId, Phase, SummaryKind, Timestamp};
 use crate::ports::{Change, Changed, End, Launch, StoreError};
 
 use super::error::While;
-use super::jobs::{must_load, set_facts, standing};
+use super::jobs::{alone, must_load, set_facts, standing};
 use super::rows::{millis, signed};
 use super::{events, results};
 
@@ -20,7 +20,7 @@ pub(super) fn change(
 ) -> Result<Changed, StoreError> {
     let (seq, from) = standing(connection, id)?;
     let (wanted, reason) = match &change {
-        Change::Run(_) | Change::Release(_) => (Phase::Queued, None),
+        Change::Run { .. } | Change::Release(_) => (Phase::Queued, None),
         Change::Hold => (Phase::Held, None),
         Change::Launch(_) | Change::Resume(_) => (Phase::Executing, None),
         Change::Suspend(_) => (Phase::Suspended, None),
@@ -32,7 +32,12 @@ pub(super) fn change(
         return Err(denied());
     }
     match change {
-        Change::Run(at) => release(connection, seq, None, at)?.then_some(()).ok_or_else(denied)?,
+        Change::Run { since_boot, is_exclusive } => {
+            if is_exclusive {
+                alone(connection, &service_of(connection, seq)?)?;
+            }
+            release(connection, seq, None, since_boot)?.then_some(()).ok_or_else(denied)?;
+        }
         Change::Release(at) => release(connection, seq, Some(Phase::Queued), at)?.then_some(()).ok_or_else(denied)?,
         Change::Hold => hold(connection, seq, from)?,
         Change::Launch(launch) => begin(connection, seq, &launch)?,
@@ -48,7 +53,7 @@ pub(super) fn change(
 /// Whether a change that leads to a phase from several ones is the one for a job in `from`.
 const fn is_meant_for(change: &Change, from: Phase) -> bool {
     match change {
-        Change::Run(_) => matches!(from, Phase::Pending | Phase::Held),
+        Change::Run { .. } => matches!(from, Phase::Pending | Phase::Held),
         Change::Release(_) => matches!(from, Phase::Held),
         Change::Launch(_) => matches!(from, Phase::Queued),
         Change::Resume(_) => matches!(from, Phase::Suspended),
@@ -69,6 +74,13 @@ fn release(
         .and_then(|mut update| update.execute(params![seq, held_from.map(Phase::as_str), millis(since_boot)]))
         .map(|rows| rows == 1)
         .doing("queueing a job")
+}
+
+fn service_of(connection: &Connection, seq: i64) -> Result<String, StoreError> {
+    connection
+        .prepare_cached("SELECT service FROM job WHERE seq = ?1")
+        .and_then(|mut select| select.query_row([seq], |row| row.get(0)))
+        .doing("reading a job's service")
 }
 
 fn hold(connection: &Connection, seq: i64, from: Phase) -> Result<(), StoreError> {

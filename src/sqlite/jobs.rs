@@ -16,6 +16,9 @@ pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, S
     {
         return Ok(Accepted { job, is_replay: true });
     }
+    if new.is_exclusive && new.phase == Phase::Queued {
+        alone(connection, &new.service)?;
+    }
     let sql = "INSERT INTO job (id, service, owner, run_id, phase, created_at, execution_duration_ms, destruction, \
                cpus, memory, queued_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let mut insert = connection.prepare_cached(sql).doing(doing)?;
@@ -43,6 +46,17 @@ pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, S
     }
     events::insert(connection, seq, new.created_at, None, new.phase, None)?;
     Ok(Accepted { job: new.accepted(seq), is_replay: false })
+}
+
+/// Refuses while a job of the service is on its way: one that was run and has not ended, also if it is deleted already.
+pub(super) fn alone(connection: &Connection, service: &str) -> Result<(), StoreError> {
+    let sql = "SELECT id FROM job WHERE phase IN ('QUEUED', 'EXECUTING', 'SUSPENDED', 'HELD') \
+               AND (phase <> 'HELD' OR held_from = 'QUEUED') AND service = ?1 LIMIT 1";
+    let found = connection
+        .prepare_cached(sql)
+        .and_then(|mut select| select.query_row([service], |row| row.get(0)).optional())
+        .doing("looking whether a service is busy")?;
+    found.map_or(Ok(()), |id| Err(StoreError::Busy(JobId::from_bytes(id))))
 }
 
 pub(super) fn made_by(

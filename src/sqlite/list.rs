@@ -141,8 +141,10 @@ fn size(job: &Job) -> usize {
 
 pub(super) fn queued(connection: &Connection, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
     let doing = "reading the queue";
-    let sql = "SELECT seq, id, service, cpus, memory FROM job WHERE phase = 'QUEUED' \
-               AND service NOT IN (SELECT value FROM json_each(?1)) ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, id, service, cpus, memory, owner FROM (\
+               SELECT *, row_number() OVER (PARTITION BY service, owner ORDER BY seq) AS turn FROM job \
+               WHERE phase = 'QUEUED' AND service NOT IN (SELECT value FROM json_each(?1))) \
+               WHERE turn <= ?2 ORDER BY seq";
     let without = serde_json::to_string(without).expect("a list of strings");
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
     let jobs = statement.query_map(params![without, limit], |row| {
@@ -150,6 +152,7 @@ pub(super) fn queued(connection: &Connection, without: &[String], limit: u32) ->
             seq: row.get(0)?,
             id: JobId::from_bytes(row.get(1)?),
             service: row.get(2)?,
+            owner: row.get::<_, Option<String>>(5)?.map(OwnerId::new),
             reservation: Reservation { cpus: row.get(3)?, memory: row.get::<_, i64>(4)?.unsigned_abs() },
         })
     });
@@ -216,6 +219,7 @@ mod tests {
             reservation: Reservation { cpus: 1.0, memory: 1 },
             work: Work::of_command(command),
             idempotency: None,
+            is_exclusive: false,
         };
         jobs::insert(connection, new).expect("kept").job.id
     }

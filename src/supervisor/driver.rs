@@ -356,7 +356,10 @@ impl Driver {
                     return Some(changed.job);
                 }
                 Err(
-                    error @ (StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_) | StoreError::KeyReused(_)),
+                    error @ (StoreError::PhaseChanged { .. }
+                    | StoreError::NoSuchJob(_)
+                    | StoreError::Busy(_)
+                    | StoreError::KeyReused(_)),
                 ) => {
                     error!("job {} was changed by somebody else: {error}", self.job.id);
                     return None;

@@ -43,7 +43,8 @@ impl Handle {
                     shared.store.update(id, update).await.map_err(|error| too_late(error, why))?;
                 }
             }
-            let changed = shared.store.change(id, Change::Run(shared.clock.since_boot()), now).await;
+            let run = Change::Run { since_boot: shared.clock.since_boot(), is_exclusive: service.one_at_a_time };
+            let changed = shared.store.change(id, run, now).await;
             let changed = changed.map_err(|error| too_late(error, why))?;
             shared.waiters.ring(id);
             shared.wake.notify_one();
@@ -172,6 +173,7 @@ pub(super) fn too_late(error: StoreError, why: &'static str) -> Denied {
         error @ (StoreError::Full { .. }
         | StoreError::Failed { .. }
         | StoreError::Closed
+        | StoreError::Busy(_)
         | StoreError::KeyReused(_)) => Denied::Store(error),
     }
 }

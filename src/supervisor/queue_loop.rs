@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Job, JobId, Phase, Reservation, RunId};
+use crate::domain::{Job, JobId, OwnerId, Phase, Reservation, RunId};
 use crate::ports::{Change, Changed, End, QueuedJob, RunRef, StoreError};
 
 use super::admission::{self, Budget};
@@ -36,6 +36,7 @@ const ORDERS: usize = 8;
 /// A job with a driver.
 struct Running {
     service: String,
+    owner: Option<OwnerId>,
     reservation: Reservation,
     stop: watch::Sender<Option<StopWhy>>,
     orders: mpsc::Sender<Ordered>,
@@ -221,8 +222,9 @@ impl QueueLoop {
         let service = self.service(&job)?;
         let (stop, signal) = watch::channel(StopWhy::stored(&job));
         let (orders, received) = mpsc::channel(ORDERS);
-        self.running
-            .insert(job.id, Running { service: job.service.clone(), reservation: job.reservation, stop, orders });
+        let (service_name, owner) = (job.service.clone(), job.owner.clone());
+        let running = Running { service: service_name, owner, reservation: job.reservation, stop, orders };
+        self.running.insert(job.id, running);
         Some(Driver::new(Arc::clone(&self.context), job, service, signal, received))
     }
 
@@ -287,12 +289,9 @@ impl QueueLoop {
     /// Starts those of the queue's head that fit; returns how many.
     async fn start_some(&mut self, budget: Budget) -> Result<usize, StoreError> {
         let services = &self.context.shared.services;
-        let most = |service: &str| {
-            let most = services.get(service).map_or(0, |service| service.max_running);
-            usize::try_from(most).ok().filter(|most| *most > 0)
-        };
+        let share = |name: &str| services.get(name).map_or(admission::Share::NONE, admission::Share::of);
         let of_service = |name: &str| self.running.values().filter(|running| running.service == name).count();
-        let has_its_share = |name: &&String| most(name).is_some_and(|most| of_service(name) >= most);
+        let has_its_share = |name: &&String| share(name).jobs.is_some_and(|most| of_service(name) >= most);
         let without: Vec<String> = services.keys().filter(has_its_share).cloned().collect();
         // Jobs that are being prepared are QUEUED too, so there may be as many of them before the next one.
         let limit = u32::try_from(self.running.len() + budget.jobs).unwrap_or(u32::MAX).min(1000);
@@ -305,9 +304,13 @@ impl QueueLoop {
         let running: Vec<admission::Running<'_>> = self
             .running
             .values()
-            .map(|running| admission::Running { service: &running.service, reservation: running.reservation })
+            .map(|Running { service, owner, reservation, .. }| admission::Running {
+                service,
+                owner: owner.as_ref(),
+                reservation: *reservation,
+            })
             .collect();
-        let admitted = admission::admit(budget, most, &running, &queued);
+        let admitted = admission::admit(budget, share, &running, &queued);
         let mut started = 0;
         for position in admitted {
             let id = queued[position].id;

@@ -156,6 +156,7 @@ impl Handle {
             reservation,
             work,
             idempotency,
+            is_exclusive: service.one_at_a_time,
         })
     }
 

@@ -221,6 +221,7 @@ pub fn new_job(command: &str, now: Timestamp) -> NewJob {
         reservation: Reservation { cpus: 1.0, memory: 1 },
         work: Work::of_command(command),
         idempotency: None,
+        is_exclusive: false,
     }
 }
 

@@ -85,3 +85,26 @@ async fn a_job_may_ask_for_another_tag_of_the_image_and_for_no_other_image() {
     }
     assert_eq!(daemon.listed().await, 3);
 }
+
+#[tokio::test]
+async fn a_service_that_takes_one_job_at_a_time_refuses_others_meanwhile() {
+    let daemon = with(|service| service.one_at_a_time = true).start().await;
+    let pending = create(&daemon, "COMMAND=print+1").await;
+    let many = (0..8).map(|_| post(&daemon, "", "COMMAND=hang&PHASE=RUN"));
+    let answers = futures_util::future::join_all(many).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409, 409, 409, 409, 409, 409, 409], "one of all at once");
+    let made = answers.iter().find(|answer| answer.status == 303).expect("one").header("location").to_owned();
+    let running = made.rsplit('/').next().expect("an id").to_owned();
+    let sentence = format!("job {running} is on its way, and this service takes one job at a time");
+    let refused = post(&daemon, &format!("/{pending}/phase"), "PHASE=RUN").await;
+    assert_eq!((refused.status, refused.text()), (409, sentence.as_str()));
+    let json = daemon.put(&serde_json::json!({"command": "print 1"})).await;
+    assert_eq!(json.status, 409, "{}", json.text());
+    reaches(&daemon, &running, "EXECUTING").await;
+    posted(&daemon, &format!("/{running}/phase"), "PHASE=ABORT").await;
+    reaches(&daemon, &running, "ABORTED").await;
+    posted(&daemon, &format!("/{pending}/phase"), "PHASE=RUN").await;
+    reaches(&daemon, &pending, "COMPLETED").await;
+}
