@@ -12,7 +12,7 @@ use crate::backend::docker::{DockerBackend, Instance};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
-use crate::lifecycle::{Lifecycle, LifecycleError};
+use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::ports::{Backend, BackendError, Clock, Store, StoreError, SystemClock};
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
@@ -76,6 +76,7 @@ impl AppError {
 /// # Errors
 /// What kept it from starting, or an end that nobody asked for.
 pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
+    let signals = Signals::install()?;
     let config = Arc::new(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Before anything of the state is touched: two daemons on one state would run jobs twice.
@@ -107,15 +108,15 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     let bodies = Bodies::new(config.server.max_body);
     let api = Api { handle: started.handle, store, config: Arc::clone(&config), clock, bodies };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
-    let (life, grace) = (lifecycle.clone(), config.server.shutdown_grace);
+    let life = lifecycle.clone();
     lifecycle.spawn("http", async move {
-        if let Err(error) = serve(api, listeners, soft, grace, tracker).await {
+        if let Err(error) = serve(api, listeners, soft, tracker).await {
             life.fail("http", format!("failed: {error}"));
         }
     });
     info!("uwsd {} answers on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
     lifecycle.ready();
-    lifecycle.run_until_stopped().await?;
+    lifecycle.run_until_stopped(signals).await?;
     Ok(())
 }
 

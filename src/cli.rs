@@ -160,7 +160,7 @@ fn serve(config: Config) -> Result<(), ServeError> {
     if let Err(e) = raise_open_file_limit() {
         warn!("the limit of open files cannot be raised: {e}");
     }
-    let lifecycle = Lifecycle::new(config.server.shutdown_grace);
+    let lifecycle = Lifecycle::new(config.server.shutdown_linger + config.server.shutdown_grace);
     // The daemon waits more than it computes: a few workers do, and each has its own share of memory.
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()

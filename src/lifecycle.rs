@@ -143,8 +143,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`LifecycleError`] if the stop was not asked for or not clean: the exit code is then not 0.
-    pub async fn run_until_stopped(&self) -> Result<(), LifecycleError> {
-        let mut signals = Signals::install().map_err(LifecycleError::Signals)?;
+    pub async fn run_until_stopped(&self, mut signals: Signals) -> Result<(), LifecycleError> {
         self.run(async || signals.next().await, sd_notify::watchdog_enabled()).await
     }
 
@@ -219,19 +218,25 @@ impl Lifecycle {
     }
 }
 
-/// The streams of the signals that the daemon handles.
-struct Signals {
+/// The streams of the signals that the daemon handles, from when they are made.
+#[derive(Debug)]
+pub struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
 }
 
 impl Signals {
-    fn install() -> io::Result<Self> {
+    /// Handles the signals from now on: to be called before anybody can know that the daemon is there, and stop it.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Signals`].
+    pub fn install() -> Result<Self, LifecycleError> {
+        let install = |kind| signal(kind).map_err(LifecycleError::Signals);
         Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
+            term: install(SignalKind::terminate())?,
+            int: install(SignalKind::interrupt())?,
+            hup: install(SignalKind::hangup())?,
         })
     }
 

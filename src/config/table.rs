@@ -51,6 +51,13 @@ pub(super) static KEYS: &[Key] = &[
     key("server.max_connections", Whole(1, 1_000_000), "16384", "How many connections are served at a time."),
     key("server.header_timeout", Time(false), "\"10s\"", "How long a client may take to send a request's head."),
     key(
+        "server.shutdown_linger",
+        Time(true),
+        "\"2s\"",
+        "How long connections stay open at a stop for one more request each: whoever polls over one is answered and told to \
+         close it.",
+    ),
+    key(
         "server.shutdown_grace",
         Time(true),
         "\"10s\"",

@@ -26,6 +26,7 @@ pub fn config_in(dir: &Path) -> Config {
             max_body: 1 << 20,
             max_connections: 1000,
             header_timeout: Duration::from_secs(5),
+            shutdown_linger: Duration::from_millis(200),
             shutdown_grace: Duration::from_secs(5),
             listeners: Vec::new(),
             admin_socket: None,

@@ -61,6 +61,8 @@ pub struct Server {
     pub max_connections: u32,
     /// How long a client may take to send a request's head.
     pub header_timeout: Duration,
+    /// How long idle connections stay open for one more request after a stop was asked for.
+    pub shutdown_linger: Duration,
     /// How long requests in flight may take after a stop was asked for.
     pub shutdown_grace: Duration,
     /// `[[server.listener]]`.

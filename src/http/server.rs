@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use http::header::{ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONNECTION, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -61,19 +61,15 @@ const READ_AHEAD: usize = 64 << 10;
 
 /// Answers requests on `listeners` until `soft` is cancelled.
 ///
-/// Then no connection is accepted any more, idle ones are closed, and requests in flight have `grace` to finish before
-/// they are cut. Returns when the last connection is gone. Every connection is a task of `tracker`.
+/// Then no connection is accepted any more. Those that are there are served one more request, whose answer says that it is
+/// the last, for as long as `shutdown_linger` says: whoever polls over one of them is not turned away. Idle ones are closed
+/// then, and requests in flight have `shutdown_grace` to finish before they are cut. Returns when the last connection is gone. Every connection is a task of `tracker`.
 ///
 /// # Errors
 /// If a listener cannot be handed to the runtime.
-pub async fn serve(
-    api: Api,
-    listeners: Vec<Bound>,
-    soft: CancellationToken,
-    grace: Duration,
-    tracker: TaskTracker,
-) -> io::Result<()> {
+pub async fn serve(api: Api, listeners: Vec<Bound>, soft: CancellationToken, tracker: TaskTracker) -> io::Result<()> {
     let server = &api.config.server;
+    let end = End { soft: soft.clone(), linger: server.shutdown_linger, grace: server.shutdown_grace };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(server.header_timeout).max_buf_size(READ_AHEAD);
     let guard = Arc::new(Guard::new(server));
@@ -81,17 +77,14 @@ pub async fn serve(
     let max_connections = server.max_connections;
     let started = api.clock.now();
     let service = warp::service(routes::all(&Arc::new(api), started, soft.clone()));
-    let front = Front { guard, service };
+    let front = Front { guard, service, soft: soft.clone() };
     let listeners: Vec<Listener> = listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?;
     let loops = listeners.iter().map(|listener| {
-        accept_loop(
-            listener,
-            Connections { http: &http, front: &front, places: &places, soft: &soft, grace, tracker: &tracker },
-        )
+        accept_loop(listener, Connections { http: &http, front: &front, places: &places, end: &end, tracker: &tracker })
     });
     join_all(loops).await;
     drop(listeners);
-    // Each connection ends by itself within the grace time and gives its place back.
+    // Each connection ends by itself in its time and gives its place back.
     let _ = places.acquire_many(max_connections).await;
     Ok(())
 }
@@ -139,28 +132,38 @@ impl Listener {
     }
 }
 
+/// How connections come to their end.
+#[derive(Debug, Clone)]
+struct End {
+    /// Tells that it has come.
+    soft: CancellationToken,
+    /// How long an idle one is kept for one more request.
+    linger: Duration,
+    /// How long requests in flight have after that.
+    grace: Duration,
+}
+
 /// What every connection of a listener is served with.
 struct Connections<'a, S> {
     http: &'a http1::Builder,
     front: &'a Front<S>,
     places: &'a Arc<Semaphore>,
-    soft: &'a CancellationToken,
-    grace: Duration,
+    end: &'a End,
     tracker: &'a TaskTracker,
 }
 
 async fn accept_loop<S: Routes>(listener: &Listener, with: Connections<'_, S>) {
-    // Nothing is lost when a branch is: a connection that was not accepted waits in the kernel.
-    while let Some(accepted) = with.soft.run_until_cancelled(listener.accept()).await {
+    // Nothing is lost when this is: a connection that was not accepted waits in the kernel.
+    while let Some(accepted) = with.end.soft.run_until_cancelled(listener.accept()).await {
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                rest(&error, with.soft).await;
+                rest(&error, &with.end.soft).await;
                 continue;
             }
         };
-        let places = Arc::clone(with.places);
-        let Some(Ok(place)) = with.soft.run_until_cancelled(places.acquire_owned()).await else { return };
+        // One that was accepted is never dropped unserved, also if the stop comes while it waits for a place.
+        let Ok(place) = Arc::clone(with.places).acquire_owned().await else { return };
         match accepted {
             Accepted::Tcp(stream, via) => with.spawn(stream, via, &listener.door, place),
             Accepted::Unix(stream) => with.spawn(stream, Via::Unix, &listener.door, place),
@@ -187,7 +190,7 @@ impl<S: Routes> Connections<'_, S> {
         let io = Patient::new(io, PATIENCE);
         let peer = Peer { via, trust: door.trust, is_proxy: door.is_proxy(via) };
         let visitor = Visitor { peer, proxies: Arc::clone(&door.proxies) };
-        let connection = connection(io, visitor, self.http, self.front.clone(), self.soft.clone(), self.grace);
+        let connection = connection(io, visitor, self.http, self.front.clone(), self.end.clone());
         self.tracker.spawn(async move {
             connection.await;
             drop(place);
@@ -202,8 +205,7 @@ fn connection<I, S>(
     visitor: Visitor,
     http: &http1::Builder,
     front: Front<S>,
-    soft: CancellationToken,
-    grace: Duration,
+    end: End,
 ) -> impl Future<Output = ()> + Send + use<I, S>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -213,19 +215,21 @@ where
     let mut connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
     async move {
         // Polling the connection by reference loses nothing when the token wins.
+        let End { soft, linger, grace } = end;
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = soft.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                let Ok(ended) = tokio::time::timeout(grace, connection.as_mut()).await else {
-                    tracing::warn!("a request was cut: it did not finish within the shutdown's grace time");
-                    return;
-                };
-                ended
-            }
+            ended = connection.as_mut() => Some(ended),
+            () = soft.cancelled() => tokio::time::timeout(linger, connection.as_mut()).await.ok(),
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke off");
+        let ended = if ended.is_some() {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(grace, connection.as_mut()).await.ok()
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%error, "a connection broke off"),
+            None => tracing::warn!("a request was cut: it did not finish within the shutdown's grace time"),
         }
     }
 }
@@ -257,6 +261,7 @@ struct Visitor {
 struct Front<S> {
     guard: Arc<Guard>,
     service: S,
+    soft: CancellationToken,
 }
 
 impl<S: Routes> Front<S> {
@@ -270,6 +275,7 @@ impl<S: Routes> Front<S> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // On the way of every request: nothing is formatted unless somebody wants to read it.
         let span = tracing::debug_span!("request", %method, path = uri.path());
+        let soft = self.soft.clone();
         let guarded = span.in_scope(|| self.guarded(request, visitor));
         async move {
             let mut response = guarded.await;
@@ -277,6 +283,10 @@ impl<S: Routes> Front<S> {
                 failure.log(&method, &uri);
             }
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            if soft.is_cancelled() {
+                // The next request belongs on a new connection.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let status = response.status().as_u16();
             tracing::debug!(status, ms = began.elapsed().as_millis(), "answered");
             Ok(response)
@@ -289,7 +299,7 @@ impl<S: Routes> Front<S> {
         mut request: Request<Incoming>,
         visitor: Visitor,
     ) -> impl Future<Output = Response> + Send + use<S> {
-        let Self { guard, mut service } = self;
+        let Self { guard, mut service, .. } = self;
         let Visitor { peer, proxies } = visitor;
         let forwarded = peer.is_proxy.then(|| Box::new(Forwarded::of(request.headers(), &proxies)));
         let origin = request.headers().get(ORIGIN).cloned();
@@ -331,8 +341,9 @@ mod tests {
         let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
         let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
         let visitor = Visitor { peer, proxies: Arc::new([]) };
-        let (io, token) = (Patient::new(stream, patience), CancellationToken::new());
-        connection(io, visitor, &http1::Builder::new(), Front { guard, service }, token, Duration::ZERO).await;
+        let (io, soft) = (Patient::new(stream, patience), CancellationToken::new());
+        let end = End { soft: soft.clone(), linger: Duration::ZERO, grace: Duration::ZERO };
+        connection(io, visitor, &http1::Builder::new(), Front { guard, service, soft }, end).await;
     }
 
     #[tokio::test]

@@ -118,7 +118,7 @@ impl Bed {
         tasks.spawn(started.health.run());
         tasks.spawn(started.disk.run());
         let mut server = JoinSet::new();
-        server.spawn(serve(api, bound, stop.clone(), config.server.shutdown_grace, TaskTracker::new()));
+        server.spawn(serve(api, bound, stop.clone(), TaskTracker::new()));
         let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };
         let expected = if engine_answers { 200 } else { 503 };
         eventually("the daemon to look at its engine", || async {

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,5 +92,5 @@ async fn run(kind: &str, dir: &Path) {
     }
     let bodies = Bodies::new(config.server.max_body);
     let api = Api { handle: started.handle, store, config, clock, bodies };
-    serve(api, bound, CancellationToken::new(), Duration::from_secs(1), tracker).await.expect("served");
+    serve(api, bound, CancellationToken::new(), tracker).await.expect("served");
 }

@@ -8,3 +8,4 @@ mod clients;
 mod kill;
 mod ocps;
 mod passed;
+mod polling;

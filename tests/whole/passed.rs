@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use crate::bed::{Bed, Daemon, Engine, UWSD};
 
 /// The daemon with both sockets as its file descriptors 3 and 4.
-async fn start(bed: &Bed, tcp: &TcpListener, unix: &UnixListener) -> Daemon {
+pub async fn start(bed: &Bed, tcp: &TcpListener, unix: &UnixListener) -> Daemon {
     let passed = |socket: OwnedFd| Stdio::from(socket);
     let mut command = Command::new("sh");
     command
