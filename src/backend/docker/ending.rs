@@ -75,7 +75,7 @@ fn why_not_started(state: &ContainerState) -> String {
 }
 
 /// An instant as the engine writes it; the year 1 means none.
-fn instant(text: Option<&str>) -> Option<Timestamp> {
+pub(super) fn instant(text: Option<&str>) -> Option<Timestamp> {
     let at = OffsetDateTime::parse(text?, &Rfc3339).ok()?;
     let millis = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
     (millis > 0).then(|| Timestamp::from_millis(millis))

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::WaitContainerOptions;
+use bollard::query_parameters::{EventsOptions, WaitContainerOptions};
 use futures_util::StreamExt;
 use tracing::warn;
 
 use super::backend::Shared;
-use super::ending::{ending, standing, vanished};
+use super::ending::{ending, instant, standing, vanished};
 use super::error::DOCKER;
 use super::logs::{Drained, Pump};
 use super::memory::Peak;
@@ -94,15 +94,30 @@ impl Shared {
     }
 
     /// What is known of an ended container, looked at further if SIGKILL ended it: the engine hears of an OOM on a way of its
-    /// own, and may tell the exit first.
+    /// own. It may tell the exit first, and if it heard of the exit first it never puts the OOM into the container's state, but
+    /// tells it as an event all the same.
     async fn with_late_oom(&self, run: &RunRef, found: ContainerInspectResponse) -> ContainerInspectResponse {
         let may_be_oom = |found: &ContainerInspectResponse| {
             found.state.as_ref().is_some_and(|state| state.exit_code == Some(137) && state.oom_killed != Some(true))
         };
         let mut found = found;
+        if !may_be_oom(&found) {
+            return found;
+        }
+        let Ok(client) = self.engine.client().await else { return found };
+        let mut ooms = client.docker.events(Some(ooms_of(run, &found))).fuse().boxed();
         let begin = tokio::time::Instant::now();
         while may_be_oom(&found) && begin.elapsed() < LATE_OOM {
-            tokio::time::sleep(OOM_LOOK).await;
+            match tokio::time::timeout(OOM_LOOK, ooms.next()).await {
+                Ok(Some(Ok(_))) => {
+                    if let Some(state) = &mut found.state {
+                        state.oom_killed = Some(true);
+                    }
+                    return found;
+                }
+                Ok(Some(Err(_)) | None) => tokio::time::sleep(OOM_LOOK).await,
+                Err(_) => {}
+            }
             let Ok(Some(now)) = self.inspect(run).await else { return found };
             found = now;
         }
@@ -168,4 +183,15 @@ impl Shared {
 
 fn lost(why: &str) -> String {
     format!("the end of the logs may be missing: {why}")
+}
+
+/// A question for the OOMs of a run's container, those before it was asked and those to come.
+fn ooms_of(run: &RunRef, found: &ContainerInspectResponse) -> EventsOptions {
+    let started = found.state.as_ref().and_then(|state| instant(state.started_at.as_deref()));
+    let filters = [("container", run.name()), ("event", "oom".to_owned()), ("type", "container".to_owned())];
+    EventsOptions {
+        since: Some(started.map_or(0, |started| started.millis() / 1000).to_string()),
+        until: None,
+        filters: Some(filters.into_iter().map(|(name, value)| (name.to_owned(), vec![value])).collect()),
+    }
 }
