@@ -5,11 +5,12 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::address::{Login, Protocol};
+use super::address::Protocol;
 use super::group::{self, Finished};
 use super::leftovers::MARK;
+use super::remote::Remote;
 use super::settings::Settings;
-use super::words::{Failure, Secrets, classify, last_words, remedy};
+use super::words::{Failure, classify, last_words, remedy};
 use crate::ports::SourceError;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,13 +25,12 @@ const ALWAYS: [&str; 5] = [
     "advice.detachedHead=false",
 ];
 
-/// Git, for one checkout.
+/// Git, for one repository of the daemon's or of a job's.
+#[derive(Clone, Copy)]
 pub(super) struct Git<'a> {
     pub(super) settings: &'a Settings,
-    /// Who the daemon is to the remote.
-    pub(super) login: Option<Login>,
-    /// What must not be shown.
-    pub(super) secrets: Secrets,
+    /// Where the repository comes from.
+    pub(super) remote: &'a Remote,
     /// The repository's directory.
     pub(super) directory: &'a Path,
 }
@@ -45,6 +45,20 @@ impl Git<'_> {
     pub(super) async fn inside(&self, arguments: &[&str]) -> Result<Finished, SourceError> {
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         self.run(self.directory, &arguments).await
+    }
+
+    /// Clones the remote into the repository's directory: a clone as `options` say.
+    pub(super) async fn clone_as(&self, options: &[&str]) -> Result<(), SourceError> {
+        let beginning = ["clone", "--quiet", "--template=", "--origin=origin"];
+        let mut arguments: Vec<&OsStr> = beginning.iter().chain(options).map(OsStr::new).collect();
+        arguments.extend([OsStr::new("--"), OsStr::new(&self.remote.url), self.directory.as_os_str()]);
+        let done = self.outside(&arguments).await?;
+        if done.status.success() { Ok(()) } else { Err(self.not_cloned(&done)) }
+    }
+
+    /// The error for a remote that did not give what it was asked for.
+    pub(super) fn not_cloned(&self, done: &Finished) -> SourceError {
+        self.failure(&format!("{} could not be cloned", self.remote.shown), done)
     }
 
     /// As [`inside`](Self::inside); a failure is an error that begins with `doing`.
@@ -62,7 +76,8 @@ impl Git<'_> {
 
     /// The error for a git process that failed while `doing`.
     pub(super) fn failure(&self, doing: &str, done: &Finished) -> SourceError {
-        let text = format!("{doing}: {}{}", last_words(&done.stderr, &self.secrets), remedy(&done.stderr));
+        let secrets = &self.remote.secrets;
+        let text = format!("{doing}: {}{}", last_words(&done.stderr, secrets), remedy(&done.stderr));
         match classify(&done.stderr) {
             Failure::Refused => SourceError::Refused(text),
             Failure::Network => SourceError::Network(text),
@@ -71,14 +86,14 @@ impl Git<'_> {
     }
 
     async fn run(&self, directory: &Path, arguments: &[&OsStr]) -> Result<Finished, SourceError> {
-        group::run(self.command(directory, arguments))
+        // Boxed: its buffers would be in every future that leads here.
+        Box::pin(group::run(self.command(directory, arguments)))
             .await
             .map_err(|error| SourceError::Refused(format!("git cannot be started on the daemon's host: {error}")))
     }
 
     fn command(&self, directory: &Path, arguments: &[&OsStr]) -> Command {
         let settings = self.settings;
-        let protocols: Vec<&str> = settings.protocols.iter().map(|protocol: &Protocol| protocol.as_str()).collect();
         let mut command = Command::new("git");
         command
             .current_dir(directory)
@@ -98,7 +113,6 @@ impl Git<'_> {
             .env("SSH_ASKPASS_REQUIRE", "never")
             .env("GIT_SSH_COMMAND", &settings.ssh_command)
             .env("GIT_SSH_VARIANT", "ssh")
-            .env("GIT_ALLOW_PROTOCOL", protocols.join(":"))
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_LFS_SKIP_SMUDGE", "1");
@@ -106,13 +120,19 @@ impl Git<'_> {
         if let Some(parent) = self.directory.parent() {
             command.env("GIT_CEILING_DIRECTORIES", parent);
         }
-        if let Some(login) = &self.login {
-            command.env(LOGIN, &login.header).arg(format!("--config-env=http.{}.extraHeader={LOGIN}", login.scope));
-        }
+        self.ask_remote(&mut command);
         for setting in ALWAYS {
             command.args(["-c", setting]);
         }
         command.args(arguments);
         command
+    }
+
+    fn ask_remote(&self, command: &mut Command) {
+        let protocols: Vec<&str> = self.settings.protocols.iter().copied().map(Protocol::as_str).collect();
+        command.env("GIT_ALLOW_PROTOCOL", protocols.join(":"));
+        if let Some(login) = &self.remote.login {
+            command.env(LOGIN, &login.header).arg(format!("--config-env=http.{}.extraHeader={LOGIN}", login.scope));
+        }
     }
 }

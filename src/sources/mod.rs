@@ -6,11 +6,13 @@
 
 mod address;
 mod checkout;
+mod find;
 mod git;
 mod group;
 mod leftovers;
 mod lfs;
 mod reference;
+mod remote;
 mod settings;
 mod size;
 mod ssh;

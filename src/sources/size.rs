@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ports::SourceError;
+
 /// How often a checkout is measured.
 const EVERY: Duration = Duration::from_secs(1);
 /// The unit of `st_blocks`.
@@ -41,6 +43,11 @@ pub(super) async fn grows_above(dir: &Path, limit: u64) {
             return;
         }
     }
+}
+
+/// Why a source that grew above `limit` is refused.
+pub(super) fn too_large(shown: &str, limit: u64) -> SourceError {
+    SourceError::Refused(format!("{shown} takes more than {limit} bytes, the limit for sources (sources.max_size)"))
 }
 
 #[cfg(test)]
