@@ -13,7 +13,7 @@ use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
-use crate::ports::{Backend, BackendError, Clock, Store, StoreError, SystemClock};
+use crate::ports::{Backend, BackendError, Clock, Sources, Store, StoreError, SystemClock};
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
 use crate::supervisor::{self, Parts};
@@ -86,12 +86,12 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     let store = Arc::new(SqliteStore::open(&config.store.path)?);
     // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
     let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
-    let sources = GitSources::new(config.sources.clone(), config.server.state_dir.join("git"))?;
+    let sources = Arc::new(GitSources::new(config.sources.clone(), config.server.state_dir.join("git"))?);
 
     let started = supervisor::start(Parts {
         store: Arc::clone(&store) as Arc<dyn Store>,
         backend,
-        sources: Arc::new(sources),
+        sources: Arc::clone(&sources) as Arc<dyn Sources>,
         clock: Arc::clone(&clock),
         config: Arc::clone(&config),
         host: host_name(),
@@ -101,6 +101,8 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "retention", started.retention.run());
     until_soft(&lifecycle, "health", started.health.run());
     until_soft(&lifecycle, "disk", started.disk.run());
+    let time = Arc::clone(&clock);
+    until_soft(&lifecycle, "mirrors", async move { sources.keep_mirrors_pruned(time.as_ref()).await });
     let writer = Arc::clone(&store);
     until_soft(&lifecycle, "sqlite", async move { writer.ended().await });
 

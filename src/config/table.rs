@@ -184,6 +184,13 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("sources.clone_timeout", Time(false), "\"10m\"", "How long a checkout may take."),
     key("sources.max_size", Size(1 << 20), "\"10GiB\"", "How large a checkout may be."),
+    key(
+        "sources.mirror_age",
+        Time(true),
+        "\"30d\"",
+        "How long the mirror of a repository is kept after its last use, so that a job fetches only what is new. 0: no \
+         mirrors are kept, every job fetches everything.",
+    ),
     key("sources.submodules", Switch, "false", "Whether submodules are checked out too."),
     key("sources.lfs", Switch, "false", "Whether Git LFS objects are fetched."),
     key("sources.ssh_key", Path, "\"\"", "The private key for ssh. Empty: none."),

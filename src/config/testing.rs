@@ -52,6 +52,7 @@ pub fn config_in(dir: &Path) -> Config {
             git_protocols: ["https", "http", "ssh", "git"].map(str::to_owned).to_vec(),
             clone_timeout: Duration::from_secs(60),
             max_size: 1 << 30,
+            mirror_age: Duration::from_secs(86_400),
             submodules: false,
             lfs: false,
             ssh_key: None,

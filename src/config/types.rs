@@ -208,6 +208,8 @@ pub struct Sources {
     pub clone_timeout: Duration,
     /// How large a checkout may be, in bytes.
     pub max_size: u64,
+    /// How long a mirror is kept after its last use; 0: none are kept.
+    pub mirror_age: Duration,
     /// Whether submodules are checked out too.
     pub submodules: bool,
     /// Whether LFS objects are fetched.

@@ -1,20 +1,22 @@
 //! The checkout itself: clone everything, find what the ref leads to, check that out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::address::Address;
-use super::find::{check_out, find};
+use super::find::{Found, check_out, find};
 use super::git::Git;
+use super::mirror::Mirrors;
 use super::reference::Reference;
 use super::remote::Remote;
 use super::settings::{Settings, SetupError};
 use super::{leftovers, lfs, size};
 use crate::config;
-use crate::domain::Source;
-use crate::ports::{Checkout, SourceError, Sources};
+use crate::domain::{Source, Timestamp};
+use crate::ports::{Checkout, Clock, SourceError, Sources};
 
 /// Checks out git repositories with the `git` executable.
 ///
@@ -22,9 +24,13 @@ use crate::ports::{Checkout, SourceError, Sources};
 /// (`git describe`). A ref is then looked up as `git checkout` would after a clone: the default branch, else a tag,
 /// else a branch, else a commit hash, full or abbreviated to 7 digits or more. `refs/heads/NAME` and `refs/tags/NAME` say
 /// which one is meant. A branch is checked out as a branch that tracks its origin; anything else is a detached HEAD.
-#[derive(Debug)]
+///
+/// Everything is cloned from a mirror of the remote on this host, which was brought up to date before: only what is new goes
+/// over the network, and nothing where a full commit hash is there already. The clone is a copy that shares no file with
+/// the mirror.
 pub struct GitSources {
-    settings: Settings,
+    settings: Arc<Settings>,
+    mirrors: Arc<Mirrors>,
     timeout: Duration,
     max_size: u64,
     submodules: bool,
@@ -42,10 +48,12 @@ impl GitSources {
     /// # Errors
     /// [`SetupError`] with the key of the configuration.
     pub fn new(config: config::Sources, scratch: impl Into<PathBuf>) -> Result<Self, SetupError> {
-        let settings = Settings::prepare(&config, &scratch.into())?;
+        let settings = Arc::new(Settings::prepare(&config, &scratch.into())?);
         leftovers::end(&settings.scratch);
+        let mirrors = Mirrors::new(Arc::clone(&settings), config.max_size, config.mirror_age);
         Ok(Self {
             settings,
+            mirrors,
             timeout: config.clone_timeout,
             max_size: config.max_size,
             submodules: config.submodules,
@@ -58,13 +66,22 @@ impl GitSources {
         Ok((Address::parse(&source.url, &self.settings.protocols)?, Reference::parse(&source.commit_ref)?))
     }
 
+    /// Removes mirrors that nobody used for long, now and once an hour, for ever. Safe to drop.
+    pub async fn keep_mirrors_pruned(&self, clock: &dyn Clock) {
+        self.mirrors.keep_pruned(clock).await;
+    }
+
+    /// Removes the mirrors that nobody used for long at `now`, except those in use.
+    pub async fn prune_mirrors(&self, now: Timestamp) {
+        self.mirrors.prune(now).await;
+    }
+
     async fn fetch(&self, git: &Git<'_>, reference: &Reference) -> Result<String, SourceError> {
         let shown = &git.remote.shown;
         if self.lfs {
             lfs::ensure_there(git).await?;
         }
-        git.clone_as(&ALL).await?;
-        let (found, commit) = find(git, reference).await?;
+        let (found, commit) = self.clone_and_find(git, reference).await?;
         check_out(git, &found).await?;
         // Whatever was written between: what is there is what was asked for, or the job does not run.
         if git.commit("HEAD").await?.as_deref() != Some(commit.as_str()) {
@@ -79,6 +96,30 @@ impl GitSources {
         }
         Ok(commit)
     }
+
+    async fn clone_and_find(&self, git: &Git<'_>, reference: &Reference) -> Result<(Found, String), SourceError> {
+        if !self.mirrors.are_kept() {
+            git.clone_as(&ALL).await?;
+            return find(git, reference).await;
+        }
+        let mut held = self.mirrors.hold(git.remote, reference).await?;
+        if let Err(error) = clone_from(git, held.path()).await {
+            if matches!(error, SourceError::DiskFull(_)) {
+                return Err(error);
+            }
+            tracing::warn!("the mirror {} cannot be read and is made anew: {error}", held.path().display());
+            held = self.mirrors.renew(held, git.remote).await?;
+            clone_from(git, held.path()).await?;
+        }
+        // A commit that no ref leads to is in the mirror by now, or, where a login is needed for it, with the remote.
+        let mirror = git.remote.login.is_none().then_some(held.path());
+        find(&Git { mirror, ..*git }, reference).await
+    }
+}
+
+/// Clones the mirror at `path` as if it were the remote.
+async fn clone_from(git: &Git<'_>, path: &Path) -> Result<(), SourceError> {
+    Git { mirror: Some(path), ..*git }.clone_as(&ALL).await
 }
 
 #[async_trait]
@@ -95,7 +136,7 @@ impl Sources for GitSources {
         let remote = Remote::new(address, &source.url, self.proxy.as_deref());
         let directory = std::path::absolute(into)
             .map_err(|error| SourceError::Refused(format!("the directory for the source is unusable: {error}")))?;
-        let git = Git { settings: &self.settings, remote: &remote, directory: &directory };
+        let git = Git { settings: &self.settings, remote: &remote, mirror: None, directory: &directory };
         let too_large = || size::too_large(&remote.shown, self.max_size);
         // Whichever branch loses is dropped, and with it every process of git's ends.
         let commit = tokio::select! {

@@ -83,7 +83,7 @@ async fn find_commit(git: &Git<'_>, hash: &str) -> Result<Option<(Found, String)
         return Ok(Some(found(commit)));
     }
     // On no branch and under no tag: many servers give it all the same. If not, it is not there.
-    let done = git.inside(&["fetch", "--quiet", "--no-tags", "--", "origin", hash]).await?;
+    let done = git.inside(&["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", "origin", hash]).await?;
     if done.status.success() {
         return Ok(git.commit(hash).await?.map(found));
     }

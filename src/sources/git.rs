@@ -31,6 +31,8 @@ pub(super) struct Git<'a> {
     pub(super) settings: &'a Settings,
     /// Where the repository comes from.
     pub(super) remote: &'a Remote,
+    /// A repository on this host that is read wherever git is told to ask the remote: then nothing else can be asked.
+    pub(super) mirror: Option<&'a Path>,
     /// The repository's directory.
     pub(super) directory: &'a Path,
 }
@@ -77,7 +79,8 @@ impl Git<'_> {
     /// The error for a git process that failed while `doing`.
     pub(super) fn failure(&self, doing: &str, done: &Finished) -> SourceError {
         let secrets = &self.remote.secrets;
-        let text = format!("{doing}: {}{}", last_words(&done.stderr, secrets), remedy(&done.stderr));
+        let secrets = self.mirror.map_or_else(|| secrets.clone(), |path| secrets.and_path(path));
+        let text = format!("{doing}: {}{}", last_words(&done.stderr, &secrets), remedy(&done.stderr));
         match classify(&done.stderr) {
             Failure::Refused => SourceError::Refused(text),
             Failure::Network => SourceError::Network(text),
@@ -120,7 +123,10 @@ impl Git<'_> {
         if let Some(parent) = self.directory.parent() {
             command.env("GIT_CEILING_DIRECTORIES", parent);
         }
-        self.ask_remote(&mut command);
+        match self.mirror {
+            Some(path) => self.read_mirror(&mut command, path),
+            None => self.ask_remote(&mut command),
+        }
         for setting in ALWAYS {
             command.args(["-c", setting]);
         }
@@ -134,5 +140,14 @@ impl Git<'_> {
         if let Some(login) = &self.remote.login {
             command.env(LOGIN, &login.header).arg(format!("--config-env=http.{}.extraHeader={LOGIN}", login.scope));
         }
+    }
+
+    /// The remote keeps its name, in the repository's configuration and in its logs; only what is read is another.
+    fn read_mirror(&self, command: &mut Command, path: &Path) {
+        command
+            .env("GIT_ALLOW_PROTOCOL", "file")
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", format!("url.file://{}.insteadOf", path.display()))
+            .env("GIT_CONFIG_VALUE_0", &self.remote.url);
     }
 }

@@ -8,13 +8,17 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-/// How much of each stream of a child's is kept, in bytes: the end of it.
-const KEPT: usize = 16 * 1024;
+/// How much of what a child answers is kept, in bytes: the end of it. Room for the refs of a large repository.
+const ANSWER: usize = 8 << 20;
+/// How much of what a child says about itself is kept, in bytes: the end of it.
+const WORDS: usize = 16 << 10;
 
 /// How a child ended and the end of what it wrote.
 pub(super) struct Finished {
     pub(super) status: ExitStatus,
     pub(super) stdout: String,
+    /// Whether `stdout` is all of it.
+    pub(super) is_whole: bool,
     pub(super) stderr: String,
 }
 
@@ -48,24 +52,25 @@ pub(super) async fn run(mut command: Command) -> io::Result<Finished> {
         drop(group);
         status
     };
-    let (status, stdout, stderr) = tokio::join!(ended, tail(stdout), tail(stderr));
-    Ok(Finished { status: status?, stdout, stderr })
+    let (status, (stdout, is_whole), (stderr, _)) = tokio::join!(ended, tail(stdout, ANSWER), tail(stderr, WORDS));
+    Ok(Finished { status: status?, stdout, is_whole, stderr })
 }
 
-/// Reads to the end and keeps the last of it.
-async fn tail(mut stream: impl AsyncRead + Unpin) -> String {
-    let mut kept: Vec<u8> = Vec::new();
+/// Reads to the end and keeps the last `limit` bytes of it; whether that is all.
+async fn tail(mut stream: impl AsyncRead + Unpin, limit: usize) -> (String, bool) {
+    let (mut kept, mut total): (Vec<u8>, usize) = (Vec::new(), 0);
     let mut buffer = [0; 4096];
     while let Ok(count) = stream.read(&mut buffer).await {
         if count == 0 {
             break;
         }
+        total += count;
         kept.extend_from_slice(&buffer[..count]);
-        if kept.len() > 2 * KEPT {
-            kept.drain(..kept.len() - KEPT);
+        if kept.len() > 2 * limit {
+            kept.drain(..kept.len() - limit);
         }
     }
-    String::from_utf8_lossy(&kept[kept.len().saturating_sub(KEPT)..]).into_owned()
+    (String::from_utf8_lossy(&kept[kept.len().saturating_sub(limit)..]).into_owned(), total <= limit)
 }
 
 #[cfg(test)]
@@ -82,7 +87,13 @@ mod tests {
     async fn the_end_of_both_streams_is_kept() {
         let done = run(shell("echo out; for i in $(seq 20000); do echo $i >&2; done; exit 3")).await.expect("sh");
         assert_eq!((done.status.code(), done.stdout.as_str()), (Some(3), "out\n"));
-        assert!(done.stderr.len() <= KEPT && done.stderr.ends_with("19999\n20000\n"));
+        assert!(done.is_whole && done.stderr.len() <= WORDS && done.stderr.ends_with("19999\n20000\n"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_says_so() {
+        let done = run(shell("head -c 20000000 /dev/zero")).await.expect("sh");
+        assert_eq!((done.is_whole, done.stdout.len()), (false, ANSWER));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
-//! Git processes that a daemon left behind when it was killed.
+//! Git processes that a daemon left behind when it was killed, and files that a killed git left.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
@@ -41,9 +42,45 @@ pub(super) fn find(scratch: &Path) -> Vec<Pid> {
         .collect()
 }
 
+/// Removes locks and half-written objects from a bare repository in which no git runs.
+pub(super) fn sweep(repository: &Path) -> io::Result<()> {
+    let objects = repository.join("objects");
+    let mut waiting = vec![repository.to_owned()];
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            // No ref can end like a lock; but one may begin like a half-written object, and lies elsewhere.
+            let is_half_written = name.starts_with(b"tmp_") || name.starts_with(b".tmp-");
+            if entry.file_type()?.is_dir() {
+                waiting.push(entry.path());
+            } else if name.ends_with(b".lock") || is_half_written && dir.starts_with(&objects) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_killed_git_left_is_swept() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let left = ["HEAD.lock", "refs/heads/main.lock", "objects/pack/tmp_pack_x", "objects/ab/tmp_obj_x"];
+        let kept = ["HEAD", "refs/heads/tmp_x", "objects/pack/pack-1.pack", "objects/ab/cd"];
+        for name in left.iter().chain(&kept) {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("below the dir")).expect("dirs");
+            fs::write(path, "").expect("file");
+        }
+        sweep(dir.path()).expect("swept");
+        assert!(left.iter().all(|name| !dir.path().join(name).exists()));
+        assert!(kept.iter().all(|name| dir.path().join(name).exists()));
+    }
 
     #[test]
     fn marked_processes_are_ended_and_others_are_left_alone() {

@@ -11,6 +11,7 @@ mod git;
 mod group;
 mod leftovers;
 mod lfs;
+mod mirror;
 mod reference;
 mod remote;
 mod settings;

@@ -42,6 +42,8 @@ pub enum SetupError {
 pub(super) struct Settings {
     /// The directory of all of this, absolute.
     pub(super) scratch: PathBuf,
+    /// Where mirrors are.
+    pub(super) mirrors: PathBuf,
     /// An empty directory: `HOME` and the working directory.
     pub(super) home: PathBuf,
     /// The only configuration file that git reads besides the repository's own.
@@ -69,6 +71,7 @@ impl Settings {
         };
         let scratch = std::path::absolute(scratch).map_err(failed(scratch))?;
         let (home, gitconfig) = (scratch.join("home"), scratch.join("gitconfig"));
+        let mirrors = scratch.join("mirrors");
         let seen_hosts = scratch.join("known_hosts");
         let ssh_command = ssh::command(
             usable("ssh_key", config.ssh_key.as_deref())?,
@@ -76,9 +79,11 @@ impl Settings {
             usable("", Some(&seen_hosts))?.unwrap_or_default(),
         );
         let content = gitconfig_content(config)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(failed(&home))?;
+        for dir in [&home, &mirrors] {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))?;
+        }
         write_private(&gitconfig, &content).map_err(failed(&gitconfig))?;
-        Ok(Self { scratch, home, gitconfig, protocols, ssh_command })
+        Ok(Self { scratch, mirrors, home, gitconfig, protocols, ssh_command })
     }
 }
 
@@ -141,6 +146,7 @@ mod tests {
             git_protocols: vec!["https".into(), "ssh".into()],
             clone_timeout: Duration::from_secs(10),
             max_size: 1 << 30,
+            mirror_age: Duration::from_secs(86_400),
             submodules: false,
             lfs: false,
             ssh_key: None,

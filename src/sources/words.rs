@@ -52,6 +52,11 @@ impl Secrets {
         Self(all)
     }
 
+    /// These, and `path`: a place of the daemon's own, which is nobody else's concern.
+    pub(super) fn and_path(&self, path: &std::path::Path) -> Self {
+        Self([vec![path.display().to_string()], self.0.clone()].concat())
+    }
+
     /// `text` with every secret masked.
     fn mask(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))

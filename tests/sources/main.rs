@@ -1,7 +1,10 @@
 //! Checkouts with real git, from real servers on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod damage;
 mod lfs;
+mod mirror;
+mod prune;
 mod repository;
 mod ssh;
 
@@ -22,6 +25,7 @@ fn config() -> config::Sources {
         git_protocols: ["https", "http", "ssh", "git", "file"].map(str::to_owned).to_vec(),
         clone_timeout: Duration::from_secs(60),
         max_size: 1 << 30,
+        mirror_age: Duration::from_secs(86_400),
         submodules: false,
         lfs: false,
         ssh_key: None,
@@ -55,6 +59,31 @@ impl Bench {
         self.sources.checkout(&source(url, commit_ref), &self.into()).await
     }
 
+    /// The same after a restart of the daemon.
+    fn restarted(self, config: config::Sources) -> Self {
+        let sources = GitSources::new(config, self.dir.path().join("scratch")).unwrap();
+        Self { sources, ..self }
+    }
+
+    /// The mirrors that there are.
+    fn mirrors(&self) -> Vec<PathBuf> {
+        let dir = self.dir.path().join("scratch/mirrors");
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// The one mirror.
+    fn mirror(&self) -> PathBuf {
+        let mirrors = self.mirrors();
+        assert_eq!(mirrors.len(), 1, "{mirrors:?}");
+        mirrors[0].clone()
+    }
+
+    /// Packs in the mirror that are not whole.
+    fn half_written(&self) -> Vec<PathBuf> {
+        let is_half = |file: &PathBuf| file.file_name().unwrap().to_string_lossy().starts_with("tmp_pack");
+        files_below(&self.mirror()).into_iter().filter(is_half).collect()
+    }
+
     /// The file of the test repository, as checked out.
     fn readme(&self) -> String {
         fs::read_to_string(self.dir.path().join("src/README")).unwrap()
@@ -75,6 +104,17 @@ impl Bench {
             .filter_map(|pid| Some(fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?.replace('\0', " ")))
             .collect()
     }
+}
+
+/// The files below `dir`.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let (mut files, mut waiting) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_type().unwrap().is_dir() { waiting.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    files
 }
 
 fn source(url: &str, commit_ref: &str) -> Source {

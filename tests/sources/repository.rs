@@ -3,10 +3,13 @@
 use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Runs git with `arguments` in `dir` and returns what it wrote.
@@ -73,10 +76,20 @@ pub(crate) fn commit(dir: &Path, file: &str, content: impl AsRef<[u8]>) -> Strin
     git(dir, &["rev-parse", "HEAD"])
 }
 
+/// Commits files that are so many and large that git fetches them as a pack, and not at one go.
+pub(crate) fn commit_large(dir: &Path) -> String {
+    for file in 0..150_u64 {
+        let noise = (1..2500).flat_map(|n| (file * 2500 + n).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+        std::fs::write(dir.join(format!("large{file}")), noise.collect::<Vec<u8>>()).expect("file");
+    }
+    commit(dir, "large", "")
+}
+
 /// `git daemon` on a free port of loopback; ended when dropped.
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) port: u16,
+    packets: tempfile::NamedTempFile,
 }
 
 impl Daemon {
@@ -84,7 +97,9 @@ impl Daemon {
         let listener = StdListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         drop(listener);
+        let packets = tempfile::NamedTempFile::new().expect("temp file");
         let child = Command::new("git")
+            .env("GIT_TRACE_PACKET", packets.path())
             .args(["daemon", "--listen=127.0.0.1", "--reuseaddr", "--export-all", "--informative-errors"])
             .args([format!("--port={port}"), format!("--base-path={}", root.display())])
             .arg(root)
@@ -93,7 +108,18 @@ impl Daemon {
             .spawn()
             .expect("git daemon is there");
         until("git daemon answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { child, port }
+        Self { child, port, packets }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("git://127.0.0.1:{}/x.git", self.port)
+    }
+
+    /// How often it was asked for its refs, and for objects.
+    pub(crate) fn asked(&self) -> (usize, usize) {
+        let packets = std::fs::read_to_string(self.packets.path()).expect("written by git");
+        let count = |command: &str| packets.matches(&format!("< command={command}")).count();
+        (count("ls-refs"), count("fetch"))
     }
 }
 
@@ -133,6 +159,84 @@ pub(crate) async fn serve_files(tasks: &mut JoinSet<()>, root: PathBuf, login: O
         }
     });
     port
+}
+
+/// Stands before a server and lets through only the first bytes of its answers while it is closed.
+pub(crate) struct Gate {
+    pub(crate) port: u16,
+    is_open: watch::Sender<bool>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    /// An open gate before the server on port `to`; closed, it lets through `free` bytes of each answer.
+    pub(crate) async fn serve(tasks: &mut JoinSet<()>, to: u16, free: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let (is_open, opened) = watch::channel(true);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        tasks.spawn(async move {
+            let mut passing = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                passing.spawn(pass(client, to, free, opened.clone()));
+            }
+        });
+        Self { port, is_open, connections }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("git://127.0.0.1:{}/x.git", self.port)
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_open.send_replace(false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.is_open.send_replace(true);
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Returns once there were `count` connections.
+    pub(crate) async fn reached(&self, count: usize) {
+        eventually("connections", || self.connections() >= count).await;
+    }
+}
+
+async fn pass(client: TcpStream, to: u16, free: u64, mut opened: watch::Receiver<bool>) {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
+    let (mut questions, mut client) = client.into_split();
+    let (answers, mut server) = server.into_split();
+    let mut first = answers.take(free);
+    tokio::join!(
+        async {
+            let _ = tokio::io::copy(&mut questions, &mut server).await;
+            let _ = server.shutdown().await;
+        },
+        async {
+            let _ = tokio::io::copy(&mut first, &mut client).await;
+            if opened.wait_for(|is_open| *is_open).await.is_ok() {
+                let _ = tokio::io::copy(&mut first.into_inner(), &mut client).await;
+            }
+            let _ = client.shutdown().await;
+        }
+    );
+}
+
+/// Waits until `condition` holds, while other futures go on.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "in vain: {what}");
 }
 
 /// Waits until `condition` holds.

@@ -81,6 +81,7 @@ pub(in super::super) fn sources(r: &mut Reader) -> Sources {
         git_protocols: r.texts("sources.git_protocols"),
         clone_timeout: r.time("sources.clone_timeout"),
         max_size: r.size("sources.max_size"),
+        mirror_age: r.time("sources.mirror_age"),
         submodules: r.switch("sources.submodules"),
         lfs: r.switch("sources.lfs"),
         ssh_key: r.path("sources.ssh_key"),
