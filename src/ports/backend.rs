@@ -99,6 +99,11 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// Whether what a run writes is in the job's directories while it runs; else only once it is taken back.
+    fn shares_files(&self) -> bool {
+        true
+    }
+
     /// Looks whether the backend answers and can run jobs.
     ///
     /// Kubernetes: `GET /version` and a `SelfSubjectAccessReview` for creating jobs; node facts are unknown.

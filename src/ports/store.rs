@@ -245,11 +245,11 @@ pub trait Store: Send + Sync {
     /// [`StoreError::PhaseChanged`] if not; [`StoreError::Busy`], [`StoreError::NoSuchJob`].
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError>;
 
-    /// Changes a job without moving it.
+    /// Changes a job without moving it, in all these ways or in none.
     ///
     /// # Errors
     /// [`StoreError::PhaseChanged`], with the phase as both ends, if it is too late; [`StoreError::NoSuchJob`].
-    async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError>;
+    async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError>;
 
     /// Notes that an abort of the job was asked for; of a job that has ended nothing is noted. Returns the job.
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError>;

@@ -153,12 +153,19 @@ pub(super) fn request_deletion(connection: &Connection, id: JobId, now: Timestam
     load(connection, id)
 }
 
-pub(super) fn update(connection: &Connection, id: JobId, update: Update) -> Result<Job, StoreError> {
+pub(super) fn update(connection: &Connection, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
+    let job = must_load(connection, id)?;
+    if !updates.iter().all(|update| update.is_allowed(&job)) {
+        return Err(StoreError::PhaseChanged { id, actual: job.phase, wanted: job.phase });
+    }
+    for update in updates {
+        apply(connection, job.seq, update)?;
+    }
+    must_load(connection, id)
+}
+
+fn apply(connection: &Connection, seq: i64, update: Update) -> Result<(), StoreError> {
     let doing = "changing a job";
-    let Job { seq, .. } = match must_load(connection, id)? {
-        job if update.is_allowed(&job) => job,
-        Job { phase, .. } => return Err(StoreError::PhaseChanged { id, actual: phase, wanted: phase }),
-    };
     let set = |sql: &str, value: &dyn rusqlite::ToSql| {
         connection.prepare_cached(sql).and_then(|mut update| update.execute(params![seq, value])).map(drop).doing(doing)
     };
@@ -179,5 +186,5 @@ pub(super) fn update(connection: &Connection, id: JobId, update: Update) -> Resu
         }
         Update::LetGo => set("UPDATE job SET held_from = ?2 WHERE seq = ?1", &None::<String>)?,
     }
-    must_load(connection, id)
+    Ok(())
 }

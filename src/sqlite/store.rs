@@ -84,8 +84,8 @@ impl Store for SqliteStore {
         self.writer.write("changing a job's phase", move |c| changes::change(c, id, change, now)).await
     }
 
-    async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError> {
-        self.writer.write("changing a job", move |c| jobs::update(c, id, update)).await
+    async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
+        self.writer.write("changing a job", move |c| jobs::update(c, id, updates)).await
     }
 
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {

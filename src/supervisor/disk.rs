@@ -21,6 +21,8 @@ const SOON: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many jobs' outputs are given up between two looks.
 const BATCH: u32 = 10;
+/// How many jobs whose files are on their way out are counted.
+const MOST_LEAVING: u32 = 1000;
 
 /// The task that watches the disks.
 pub struct DiskWatch {
@@ -44,11 +46,12 @@ impl DiskWatch {
 
     /// Runs for ever; dropping it is safe at any time.
     pub async fn run(self) {
+        let mut leaving = 0;
         loop {
             let is_cleaning = match self.look().await {
                 Some(least) => {
                     self.tell(&least);
-                    least.free < self.settings.clean_below && self.clean(&least).await
+                    least.free < self.settings.clean_below && self.clean(&least, &mut leaving).await
                 }
                 None => false,
             };
@@ -93,26 +96,28 @@ impl DiskWatch {
         });
     }
 
-    /// Gives up the outputs of the jobs that ended first; returns whether there were some.
-    async fn clean(&self, least: &Least) -> bool {
-        let cleaned = self.give_up(least).await;
+    /// Gives up the outputs of the jobs that ended first; returns whether there were some. `leaving` is of how many jobs the
+    /// files were on their way out at the last look.
+    async fn clean(&self, least: &Least, leaving: &mut usize) -> bool {
+        let cleaned = self.give_up(least, leaving).await;
         cleaned.unwrap_or_else(|error| {
             error!("old outputs cannot be given up: {}", chain(&error));
             false
         })
     }
 
-    async fn give_up(&self, least: &Least) -> Result<bool, StoreError> {
+    async fn give_up(&self, least: &Least, leaving: &mut usize) -> Result<bool, StoreError> {
         let shared = &self.context.shared;
-        // What is on its way out already may be enough.
-        if !shared.store.deleted(0, 1).await?.is_empty() {
+        // What is on its way out may be enough. But what cannot be removed holds up no others: then nothing leaves any more.
+        let before = std::mem::replace(leaving, shared.store.deleted(0, MOST_LEAVING).await?.len());
+        if *leaving > 0 && *leaving != before {
             shared.swept.notify_one();
             return Ok(true);
         }
         let now = shared.clock.now();
         let old = shared.store.ended_before(now.before(self.settings.clean_min_age), BATCH).await?;
         for id in &old {
-            match shared.store.update(*id, Update::GiveUpFiles(now)).await {
+            match shared.store.update(*id, vec![Update::GiveUpFiles(now)]).await {
                 Ok(_) => warn!(
                     job.id = %id, "the files of job {id} are removed: {} are free in {}", bytes(least.free),
                     least.place.display()

@@ -48,6 +48,7 @@ pub use denied::Denied;
 pub use disk::DiskWatch;
 pub use handle::{Deleted, Handle, Readiness};
 pub use health::Health;
+pub use negotiate::Terms;
 pub use publish::Waiter;
 pub use queue_loop::QueueLoop;
 pub use retention::Retention;

@@ -13,10 +13,31 @@ use super::files;
 use super::handle::Handle;
 use super::limits;
 use super::publish::Waiter;
+use super::submit::Asked;
 use super::uploads::{Staged, replaced};
 
 /// Why parameters are not changed.
 const SETTLED: &str = "parameters can be changed while a job is PENDING";
+
+/// What may stand beside parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The client's own name for the job.
+    pub run_id: Option<RunId>,
+    /// How long it may execute; `None` is without limit.
+    pub execution_duration: Asked<Option<Duration>>,
+    /// When it is destroyed; `None` is as late as possible.
+    pub destruction: Asked<Option<Timestamp>>,
+}
+
+impl Terms {
+    fn updates(self, service: &Service, now: Timestamp) -> impl Iterator<Item = Update> {
+        let duration = self.execution_duration.value().map(|asked| limits::execution_duration(service, asked));
+        let destruction = self.destruction.value().map(|asked| limits::destruction(service, asked, now));
+        let run_id = self.run_id.map(Update::RunId);
+        run_id.into_iter().chain(duration.map(Update::ExecutionDuration)).chain(destruction.map(Update::Destruction))
+    }
+}
 
 impl Handle {
     /// Queues a job that is PENDING or HELD: it is QUEUED, and durable, when this returns (UWS 1.1 §2.2.3.5).
@@ -40,7 +61,7 @@ impl Handle {
                 let complete = acceptable::complete(&service, job.work.clone())?;
                 if complete != job.work {
                     let update = Update::Work(complete, job.reservation);
-                    shared.store.update(id, update).await.map_err(|error| too_late(error, why))?;
+                    shared.store.update(id, vec![update]).await.map_err(|error| too_late(error, why))?;
                 }
             }
             let run = Change::Run { since_boot: shared.clock.since_boot(), is_exclusive: service.one_at_a_time };
@@ -54,7 +75,8 @@ impl Handle {
     }
 
     /// Changes what a job is asked to do, while it is PENDING or HELD by nobody any more, given its present work (UWS 1.1
-    /// §2.1.11), and gives it the files that came with the request. Files that no parameter asks for any more go.
+    /// §2.1.11), gives it the files that came with the request, and sets what else stood in it: all of it or nothing. Files
+    /// that no parameter asks for any more go.
     ///
     /// # Errors
     /// [`Denied::WrongPhase`] in any other phase, and [`Denied::Unacceptable`].
@@ -62,7 +84,7 @@ impl Handle {
         &self,
         caller: &Caller,
         id: JobId,
-        staged: Option<Staged>,
+        (staged, terms): (Option<Staged>, Terms),
         change: impl FnOnce(Work) -> Work + Send + 'static,
     ) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
@@ -76,13 +98,16 @@ impl Handle {
             let mut work = acceptable::values(&service, change(job.work))?;
             files::give(&service, &mut work, staged.iter().flat_map(Staged::files));
             let work = acceptable::work(&service, work)?;
-            let reservation = this.check(&service, &work)?;
+            let mut updates = vec![Update::Work(work.clone(), this.check(&service, &work)?)];
+            updates.extend(terms.updates(&service, shared.clock.now()));
             if let Some(staged) = &staged {
                 shared.uploads.adopt(id, staged).await.map_err(Denied::Upload)?;
             }
-            let changed = shared.store.update(id, Update::Work(work.clone(), reservation)).await;
+            let changed = shared.store.update(id, updates).await;
             let no_longer = if changed.is_ok() { replaced(&before, &work) } else { replaced(&work, &before) };
             shared.uploads.discard(id, no_longer).await;
+            // The next destruction may be sooner now.
+            shared.swept.notify_one();
             changed.map_err(|error| too_late(error, SETTLED))
         })
         .await
@@ -106,15 +131,6 @@ impl Handle {
 
     fn service(&self, job: &Job) -> Result<&Service, Denied> {
         self.service_named(&job.service)
-    }
-
-    /// Names a job while it is PENDING, or HELD by nobody any more (UWS 1.1 §2.1.9).
-    ///
-    /// # Errors
-    /// [`Denied::WrongPhase`] in any other phase.
-    pub async fn set_run_id(&self, caller: &Caller, id: JobId, run_id: RunId) -> Result<Job, Denied> {
-        self.visible(caller, id).await?;
-        self.update(id, Update::RunId(run_id), "its run id can be changed while it is PENDING").await
     }
 
     /// Sets how long a job may execute, clamped to what the service allows; `None` is without limit (UWS 1.1 §2.2.3.4).
@@ -156,7 +172,8 @@ impl Handle {
 
     async fn update(&self, id: JobId, update: Update, why: &'static str) -> Result<Job, Denied> {
         let shared = Arc::clone(&self.shared);
-        self.finish(async move { shared.store.update(id, update).await.map_err(|error| too_late(error, why)) }).await
+        self.finish(async move { shared.store.update(id, vec![update]).await.map_err(|error| too_late(error, why)) })
+            .await
     }
 }
 

@@ -46,7 +46,7 @@ impl Handle {
                 shared.wake.notify_one();
                 changed.job
             } else {
-                shared.store.update(id, Update::LetGo).await.map_err(|error| too_late(error, why))?
+                shared.store.update(id, vec![Update::LetGo]).await.map_err(|error| too_late(error, why))?
             };
             tracing::info!(job.id = %id, "an operator released job {id}");
             Ok(job)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{JobId, Outcome, Reason};
-use crate::ports::{Change, End, StoreError};
+use crate::ports::StoreError;
 
 use super::context::Context;
 
@@ -27,24 +27,11 @@ impl Context {
                 if is_running(&id) {
                     continue;
                 }
-                let now = self.shared.clock.now();
                 let sentence = format!(
                     "it waited in the queue for {} s, the longest that its service allows",
                     limit.as_secs_f64()
                 );
-                let end = End {
-                    outcome: Outcome::new(Reason::QueueTimeout, sentence),
-                    started_at: None,
-                    ended_at: now,
-                    results: Vec::new(),
-                    facts: None,
-                    visible_for: self.visible_for,
-                };
-                match self.shared.store.change(id, Change::End(Box::new(end)), now).await {
-                    Ok(changed) => self.changed(&changed),
-                    Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => {}
-                    Err(error) => return Err(error),
-                }
+                self.end_unstarted(id, Outcome::new(Reason::QueueTimeout, sentence)).await?;
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Job, JobId, OwnerId, Phase, Reservation, RunId};
+use crate::domain::{Job, JobId, Outcome, OwnerId, Phase, Reservation, RunId};
 use crate::ports::{Change, Changed, End, QueuedJob, RunRef, StoreError};
 
 use super::admission::{self, Budget};
@@ -83,9 +83,14 @@ impl Context {
         if job.phase.is_final() || matches!(job.phase, Phase::Executing | Phase::Suspended) {
             return Ok(None);
         }
+        self.end_unstarted(id, not_started(StopWhy::stored(&job).unwrap_or(why))).await
+    }
+
+    /// Ends a job that has no run; returns it, unless it has gone on meanwhile.
+    pub(super) async fn end_unstarted(&self, id: JobId, outcome: Outcome) -> Result<Option<Job>, StoreError> {
         let now = self.shared.clock.now();
         let end = End {
-            outcome: not_started(StopWhy::stored(&job).unwrap_or(why)),
+            outcome,
             started_at: None,
             ended_at: now,
             results: Vec::new(),

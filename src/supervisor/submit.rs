@@ -24,6 +24,16 @@ pub enum Asked<T> {
     For(T),
 }
 
+impl<T> Asked<T> {
+    /// The value, if one was asked for.
+    pub(super) fn value(self) -> Option<T> {
+        match self {
+            Self::Default => None,
+            Self::For(value) => Some(value),
+        }
+    }
+}
+
 /// What a client hands in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {

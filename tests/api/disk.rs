@@ -122,6 +122,8 @@ async fn with_almost_none_the_outputs_of_those_that_ended_first_go_and_their_rec
     let gone = daemon.client().get(&format!("{LIST}/{}/results/a", old[0])).await;
     assert_eq!(gone.text(), format!("the files of this job were removed at {removed} to make room on the disk"));
     assert_eq!(daemon.client().get(&format!("/api/v1/job/{}/results", old[0])).await.text(), "[]");
+    let log = daemon.client().get(&format!("/api/v1/job/{}/stdout", old[0])).await;
+    assert_eq!(log.status, 404, "an empty log would not be true");
     assert!(listed(&daemon, "").await.contains(&old[0]), "the record stays");
     // No more than that: the youngest, those that run, and the last of the old ones once there is room.
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -90,8 +90,8 @@ impl Store for OddStore {
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
         self.real.change(id, change, now).await
     }
-    async fn update(&self, id: JobId, update: Update) -> Result<Job, StoreError> {
-        self.real.update(id, update).await
+    async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
+        self.real.update(id, updates).await
     }
 
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -318,3 +318,23 @@ async fn controls_are_read_from_multipart_bodies_too() {
     send("", "ACTION", "DELETE").await;
     assert_eq!(status(&daemon, &format!("/{id}")).await, 404);
 }
+
+#[tokio::test]
+async fn parameters_and_controls_of_one_request_are_set_together_or_not_at_all() {
+    let daemon = Bed::without_runs().start().await;
+    for round in 0..20 {
+        let id = create(&daemon, "COMMAND=print+1&RUNID=before&EXECUTIONDURATION=11").await;
+        let (parameters, phase) = (format!("/{id}/parameters"), format!("/{id}/phase"));
+        let change = post(&daemon, &parameters, "COMMAND=print+2&RUNID=after&EXECUTIONDURATION=22");
+        let (changed, run) = tokio::join!(change, post(&daemon, &phase, "PHASE=RUN"));
+        assert_eq!(run.status, 303);
+        let job = job(&daemon, &id).await;
+        let now = (job.value("uws:runId"), job.value("uws:executionDuration"));
+        let command = scalar(&daemon, &format!("{parameters}/command")).await;
+        match changed.status {
+            303 => assert_eq!((now, command.as_str()), (("after", "22"), "print 2"), "round {round}"),
+            403 => assert_eq!((now, command.as_str()), (("before", "11"), "print 1"), "round {round}"),
+            other => panic!("{other}: {}", changed.text()),
+        }
+    }
+}

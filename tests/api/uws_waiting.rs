@@ -98,7 +98,7 @@ async fn a_job_that_is_not_active_is_answered_at_once() {
     let refused = post(&daemon, &format!("/{held}/phase"), "PHASE=RUN").await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.text(), format!("job {held} is HELD: an operator holds it, and has to release it first"));
-    daemon.store.update(id, Update::LetGo).await.expect("let go");
+    daemon.store.update(id, vec![Update::LetGo]).await.expect("let go");
     posted(&daemon, &format!("/{held}/phase"), "PHASE=RUN").await;
 }
 

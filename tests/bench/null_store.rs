@@ -42,7 +42,7 @@ impl Store for NullStore {
         Err(StoreError::NoSuchJob(id))
     }
 
-    async fn update(&self, id: JobId, _: Update) -> Result<Job, StoreError> {
+    async fn update(&self, id: JobId, _: Vec<Update>) -> Result<Job, StoreError> {
         Err(StoreError::NoSuchJob(id))
     }
 

@@ -72,6 +72,10 @@ impl Backend for DockerBackend {
         DOCKER
     }
 
+    fn shares_files(&self) -> bool {
+        self.0.settings.shared_state
+    }
+
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
         self.0.engine.facts().await
     }

@@ -17,7 +17,7 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     let at = |leaf: &str| format!("service.{name}.{leaf}");
     let image =
         r.checked(&at("image"), "give the name of an image, such as \"debian:stable-slim\"", image).unwrap_or_default();
-    let pull = pull(r, &at);
+    let pull = r.word(&at("pull"), &[("never", Pull::Never), ("missing", Pull::Missing), ("always", Pull::Always)]);
     let pull_always = r.texts(&at("pull_always"));
     let image_tag_from = r.texts(&at("image_tag_from"));
     let allowed_images = allowed_images(r, &at, &image);
@@ -67,10 +67,6 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
         mounts,
         secrets,
     }
-}
-
-fn pull(r: &mut Reader, at: &impl Fn(&str) -> String) -> Pull {
-    r.word(&at("pull"), &[("never", Pull::Never), ("missing", Pull::Missing), ("always", Pull::Always)])
 }
 
 /// What a job may ask for as its image; without a list the service's own with any tag.

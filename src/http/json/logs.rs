@@ -77,6 +77,9 @@ pub(super) async fn stderr(api: &Api, query: Query<'_>) -> Result<Response, ApiE
 async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiError> {
     let Query { asked, id, method, headers } = query;
     let job = find::kept_job(api, &asked.caller, id).await?;
+    if let Some(at) = job.cleaned_at {
+        return Err(ApiError::FilesRemoved(at));
+    }
     let run = RunRef { job: job.id, replica: replica(&job, asked.query())?, replicas: job.work.replicas };
     let root = api.config.server.jobs_dir.clone();
     // Relative to the directory of all jobs, so that no component of it is taken on trust.

@@ -5,12 +5,12 @@ use warp::reply::Response;
 use super::dispatch::Request;
 use super::fetch;
 use super::intake::Intake;
-use super::work::{Controls, Posted};
+use super::work::{Posted, take_terms};
 use crate::config::Service;
 use crate::domain::Job;
 use crate::http::reply::{ApiError, see_other};
 use crate::http::{Api, idempotency};
-use crate::supervisor::Submission;
+use crate::supervisor::{Submission, Terms};
 
 /// Makes the job, PENDING, or QUEUED with `PHASE=RUN`: one step, so that a refusal leaves nothing behind.
 pub(super) async fn post(
@@ -39,7 +39,7 @@ pub(super) async fn job(
     is_run: bool,
 ) -> Result<Job, ApiError> {
     let Intake { mut fields, mut staged, _room } = intake;
-    let Controls { run_id, execution_duration, destruction } = Controls::take(&mut fields)?;
+    let Terms { run_id, execution_duration, destruction } = take_terms(&mut fields)?;
     let mut posted = Posted::of(service, fields)?;
     if let Some(staged) = &staged {
         posted.claim(service, staged.files());

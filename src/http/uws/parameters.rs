@@ -10,14 +10,14 @@ use super::fields::Fields;
 use super::intake::Intake;
 use super::negotiate::Format;
 use super::query::is_digits;
-use super::work::{Controls, Posted};
+use super::work::{Posted, take_terms};
 use super::{document, html, piece, xml};
 use crate::config::Service;
 use crate::domain::{Job, JobId, Upload};
 use crate::http::file::open_below;
 use crate::http::reply::{ApiError, see_other, text};
 use crate::http::{Api, attachment};
-use crate::supervisor::{Asked, Uploads};
+use crate::supervisor::Uploads;
 
 /// The list of parameters.
 pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
@@ -71,7 +71,7 @@ pub(super) async fn post(
     if fields.take("PHASE")?.is_some() {
         return Err(ApiError::Malformed("PHASE is no parameter; post it to phase".to_owned()));
     }
-    let controls = Controls::take(&mut fields)?;
+    let terms = take_terms(&mut fields)?;
     let mut posted = Posted::of(service, fields)?;
     if let Some(staged) = &staged {
         posted.claim(service, staged.files());
@@ -84,15 +84,6 @@ pub(super) async fn post(
     }
     let service = service.clone();
     let change = move |work| posted.applied_to(&service, work);
-    api.handle.change_work(caller, id, staged, change).await?;
-    if let Some(run_id) = controls.run_id {
-        api.handle.set_run_id(caller, id, run_id).await?;
-    }
-    if let Asked::For(limit) = controls.execution_duration {
-        api.handle.set_execution_duration(caller, id, limit).await?;
-    }
-    if let Asked::For(at) = controls.destruction {
-        api.handle.set_destruction(caller, id, at).await?;
-    }
+    api.handle.change_work(caller, id, (staged, terms), change).await?;
     Ok(see_other(&request.links(api).job(id)))
 }

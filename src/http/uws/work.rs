@@ -12,31 +12,18 @@ use crate::http::form::Field;
 use crate::http::program;
 use crate::http::reply::ApiError;
 use crate::http::xml::can_carry;
-use crate::supervisor::Asked;
+use crate::supervisor::{Asked, Terms};
 
 /// The longest name of a parameter.
 const LONGEST_NAME: usize = 256;
 
-/// Controls that stand among the parameters.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Controls {
-    /// RUNID; an empty one is none.
-    pub(super) run_id: Option<RunId>,
-    /// EXECUTIONDURATION.
-    pub(super) execution_duration: Asked<Option<Duration>>,
-    /// DESTRUCTION.
-    pub(super) destruction: Asked<Option<Timestamp>>,
-}
-
-impl Controls {
-    /// Takes the controls out of the fields.
-    ///
-    /// # Errors
-    /// [`ApiError::Malformed`] with the parameter's name and what would do.
-    pub(super) fn take(fields: &mut Fields) -> Result<Self, ApiError> {
-        let run_id = fields.take("RUNID")?.filter(|text| !text.is_empty()).map(|text| run_id(&text)).transpose()?;
-        Ok(Self { run_id, execution_duration: take_duration(fields)?, destruction: take_destruction(fields)? })
-    }
+/// Takes the controls out of the fields: RUNID, of which an empty one is none, EXECUTIONDURATION and DESTRUCTION.
+///
+/// # Errors
+/// [`ApiError::Malformed`] with the parameter's name and what would do.
+pub(super) fn take_terms(fields: &mut Fields) -> Result<Terms, ApiError> {
+    let run_id = fields.take("RUNID")?.filter(|text| !text.is_empty()).map(|text| run_id(&text)).transpose()?;
+    Ok(Terms { run_id, execution_duration: take_duration(fields)?, destruction: take_destruction(fields)? })
 }
 
 fn run_id(text: &str) -> Result<RunId, ApiError> {
