@@ -62,6 +62,8 @@ async fn a_word_that_is_no_change_of_phase_is_400_and_changes_nothing() {
     for form in ["", "PHASE=RUN", "ACTION=RUN", "ACTION=DELETE&ACTION=DELETE", "COMMAND=other"] {
         is_refused(&post(&daemon, &format!("/{id}"), form).await, 400, form);
     }
+    let astray = post(&daemon, &format!("/{id}"), "PHASE=ABORT").await;
+    assert!(astray.text().contains(&format!("PHASE is posted to {ROOT}/{id}/phase")), "{}", astray.text());
     let job = job(&daemon, &id).await;
     assert_eq!((job.value("uws:phase"), job.child("uws:parameters").children[0].text.as_str()), ("PENDING", "print 1"));
 }

@@ -65,7 +65,11 @@ pub(super) async fn post(api: &Api, request: &Request, id: JobId, mut fields: Fi
     match fields.take("ACTION")? {
         Some(action) if action.eq_ignore_ascii_case("DELETE") => delete(api, request, id).await,
         Some(action) => Err(ApiError::Malformed(format!("ACTION is {action:?}; ACTION=DELETE expected"))),
-        None => Err(ApiError::Malformed("ACTION=DELETE expected; parameters are posted to parameters".to_owned())),
+        None => {
+            let job = request.links(api).job(id);
+            let why = format!("ACTION=DELETE expected; PHASE is posted to {job}/phase, parameters to {job}/parameters");
+            Err(ApiError::Malformed(why))
+        }
     }
 }
 
