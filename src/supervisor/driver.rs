@@ -20,7 +20,7 @@ use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSp
 
 use super::backoff::Backoff;
 use super::context::{Context, runs};
-use super::ending::{Verdict, chain, refused, verdict};
+use super::ending::{Verdict, chain, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
 use super::plan::Invocation;
 use super::prepare::{patiently, prepare};
@@ -168,8 +168,8 @@ impl Driver {
         self.job.started_at = Some(started_at);
         self.job.phase = Phase::Executing;
         crate::crash::point("launched");
-        let clock = RunClock::started();
         let started = self.start_all(specs.iter()).await;
+        let clock = RunClock::started();
         crate::crash::point("started");
         self.watch(&specs, started, clock).await;
     }
@@ -191,8 +191,7 @@ impl Driver {
             return self.end(specs, verdict).await;
         }
         loop {
-            let limit = self.job.execution_duration;
-            let limit = limit.and_then(|limit| clock.deadline(limit).map(|deadline| (limit, deadline)));
+            let limit = clock.limit(&self.job);
             // Not by `watched`: the wait needs other parts of this driver for itself.
             let watched = watching::Watched::of(&*self.context.backend, &self.service, specs);
             match watched.until_end(limit, &mut self.stop, &mut self.orders).await {
@@ -233,8 +232,8 @@ impl Driver {
         } else {
             clock.go_on();
         }
-        if self.commit(change).await.is_some() {
-            self.job.phase = phase;
+        if let Some(changed) = self.commit(change).await {
+            (self.job.phase, self.job.suspension) = (phase, changed.suspension);
         }
         ordered.answer(Ok(()));
     }
@@ -387,13 +386,5 @@ pub(super) async fn asked(stop: &mut StopSignal) -> StopWhy {
             // The supervisor goes down: nobody will ask any more.
             std::future::pending::<()>().await;
         }
-    }
-}
-
-/// The end of a job that was stopped before its command began.
-pub(super) fn not_started(why: StopWhy) -> Outcome {
-    match why {
-        StopWhy::Aborted => Outcome::new(Reason::Aborted, ""),
-        StopWhy::Expired => Outcome::new(Reason::Expired, "its destruction time came before its command began"),
     }
 }

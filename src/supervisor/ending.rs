@@ -14,8 +14,9 @@ use super::message::StopWhy;
 pub(super) enum Cause {
     /// Asked to.
     Asked(StopWhy),
-    /// The execution limit, in whole.
-    Limit(Duration),
+    /// The execution limit, in whole. With `own_until` everything had ended when we came to stop it, and what ended before that
+    /// time did so by itself: the limit was noticed late.
+    Limit { limit: Duration, own_until: Option<Timestamp> },
     /// Its files took so many bytes, and may take `most`.
     Output { most: u64, found: u64 },
     /// This replica failed first.
@@ -37,16 +38,18 @@ pub(super) struct Verdict {
 /// The end of a job whose replicas came to `waited`; `memory` is the limit in bytes.
 pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> Verdict {
     let endings = || waited.iter().filter_map(|waited| waited.as_ref().ok());
-    // The limit may be noticed late, when the daemon was down or the engine silent: what had ended by itself before it
-    // keeps its own end.
-    let cause = cause
-        .filter(|cause| !matches!(cause, Cause::Limit(limit) if waited.iter().all(|one| ended_within(one, *limit))));
+    // When the daemon was down or the engine silent meanwhile, what had ended by itself before the limit keeps its own end.
+    let is_own = |cause: &Cause| match cause {
+        Cause::Limit { own_until: Some(until), .. } => waited.iter().all(|one| ended_before(one, *until)),
+        _ => false,
+    };
+    let cause = cause.filter(|cause| !is_own(cause));
     let mut outcome = match cause {
         Some(Cause::Asked(StopWhy::Aborted)) => Outcome::new(Reason::Aborted, ""),
         Some(Cause::Asked(StopWhy::Expired)) => {
             Outcome::new(Reason::Expired, "its destruction time came while it was executing")
         }
-        Some(Cause::Limit(limit)) => {
+        Some(Cause::Limit { limit, .. }) => {
             let message = format!("the execution limit of {} s was reached", limit.as_secs_f64());
             Outcome::new(Reason::Timeout, message)
         }
@@ -85,11 +88,16 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
     }
 }
 
-/// Whether a run is known to have ended by itself in less than `limit`.
-fn ended_within(waited: &Waited, limit: Duration) -> bool {
-    match waited {
-        Ok(Ending { started_at: Some(start), ended_at: Some(end), .. }) => end.since(*start) < limit,
-        Ok(_) | Err(_) => false,
+/// Whether a run is known to have ended before that time.
+fn ended_before(waited: &Waited, time: Timestamp) -> bool {
+    matches!(waited, Ok(Ending { ended_at: Some(end), .. }) if *end < time)
+}
+
+/// The end of a job that was stopped before its command began.
+pub(super) fn not_started(why: StopWhy) -> Outcome {
+    match why {
+        StopWhy::Aborted => Outcome::new(Reason::Aborted, ""),
+        StopWhy::Expired => Outcome::new(Reason::Expired, "its destruction time came before its command began"),
     }
 }
 
@@ -251,7 +259,8 @@ mod tests {
         for (cause, reason) in [
             (Cause::Asked(StopWhy::Aborted), Reason::Aborted),
             (Cause::Asked(StopWhy::Expired), Reason::Expired),
-            (Cause::Limit(Duration::from_secs(2)), Reason::Timeout),
+            // However soon after the start its end is told to have been.
+            (Cause::Limit { limit: Duration::from_secs(20), own_until: None }, Reason::Timeout),
         ] {
             let outcome = verdict(Some(cause), &[Ok(ended(How::Exited(0)))], 1).outcome;
             assert_eq!((outcome.reason, outcome.reason.phase()), (reason, Phase::Aborted));
@@ -261,7 +270,13 @@ mod tests {
 
     #[test]
     fn what_had_ended_before_its_limit_keeps_its_own_end() {
-        let late = Some(Cause::Limit(Duration::from_millis(2001)));
+        let late = |until| {
+            let own_until = Some(Timestamp::from_millis(until));
+            Some(Cause::Limit { limit: Duration::from_secs(2), own_until })
+        };
+        let stopped_by_one_that_died = verdict(late(3000), &[Ok(ended(How::Exited(0)))], 1);
+        assert_eq!(stopped_by_one_that_died.outcome.reason, Reason::Timeout);
+        let late = late(3001);
         assert_eq!(verdict(late, &[Ok(ended(How::Exited(0)))], 1).outcome.reason, Reason::Ok);
         assert_eq!(verdict(late, &[Ok(ended(How::Exited(3)))], 1).outcome.reason, Reason::Nonzero);
         let unknown = Ending { ended_at: None, ..ended(How::Exited(0)) };

@@ -4,7 +4,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::Job;
+use crate::domain::{Job, Timestamp};
+
+/// When a job's execution limit is reached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    /// The limit.
+    pub(super) whole: Duration,
+    /// When it is reached.
+    pub(super) deadline: Instant,
+    /// The same by the wall clock: nobody stopped the job before.
+    pub(super) by_wall_clock: Option<Timestamp>,
+}
 
 /// The clock of one job.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +51,14 @@ impl RunClock {
         self.running_since.get_or_insert_with(Instant::now);
     }
 
-    /// When `limit` is reached if it goes on like this; `None` while it stands still.
-    pub(super) fn deadline(&self, limit: Duration) -> Option<Instant> {
+    /// When the limit of `job` is reached if the clock goes on like this; `None` while it stands still, or without a limit.
+    pub(super) fn limit(&self, job: &Job) -> Option<Limit> {
+        let whole = job.execution_duration?;
+        let by_wall_clock = job.started_at.map(|launched| launched.after(whole + job.suspension.total));
+        Some(Limit { whole, deadline: self.deadline(whole)?, by_wall_clock })
+    }
+
+    fn deadline(&self, limit: Duration) -> Option<Instant> {
         self.running_since.map(|since| since + limit.saturating_sub(self.used))
     }
 

@@ -6,17 +6,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::config::Service;
-use crate::ports::{Backend, BackendError, RunSpec};
+use crate::ports::{Backend, BackendError, RunSpec, RunState};
 
 use super::backoff::Backoff;
 use super::driver::{StopSignal, asked};
 use super::ending::{Cause, Waited, chain, is_failure};
 use super::measure::exceeds;
 use super::message::Ordered;
+use super::run_clock::Limit;
 
 /// The runs of a job, one a replica.
 #[derive(Clone, Copy)]
@@ -42,11 +42,11 @@ impl<'a> Watched<'a> {
         Self { backend, specs, grace: service.kill_grace, max_output: service.max_output }
     }
 
-    /// Waits until every run has ended, by itself or because of a cause: the limit (whole, and when it is reached), its
+    /// Waits until every run has ended, by itself or because of a cause: the limit, its
     /// files' room, a wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun again.
     pub(super) async fn until_end(
         self,
-        limit: Option<(Duration, Instant)>,
+        limit: Option<Limit>,
         stop: &mut StopSignal,
         orders: &mut mpsc::Receiver<Ordered>,
     ) -> Until {
@@ -60,7 +60,10 @@ impl<'a> Watched<'a> {
                 // Every branch is safe to cancel: a wait goes on where it was, the others keep no state.
                 biased;
                 why = asked(stop) => break Some(Cause::Asked(why)),
-                whole = reached(limit) => break Some(Cause::Limit(whole)),
+                limit = reached(limit) => {
+                    let own_until = if self.runs_still().await { None } else { limit.by_wall_clock };
+                    break Some(Cause::Limit { limit: limit.whole, own_until });
+                }
                 (most, found) = &mut full => break Some(Cause::Output { most, found }),
                 ended = waits.next() => {
                     let Some((position, ending)) = ended else { break None };
@@ -84,6 +87,22 @@ impl<'a> Watched<'a> {
         crate::crash::point("stopped");
         let gone = || Err(self.refused("nothing was told of its end"));
         Until::End(cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())
+    }
+
+    /// Whether something of the job still runs, asked until there is an answer.
+    async fn runs_still(self) -> bool {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.backend.find_runs().await {
+                Ok(found) => {
+                    return found.iter().any(|found| {
+                        found.state != RunState::Ended && self.specs.iter().any(|spec| spec.run == found.run)
+                    });
+                }
+                Err(error) => warn!("a limit is reached, and what runs is not known yet: {}", chain(&error)),
+            }
+            backoff.wait().await;
+        }
     }
 
     /// Resolves once the job's files take more than they may: how much they may take, and do.
@@ -167,12 +186,16 @@ fn keep(waited: &mut [Option<Waited>], position: usize, ending: Waited) {
     }
 }
 
-/// Resolves with the whole limit once it is reached; never without one.
-async fn reached(limit: Option<(Duration, Instant)>) -> Duration {
+/// Resolves once the limit is reached; never without one.
+async fn reached(limit: Option<Limit>) -> Limit {
     match limit {
-        Some((whole, deadline)) => {
-            tokio::time::sleep_until(deadline).await;
-            whole
+        Some(limit) => {
+            // A timer tells of a time that has passed a little later, and the end that an earlier daemon brought about may be
+            // told before it.
+            if tokio::time::Instant::now() < limit.deadline {
+                tokio::time::sleep_until(limit.deadline).await;
+            }
+            limit
         }
         None => std::future::pending().await,
     }

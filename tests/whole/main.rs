@@ -6,6 +6,7 @@
 mod bed;
 mod clients;
 mod kill;
+mod limits;
 mod ocps;
 mod passed;
 mod polling;
