@@ -1,0 +1,179 @@
+//! An engine, a small disk and a daemon of the program's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::http::{Http, free_port};
+
+/// The size of the disk that the daemon and its jobs write to, in MiB.
+const DISK: u64 = 400;
+const IMAGE: &str = "uwsd-test:latest";
+const ENGINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/dockerd.sh");
+const JOB_IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/job-image.sh");
+
+/// Where everything lies; unmounted and ended when dropped.
+pub struct Bed {
+    dir: TempDir,
+    daemon: Mutex<Option<Child>>,
+    /// How to speak to the daemon.
+    pub http: Http,
+    /// Whether containers live through the engine's restart.
+    pub is_live_restore: bool,
+}
+
+impl Bed {
+    pub fn new(is_live_restore: bool) -> Self {
+        let dir = tempfile::Builder::new().prefix("torture").tempdir().expect("a directory");
+        let bed = Self { dir, daemon: Mutex::new(None), http: Http::new(free_port()), is_live_restore };
+        for name in ["engine", "disk", "ledger"] {
+            fs::create_dir(bed.path(name)).expect("made");
+        }
+        let file = bed.path("disk.img");
+        fs::File::create(&file).and_then(|file| file.set_len(DISK << 20)).expect("a file");
+        // Without room that is kept for root: full is full.
+        run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
+        run(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(bed.path("disk")));
+        let live_restore = format!("{{\"live-restore\": {is_live_restore}}}\n");
+        fs::write(bed.path("engine/dockerd.conf"), live_restore).expect("written");
+        bed.engine(&[]);
+        run(Command::new(JOB_IMAGE).args([IMAGE, "--host", &bed.docker_host()]));
+        bed.set_boot_id(0);
+        bed.write_config();
+        bed
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn docker_host(&self) -> String {
+        format!("unix://{}", self.path("engine/docker.sock").display())
+    }
+
+    pub fn docker(&self) -> bollard::Docker {
+        let socket = self.path("engine/docker.sock");
+        bollard::Docker::connect_with_unix(
+            socket.to_str().expect("text"),
+            10,
+            &bollard::ClientVersion { major_version: 1, minor_version: 41 },
+        )
+        .expect("a client")
+    }
+
+    fn write_config(&self) {
+        let config = format!(
+            "[server]\nshutdown_linger = \"200ms\"\n\n\
+             [backend]\nkind = \"docker\"\n[backend.docker]\nhost = \"{}\"\nrequest_timeout = \"3s\"\n\n\
+             [queue]\nmax_running = 4\ncpus = 8\nmemory = \"4GiB\"\n\n\
+             [disk]\nrefuse_below = \"60MiB\"\nclean_below = \"40MiB\"\nclean_min_age = \"5s\"\n\n\
+             [service.ocps]\nimage = \"{IMAGE}\"\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"64MiB\"\n\
+             kill_grace = \"1s\"\nmounts = [{{ source = \"{}\", target = \"/ledger\", read_only = false }}]\n",
+            self.docker_host(),
+            self.path("ledger").display()
+        );
+        fs::write(self.path("uwsd.toml"), config).expect("written");
+    }
+
+    /// What the daemon takes for the boot id of its host.
+    pub fn set_boot_id(&self, number: u32) {
+        fs::write(self.path("boot_id"), format!("00000000-0000-4000-8000-{number:012}\n")).expect("written");
+    }
+
+    /// Has the engine's script do something.
+    pub fn engine(&self, deed: &[&str]) {
+        let mut command = Command::new(ENGINE);
+        command.args(deed).arg(self.path("engine"));
+        let output = command.stdin(Stdio::null()).output().expect("bash");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The process id of `dockerd`.
+    pub fn engine_pid(&self) -> i32 {
+        let text = fs::read_to_string(self.path("engine/dockerd.pid")).expect("an engine runs");
+        text.trim().parse().expect("a pid")
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub async fn start_daemon(&self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).expect("a log");
+        // A boot id of our own for this process alone; after the two `exec` it has the pid that is known here.
+        let child = Command::new("unshare")
+            .args(["--mount", "sh", "-c"])
+            .arg("mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"")
+            .arg(self.path("boot_id"))
+            .arg(env!("CARGO_BIN_EXE_uwsd"))
+            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.http.port)])
+            .arg("--config")
+            .arg(self.path("uwsd.toml"))
+            .arg("--state-dir")
+            .arg(self.path("disk/state"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("unshare");
+        *self.daemon.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.http.get("/healthz").await.is_none_or(|answer| answer.status != 200) {
+            assert!(Instant::now() < deadline, "the daemon does not answer: {}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends the daemon: at once, or in peace.
+    pub fn end_daemon(&self, signal: nix::sys::signal::Signal) {
+        let child = self.daemon.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut child) = child else { return };
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("sent");
+        child.wait().expect("ended");
+    }
+
+    /// Takes room on the disk until so many MiB are left.
+    pub fn fill_disk(&self, left: u64) {
+        let stat = nix::sys::statvfs::statvfs(&self.path("disk")).expect("a disk");
+        let free = stat.blocks_available() * stat.fragment_size();
+        let take = free.saturating_sub(left << 20);
+        // Jobs write meanwhile: what is left may be less than was to be taken.
+        Command::new("fallocate")
+            .args(["-l", &take.max(1).to_string()])
+            .arg(self.path("disk/ballast"))
+            .stderr(Stdio::null())
+            .status()
+            .expect("fallocate");
+    }
+
+    pub fn free_disk(&self) {
+        fs::remove_file(self.path("disk/ballast")).ok();
+    }
+
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.path("daemon.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// Keeps what the daemon said where it outlives this program.
+    pub fn keep_log(&self, seed: u64) -> PathBuf {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{seed}.log"));
+        fs::copy(self.path("daemon.log"), &kept).expect("copied");
+        kept
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.end_daemon(nix::sys::signal::Signal::SIGKILL);
+        self.engine(&["--power-off"]);
+        run(Command::new("umount").arg(self.path("disk")));
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().expect("a program");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
