@@ -101,6 +101,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "retention", started.retention.run());
     until_soft(&lifecycle, "health", started.health.run());
     until_soft(&lifecycle, "disk", started.disk.run());
+    until_soft(&lifecycle, "store", started.store.run());
     let time = Arc::clone(&clock);
     until_soft(&lifecycle, "mirrors", async move { sources.keep_mirrors_pruned(time.as_ref()).await });
     let writer = Arc::clone(&store);

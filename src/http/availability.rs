@@ -45,7 +45,7 @@ fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Resu
     if !is_read(method) {
         return other(method, READ_ONLY);
     }
-    let (readiness, lack) = (api.handle.readiness(), api.handle.lack_of_room());
+    let (readiness, lack) = (api.handle.readiness(), api.handle.trouble());
     let (is_available, up_since, note) = match (&readiness, &lack) {
         (Readiness::Ready { .. }, None) => (true, Some(started), "accepting jobs and running them"),
         (Readiness::Ready { .. }, Some(why)) | (Readiness::Starting(why) | Readiness::Unreachable(why), _) => {

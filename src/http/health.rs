@@ -32,7 +32,7 @@ fn alive() -> Response {
 }
 
 fn ready(api: &Api) -> Response {
-    if let Some(why) = api.handle.lack_of_room() {
+    if let Some(why) = api.handle.trouble() {
         return text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}"));
     }
     match api.handle.readiness() {

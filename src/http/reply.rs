@@ -118,6 +118,7 @@ impl Failure {
 const RESTART: Duration = Duration::from_secs(2);
 const CROWDED: Duration = Duration::from_secs(10);
 const NO_ROOM: Duration = Duration::from_secs(60);
+const NO_DATABASE: Duration = Duration::from_secs(10);
 
 impl ApiError {
     /// The table.
@@ -147,7 +148,7 @@ impl ApiError {
         match self {
             Self::Denied(Denied::Store(error)) | Self::Store(error) => match error {
                 StoreError::Failed { .. } | StoreError::PhaseChanged { .. } => failure(true),
-                StoreError::Full { .. } => failure(false),
+                StoreError::Full { .. } | StoreError::Unwritable { .. } => failure(false),
                 StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Busy(_) | StoreError::Closed => None,
             },
             Self::Denied(Denied::Upload(_)) | Self::File(_) | Self::Panicked => failure(true),
@@ -232,6 +233,10 @@ fn of_store(error: &StoreError) -> Verdict {
         StoreError::Busy(_) => Verdict::new(StatusCode::CONFLICT, Cow::Owned(error.to_string())),
         StoreError::KeyReused(_) => Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, Cow::Owned(error.to_string())),
         StoreError::Full { .. } => no_room(),
+        StoreError::Unwritable { .. } => Verdict::later(
+            Cow::Borrowed("the job database cannot be written at the moment; nothing was changed"),
+            NO_DATABASE,
+        ),
         StoreError::Closed => {
             Verdict::later(Cow::Borrowed("the service is shutting down; try again in a moment"), RESTART)
         }

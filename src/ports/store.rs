@@ -194,6 +194,15 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// It cannot be written for now: locked by another program, on a read-only file system or a failing disk. Nothing was
+    /// written, and a later try may succeed.
+    #[error("the job database cannot be written while {doing}: {why}")]
+    Unwritable {
+        /// What was being done.
+        doing: &'static str,
+        /// The words of the database.
+        why: String,
+    },
     /// The store failed; nothing was written.
     #[error("the job database failed while {doing}")]
     Failed {
@@ -211,6 +220,12 @@ pub enum StoreError {
 /// Where jobs are kept. Each method is one fact, committed and durable when it returns, or not written at all.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// Writes something that changes nothing: whether it can.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Unwritable`], [`StoreError::Failed`].
+    async fn check(&self) -> Result<(), StoreError>;
+
     /// Accepts a job, with the event of its creation; with an idempotency key that the owner has used before nothing is
     /// written, and the first job is the answer.
     ///

@@ -63,9 +63,20 @@ pub enum OpenError {
 
 /// The store's error for one of SQLite's.
 pub(super) fn failed(doing: &'static str, source: rusqlite::Error) -> StoreError {
-    match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full { doing },
-        _ => StoreError::Failed { doing, source: Box::new(source) },
+    of_code(doing, &source).unwrap_or_else(|| StoreError::Failed { doing, source: Box::new(source) })
+}
+
+/// The store's error for one of those that pass by.
+pub(super) fn of_code(doing: &'static str, source: &rusqlite::Error) -> Option<StoreError> {
+    match source.sqlite_error_code()? {
+        ErrorCode::DiskFull => Some(StoreError::Full { doing }),
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::ReadOnly
+        | ErrorCode::PermissionDenied
+        | ErrorCode::CannotOpen
+        | ErrorCode::SystemIoFailure => Some(StoreError::Unwritable { doing, why: source.to_string() }),
+        _ => None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 use uuid::Uuid;
 
-use super::error::OpenError;
+use super::error::{OpenError, While};
 use super::file_system;
+use crate::ports::StoreError;
 
 /// Every migration, in order; the position is the `user_version` that it leads to. A released one is never edited.
 const MIGRATIONS: [&str; 3] = [
@@ -46,6 +47,13 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     // Half a MiB of cache is enough for lookups by key, and there are several such connections.
     connection.pragma_update(None, "cache_size", -512).map_err(explain)?;
     Ok(connection)
+}
+
+/// Writes the schema's version as it is.
+pub(super) fn rewrite_version(connection: &Connection) -> Result<(), StoreError> {
+    let rewritten =
+        user_version(connection).and_then(|version| connection.pragma_update(None, "user_version", version));
+    rewritten.doing("looking whether it can be written")
 }
 
 fn explain(path: &Path, source: rusqlite::Error) -> OpenError {

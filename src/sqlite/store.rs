@@ -57,6 +57,10 @@ impl Store for SqliteStore {
         self.readers.read(move |c| jobs::made_by(c, owner.as_ref(), &key)).await
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.write("looking whether it can be written", open::rewrite_version).await
+    }
+
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.readers.read(move |c| jobs::load(c, id)).await
     }

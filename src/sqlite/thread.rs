@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::error::of_code;
 use crate::ports::StoreError;
 
 /// How many writes may wait; more wait to be let in.
@@ -101,10 +102,7 @@ impl Drop for Writer {
 }
 
 fn commit_failed(doing: &'static str, source: &Arc<rusqlite::Error>) -> StoreError {
-    match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full { doing },
-        _ => StoreError::Failed { doing, source: Box::new(Arc::clone(source)) },
-    }
+    of_code(doing, source).unwrap_or_else(|| StoreError::Failed { doing, source: Box::new(Arc::clone(source)) })
 }
 
 fn run(connection: &Connection, mut waiting: mpsc::Receiver<Write>) {

@@ -20,6 +20,7 @@ use super::message::Message;
 use super::queue_loop::QueueLoop;
 use super::quote::Experience;
 use super::retention::Retention;
+use super::store_watch::StoreWatch;
 use super::uploads::Uploads;
 
 /// How many wishes may wait for the supervisor.
@@ -41,7 +42,7 @@ pub struct Parts {
     pub host: String,
 }
 
-/// The supervisor's door and its four tasks; the caller runs them until the daemon goes down.
+/// The supervisor's door and its five tasks; the caller runs them until the daemon goes down.
 pub struct Started {
     /// What request handlers use.
     pub handle: Handle,
@@ -51,6 +52,8 @@ pub struct Started {
     pub retention: Retention,
     /// Looks whether the backend answers.
     pub health: Health,
+    /// Looks whether the store can be written.
+    pub store: StoreWatch,
     /// Looks whether there is room.
     pub disk: DiskWatch,
 }
@@ -103,6 +106,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         standings: Mutex::new(HashMap::new()),
         readiness,
         disk: watch::Sender::default(),
+        unwritable: watch::Sender::default(),
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
         deeds: TaskTracker::new(),
@@ -123,10 +127,11 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         host,
     });
     Ok(Started {
-        handle: Handle::new(shared, inbox),
+        handle: Handle::new(Arc::clone(&shared), inbox),
         queue: QueueLoop::new(Arc::clone(&context), wishes),
         retention: Retention::new(Arc::clone(&context)),
         health: Health::new(Arc::clone(&context)),
+        store: StoreWatch::new(Arc::clone(&shared)),
         disk: DiskWatch::new(context, config.disk.clone(), places),
     })
 }

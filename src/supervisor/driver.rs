@@ -367,7 +367,7 @@ impl Driver {
                     warn!("job {} is left as it is: {error}", self.job.id);
                     return None;
                 }
-                Err(error @ (StoreError::Full { .. } | StoreError::Failed { .. })) => {
+                Err(error @ (StoreError::Full { .. } | StoreError::Unwritable { .. } | StoreError::Failed { .. })) => {
                     error!("job {} waits to be written: {}", self.job.id, chain(&error));
                     backoff.wait().await;
                 }

@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) readiness: watch::Sender<Readiness>,
     /// Why new jobs are refused, while there is too little room on a disk.
     pub(super) disk: watch::Sender<Option<String>>,
+    /// Why nothing can be written down, while that is so.
+    pub(super) unwritable: watch::Sender<Option<String>>,
     /// Requests that wait for a change of a job's phase.
     pub(super) waiters: Arc<Waiters>,
     /// Set once stored jobs were held against the backend's runs: nothing starts before.
@@ -189,9 +191,14 @@ impl Handle {
     }
 
     /// Why new jobs are refused, while there is too little room on a disk.
-    #[must_use]
-    pub fn lack_of_room(&self) -> Option<String> {
+    pub(super) fn lack_of_room(&self) -> Option<String> {
         self.shared.disk.borrow().clone()
+    }
+
+    /// Why no job can be accepted at the moment, if that is so: for want of room, or of a database that can be written.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.lack_of_room().or_else(|| self.shared.unwritable.borrow().clone())
     }
 
     /// Whether jobs can run.

@@ -7,6 +7,7 @@
 //!                                │                 ├─ Driver (one task a running job) ──► backend
 //! retention (one task) ──────────┘                 └─ recovery at start
 //! health (one task) ──► Readiness
+//! store watch (one task) ──► whether anything can be written down
 //! disk (one task) ──► whether new jobs are accepted; old outputs given up
 //! ```
 
@@ -39,6 +40,7 @@ mod quote;
 mod recovery;
 mod retention;
 mod run_clock;
+mod store_watch;
 mod submit;
 mod uploads;
 mod watching;
@@ -52,5 +54,6 @@ pub use negotiate::Terms;
 pub use publish::Waiter;
 pub use queue_loop::QueueLoop;
 pub use retention::Retention;
+pub use store_watch::StoreWatch;
 pub use submit::{Asked, Submission};
 pub use uploads::{Arriving, Staged, Uploads};

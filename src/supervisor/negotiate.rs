@@ -188,6 +188,7 @@ pub(super) fn too_late(error: StoreError, why: &'static str) -> Denied {
         StoreError::PhaseChanged { id, actual, .. } => Denied::WrongPhase { id, phase: actual, why },
         StoreError::NoSuchJob(id) => Denied::NoSuchJob(id),
         error @ (StoreError::Full { .. }
+        | StoreError::Unwritable { .. }
         | StoreError::Failed { .. }
         | StoreError::Closed
         | StoreError::Busy(_)

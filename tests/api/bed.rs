@@ -117,6 +117,7 @@ impl Bed {
         tasks.spawn(started.retention.run());
         tasks.spawn(started.health.run());
         tasks.spawn(started.disk.run());
+        tasks.spawn(started.store.run());
         let mut server = JoinSet::new();
         server.spawn(serve(api, bound, stop.clone(), TaskTracker::new()));
         let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };

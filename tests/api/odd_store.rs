@@ -54,6 +54,9 @@ fn broken(doing: &'static str) -> StoreError {
 
 #[async_trait]
 impl Store for OddStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.real.check().await
+    }
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         assert!(!self.panics.load(Ordering::SeqCst), "the test wants it");
         if self.fails.load(Ordering::SeqCst) { Err(broken("reading a job")) } else { self.real.job(id).await }

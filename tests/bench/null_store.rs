@@ -10,6 +10,9 @@ pub struct NullStore;
 
 #[async_trait]
 impl Store for NullStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
         Ok(Accepted { job: job.accepted(0), is_replay: false })
     }

@@ -5,6 +5,8 @@
 
 mod bed;
 mod clients;
+mod engine;
+mod faults;
 mod kill;
 mod limits;
 mod ocps;
