@@ -115,7 +115,8 @@ fn is_expected(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
 fn is_explained(told: &Told, happened: &[Fault], is_live_restore: bool) -> bool {
     happened.iter().any(|fault| match fault {
         Fault::DaemonKilled | Fault::DaemonStopped | Fault::EngineHangs | Fault::DiskLow => false,
-        Fault::EngineKilled | Fault::EngineStopped if is_live_restore => false,
+        // Its command may have begun just when the engine went down.
+        Fault::EngineKilled | Fault::EngineStopped if is_live_restore => told.reason == "engine-error",
         // The engine tells a stop by signal until it is gone itself.
         Fault::EngineStopped => ["host-restart", "lost", "engine-error", "signal"].contains(&told.reason.as_str()),
         Fault::EngineKilled | Fault::PowerLost => ["host-restart", "lost"].contains(&told.reason.as_str()),

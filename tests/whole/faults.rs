@@ -146,6 +146,25 @@ async fn containers_that_live_through_the_engines_restart_are_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_start_of_which_nobody_knows_is_not_tried_a_second_time() {
+    for (is_live_restore, told) in [(true, "engine-error"), (false, "host-restart")] {
+        let Some(own) = OwnEngine::start(is_live_restore).await else { return };
+        let bed = Bed::new(&own.engine(), "");
+        // It dies between the decision to start and the start, and the engine with it: the command may have begun.
+        let mut daemon = bed.start(Some("launched")).await;
+        let id = bed.submit("echo x >> /count/$JOB_ID").await;
+        assert_eq!(daemon.dies().await, None, "it died by a signal");
+        own.deed(&["--crash"]).await;
+        own.deed(&["--again"]).await;
+        let _daemon = bed.start(None).await;
+        let job = bed.ends(&id).await;
+        assert_eq!((&job["phase"], reason(&job), bed.times_run(&id)), (&json!("error"), told, 0), "{job}");
+        assert_eq!(job["errorSummary"]["type"], "transient", "{job}");
+        bed.leaves_no_run(&[id]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_container_that_somebody_removes_is_lost_and_one_that_somebody_kills_is_killed() {
     let Some(own) = OwnEngine::start(false).await else { return };
     let bed = Bed::new(&own.engine(), "");

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! backend.rs   the adapter itself: what is asked of it, in the words of the port
+//! begun.rs     whether a start that nobody answered may have happened
 //! connect.rs   reaching the engine, and what it says of itself
 //! spec.rs      from a run to the body of the request that creates it; pure
 //! image.rs     fetching images
@@ -20,6 +21,7 @@
 
 mod archive;
 mod backend;
+mod begun;
 mod connect;
 mod credentials;
 mod ending;

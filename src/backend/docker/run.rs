@@ -98,7 +98,8 @@ impl Shared {
                 if standing(&state) != Some(RunState::Created) {
                     return Ok(());
                 }
-                self.runs.set_id(&spec.run, found.id);
+                // Nobody has asked for its start: that comes after this.
+                self.runs.created(&spec.run, found.id.unwrap_or_else(|| spec.run.name()));
             }
             // "No such image"; a mount that is missing is told by 400.
             Err(error) if status_of(&error) == Some(404) => {
@@ -118,8 +119,13 @@ impl Shared {
         let run = &spec.run;
         if !self.runs.take_fresh(run) {
             let found = self.inspect(run).await?.ok_or_else(|| refused(STARTING, "there is no such container"))?;
-            if found.state.is_none_or(|state| standing(&state) != Some(RunState::Created)) {
+            if found.state.as_ref().is_none_or(|state| standing(state) != Some(RunState::Created)) {
                 return Ok(());
+            }
+            let client = self.engine.client().await?;
+            if self.has_lost_memory(&client, run, &found).await {
+                let why = "the engine went down when it was asked to, and does not know whether the command began";
+                return Err(refused(STARTING, why));
             }
         }
         let client = self.engine.client().await?;
