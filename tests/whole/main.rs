@@ -5,6 +5,8 @@
 
 mod bed;
 mod clients;
+mod clock;
+mod database;
 mod engine;
 mod faults;
 mod kill;

@@ -1,0 +1,156 @@
+//! What becomes of requests and jobs while the database cannot be written: locked by somebody, on a disk that became
+//! read-only, on a full one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::bed::{Bed, Engine};
+
+/// A small file system of a test's own, unmounted when dropped.
+struct Disk {
+    dir: tempfile::TempDir,
+}
+
+impl Disk {
+    /// `None`, said aloud, if this process may not mount.
+    fn make(mebibytes: u64) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: a disk of its own needs root");
+            return None;
+        }
+        let disk = Self { dir: tempfile::tempdir().expect("a directory") };
+        let (image, at) = (disk.dir.path().join("image"), disk.path());
+        std::fs::create_dir(&at).expect("made");
+        std::fs::File::create(&image).and_then(|file| file.set_len(mebibytes << 20)).expect("a file");
+        run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
+        // A failure makes it read-only, as Debian's installer sets it up.
+        run(Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(&image).arg(&at));
+        Some(disk)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("disk")
+    }
+
+    /// Has the kernel find an error on it, and with that make it read-only.
+    fn fail(&self) {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+        let at = self.path();
+        let device = mounts.lines().find(|line| line.split(' ').nth(1) == at.to_str()).expect("mounted");
+        let device = Path::new(device.split(' ').next().expect("a device")).file_name().expect("a name");
+        let trigger = Path::new("/sys/fs/ext4").join(device).join("trigger_fs_error");
+        std::fs::write(trigger, "a test wants it\n").expect("triggered");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.path()).status());
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().expect("a program");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn state_on(disk: &Disk, bed: &Bed) {
+    std::os::unix::fs::symlink(disk.path(), bed.path().join("state")).expect("linked");
+}
+
+/// A submission's status, its text and whether it tells when to try again.
+async fn submission(bed: &Bed) -> (u16, String, bool) {
+    let answer = bed.put(&serde_json::json!({ "command": "true", "url": null })).await;
+    (answer.status.as_u16(), answer.text(), answer.headers.contains_key("retry-after"))
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_locks_is_waited_for_and_then_told() {
+    let bed = Bed::new(&Engine::Process, "");
+    let _daemon = bed.start(None).await;
+    let runs = bed.submit("sleep 1; exit 4").await;
+    let other = Connection::open(bed.path().join("state/uwsd.db")).expect("opened");
+    // For a while shorter than the patience of the writer.
+    other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
+    let (submitted, ()) = tokio::join!(submission(&bed), async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(bed.get(&format!("/api/v1/job/{runs}")).await.status, 200, "it is read meanwhile");
+        other.execute_batch("COMMIT").expect("unlocked");
+    });
+    assert_eq!(submitted.0, 200, "{submitted:?}");
+    // And for longer than that.
+    other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
+    let (status, text, is_told_when) = submission(&bed).await;
+    assert_eq!((status, is_told_when), (503, true), "{text}");
+    assert!(text.contains("database cannot be written"), "{text}");
+    bed.until("the complaint", async || bed.get("/readyz").await.status == 503).await;
+    let told = bed.get("/api/ocps/availability").await.text();
+    assert!(told.contains(">false<") && told.contains("database"), "{told}");
+    other.execute_batch("COMMIT").expect("unlocked");
+    bed.until("the good news", async || bed.get("/readyz").await.status == 200).await;
+    let job = bed.ends(&runs).await;
+    assert_eq!(job["jobInfo"]["exitCode"], 4, "{job}");
+    assert_eq!(submission(&bed).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_disk_that_becomes_read_only_is_told_and_nothing_of_a_job_is_forgotten() {
+    let Some(disk) = Disk::make(64) else { return };
+    let bed = Bed::new(&Engine::Process, "\n[disk]\nrefuse_below = \"1MiB\"\nclean_below = \"1MiB\"\n");
+    state_on(&disk, &bed);
+    let daemon = bed.start(None).await;
+    let ended = bed.submit("exit 6").await;
+    bed.ends(&ended).await;
+    disk.fail();
+    let (status, text, is_told_when) = submission(&bed).await;
+    assert_eq!((status, is_told_when), (503, true), "{text}");
+    bed.until("the complaint", async || bed.get("/readyz").await.status == 503).await;
+    let told = bed.get("/readyz").await.text();
+    assert!(told.contains("readonly") || told.contains("read-only") || told.contains("I/O"), "{told}");
+    let job = bed.get(&format!("/api/v1/job/{ended}")).await.json();
+    assert_eq!(job["jobInfo"]["exitCode"], 6, "it is still read: {job}");
+    daemon.kill();
+    drop(disk);
+}
+
+#[tokio::test]
+async fn a_daemon_goes_on_by_itself_once_a_full_disk_has_room() {
+    let Some(disk) = Disk::make(64) else { return };
+    let bed = Bed::new(&Engine::Process, "\n[disk]\nrefuse_below = \"8MiB\"\nclean_below = \"4MiB\"\n");
+    state_on(&disk, &bed);
+    let daemon = bed.start(None).await;
+    let runs = bed.submit("echo x >> /count/$JOB_ID; sleep 2; exit 5").await;
+    bed.until("the start", async || bed.times_run(&runs) == 1).await;
+    let ballast = disk.path().join("ballast");
+    let fill = || {
+        use std::io::Write;
+        let mut file = std::fs::File::options().create(true).append(true).open(&ballast).expect("opened");
+        while file.write_all(&[1; 4096]).is_ok() {}
+    };
+    fill();
+    let (status, text, is_told_when) = submission(&bed).await;
+    assert_eq!((status, is_told_when), (503, true), "{text}");
+    // The end of the job cannot be written down while nothing can: it is told as running, not as something else.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    fill();
+    let answer = bed.get(&format!("/api/v1/job/{runs}")).await;
+    let phase = answer.json()["phase"].clone();
+    assert!(phase == "executing" || phase == "error", "{}", answer.text());
+    // Started with no room at all it answers too.
+    daemon.kill();
+    let _daemon = bed.start(None).await;
+    assert_eq!(submission(&bed).await.0, 503);
+    std::fs::remove_file(&ballast).expect("removed");
+    let begun = Instant::now();
+    let job = bed.ends(&runs).await;
+    assert_eq!(job["jobInfo"]["exitCode"], 5, "{job}");
+    bed.until("the good news", async || bed.get("/readyz").await.status == 200).await;
+    assert_eq!(submission(&bed).await.0, 200);
+    println!("it went on by itself {:?} after there was room", begun.elapsed());
+    let database = Connection::open(bed.path().join("state/uwsd.db")).expect("opened");
+    let told: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
+    assert_eq!(told, "ok");
+}
