@@ -128,6 +128,12 @@ pub(super) static KEYS: &[Key] = &[
         "How large its share is where jobs of several services wait: of two services that are as busy one with 2 runs twice \
          as many jobs as one with 1. Within a service owners take turns.",
     ),
+    key(
+        "service.*.priority",
+        Whole(0, 100),
+        "0",
+        "Jobs of services with a higher one go first; those that run are left alone. Among equals shares decide.",
+    ),
     key("service.*.max_replicas", Whole(1, 10_000), "16", "How many replicas a job may ask for."),
     key(
         "service.*.network",

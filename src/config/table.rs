@@ -123,6 +123,13 @@ pub(super) static KEYS: &[Key] = &[
         "How many jobs may wait. Beyond, submissions are answered 503 with Retry-After.",
     ),
     key(
+        "queue.aging",
+        Time(false),
+        "\"10m\"",
+        "A job that waits rises by one in priority each time so much has passed, until it is as high as the highest that waits: \
+         none waits for ever.",
+    ),
+    key(
         "disk.refuse_below",
         Size(0),
         "\"1GiB\"",

@@ -33,7 +33,7 @@ pub fn config_in(dir: &Path) -> Config {
         },
         log: Log { level: "info".to_owned(), format: LogFormat::Text },
         store: Store { path: dir.join("uwsd.db") },
-        queue: Queue { max_running: 2, cpus: 8.0, memory: 64 << 30, max_queued: 100 },
+        queue: Queue { max_running: 2, cpus: 8.0, memory: 64 << 30, max_queued: 100, aging: Duration::from_secs(600) },
         disk: Disk { refuse_below: 0, clean_below: 0, clean_min_age: Duration::ZERO },
         json: Json { deletion_visible: Duration::from_secs(60) },
         uws: Uws {
@@ -97,6 +97,7 @@ pub fn service() -> Service {
         one_at_a_time: false,
         max_running_per_owner: 0,
         weight: 1.0,
+        priority: 0,
         user: None,
         extra_groups: Vec::new(),
         cpus: 1.0,

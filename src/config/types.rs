@@ -153,6 +153,8 @@ pub struct Queue {
     pub memory: u64,
     /// How many jobs may wait.
     pub max_queued: u64,
+    /// How long a job waits until it rises by one in priority.
+    pub aging: Duration,
 }
 
 /// `[disk]`: room for the state and the jobs.
@@ -342,6 +344,8 @@ pub struct Service {
     pub max_running_per_owner: u32,
     /// How much of the queue it has beside other services that have jobs waiting.
     pub weight: f64,
+    /// Jobs of services with a higher one go first, from 0 to 100.
+    pub priority: u32,
     /// Who its jobs run as; `None`: as the daemon.
     pub user: Option<User>,
     /// Further groups of its jobs.

@@ -80,6 +80,8 @@ pub enum Update {
     GiveUpFiles(Timestamp),
     /// An operator holds it no longer, but as it was PENDING before its client runs it: while HELD.
     LetGo,
+    /// An operator puts it before others, from 0 to 100: until it executes.
+    Priority(u32),
 }
 
 impl Update {
@@ -88,7 +90,9 @@ impl Update {
     pub const fn is_allowed(&self, job: &Job) -> bool {
         match self {
             Self::Work(..) | Self::RunId(_) => job.is_open(),
-            Self::ExecutionDuration(_) => matches!(job.phase, Phase::Pending | Phase::Held | Phase::Queued),
+            Self::ExecutionDuration(_) | Self::Priority(_) => {
+                matches!(job.phase, Phase::Pending | Phase::Held | Phase::Queued)
+            }
             Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
             Self::GiveUpFiles(_) => job.has_files(),
             Self::LetGo => matches!(job.phase, Phase::Held),
@@ -144,6 +148,10 @@ pub struct QueuedJob {
     pub owner: Option<OwnerId>,
     /// What it would take from the budget.
     pub reservation: Reservation,
+    /// How much an operator puts it before others.
+    pub priority: u32,
+    /// How long it has been QUEUED.
+    pub waited: Duration,
 }
 
 /// A job that was deleted and whose files are still there.
@@ -272,8 +280,9 @@ pub trait Store: Send + Sync {
     /// Notes that the job is deleted. A job that is not final is also noted as to be aborted. The first note stays.
     async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError>;
 
-    /// Jobs that are QUEUED, of none of the services `without`, oldest first: of each service and owner the first `limit`.
-    async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError>;
+    /// Jobs that are QUEUED at this uptime of the host, of none of the services `without`, oldest first: of each service and
+    /// owner the first `limit`, those before others that an operator put there.
+    async fn queued(&self, without: &[String], limit: u32, since_boot: Duration) -> Result<Vec<QueuedJob>, StoreError>;
 
     /// At most `limit` QUEUED jobs of the service that at this uptime of the host have waited for `wait`; since its boot, if
     /// they were queued before that.

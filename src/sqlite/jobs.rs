@@ -184,6 +184,7 @@ fn apply(connection: &Connection, seq: i64, update: Update) -> Result<(), StoreE
             results::remove(connection, seq)?;
             set("UPDATE job SET cleaned_at = ?2, files_removed = 0 WHERE seq = ?1", &at.millis())?;
         }
+        Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", &priority)?,
         Update::LetGo => set("UPDATE job SET held_from = ?2 WHERE seq = ?1", &None::<String>)?,
     }
     Ok(())

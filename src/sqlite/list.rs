@@ -139,21 +139,30 @@ fn size(job: &Job) -> usize {
     job.work.size() + results.sum::<usize>()
 }
 
-pub(super) fn queued(connection: &Connection, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+pub(super) fn queued(
+    connection: &Connection,
+    without: &[String],
+    limit: u32,
+    since_boot: Duration,
+) -> Result<Vec<QueuedJob>, StoreError> {
     let doing = "reading the queue";
-    let sql = "SELECT seq, id, service, cpus, memory, owner FROM (\
-               SELECT *, row_number() OVER (PARTITION BY service, owner ORDER BY seq) AS turn FROM job \
+    // One that was queued before the host's last start has waited since that, at the least.
+    let sql = "SELECT seq, id, service, cpus, memory, owner, priority, \
+               ?3 - CASE WHEN queued_ms <= ?3 THEN queued_ms ELSE 0 END FROM (\
+               SELECT *, row_number() OVER (PARTITION BY service, owner ORDER BY priority DESC, seq) AS turn FROM job \
                WHERE phase = 'QUEUED' AND service NOT IN (SELECT value FROM json_each(?1))) \
                WHERE turn <= ?2 ORDER BY seq";
     let without = serde_json::to_string(without).expect("a list of strings");
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
-    let jobs = statement.query_map(params![without, limit], |row| {
+    let jobs = statement.query_map(params![without, limit, millis(since_boot)], |row| {
         Ok(QueuedJob {
             seq: row.get(0)?,
             id: JobId::from_bytes(row.get(1)?),
             service: row.get(2)?,
             owner: row.get::<_, Option<String>>(5)?.map(OwnerId::new),
             reservation: Reservation { cpus: row.get(3)?, memory: row.get::<_, i64>(4)?.unsigned_abs() },
+            priority: row.get(6)?,
+            waited: Duration::from_millis(row.get::<_, Option<i64>>(7)?.unwrap_or(0).unsigned_abs()),
         })
     });
     jobs.and_then(Iterator::collect).doing(doing)

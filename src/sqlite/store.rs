@@ -100,9 +100,9 @@ impl Store for SqliteStore {
         self.writer.write("noting that a job is deleted", move |c| jobs::request_deletion(c, id, now)).await
     }
 
-    async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
+    async fn queued(&self, without: &[String], limit: u32, since_boot: Duration) -> Result<Vec<QueuedJob>, StoreError> {
         let without = without.to_vec();
-        self.readers.read(move |c| list::queued(c, &without, limit)).await
+        self.readers.read(move |c| list::queued(c, &without, limit, since_boot)).await
     }
 
     async fn overdue(

@@ -1,10 +1,11 @@
 //! Who runs next: pure; in fair turns, within a number of jobs and a budget of CPUs and memory.
 //!
-//! The next job is of the service that has least of its share running, there of the owner with fewest jobs running, and
-//! of those the oldest. A job that does not fit holds up all that come after it in this order, so that a large job is
+//! The next job is of those with the highest priority, which rises while a job waits; of these of the service that has least of
+//! its share running, there of the owner with fewest jobs running, and of those the oldest. A job that does not fit holds up all that come after it in this order, so that a large job is
 //! not starved by small ones. One whose service or owner has as many as it may is passed over.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::config::Service;
 use crate::domain::{OwnerId, Reservation};
@@ -33,15 +34,18 @@ pub(super) struct Share {
     pub(super) of_owner: Option<usize>,
     /// How much it has beside others that have jobs waiting, above 0.
     pub(super) weight: f64,
+    /// Its jobs go before those of services with a lower one.
+    pub(super) priority: u32,
 }
 
 impl Share {
     /// That of a service that is not configured any more: any number, as all others.
-    pub(super) const NONE: Self = Self { jobs: None, of_owner: None, weight: 1.0 };
+    pub(super) const NONE: Self = Self { jobs: None, of_owner: None, weight: 1.0, priority: 0 };
 
     pub(super) fn of(service: &Service) -> Self {
         let some = |most: u32| usize::try_from(most).ok().filter(|most| *most > 0);
-        Self { jobs: some(service.max_running), of_owner: some(service.max_running_per_owner), weight: service.weight }
+        let (jobs, of_owner) = (some(service.max_running), some(service.max_running_per_owner));
+        Self { jobs, of_owner, weight: service.weight, priority: service.priority }
     }
 }
 
@@ -96,10 +100,20 @@ impl<'a> Given<'a> {
     }
 }
 
+/// How high each job of `queue` is: its service's priority with its own, and one more for each `aging` that it has waited, but
+/// no more than the highest has without that: so it only makes up for what others are before it.
+fn levels(share: impl Fn(&str) -> Share, aging: Duration, queue: &[QueuedJob]) -> Vec<u32> {
+    let base = |job: &QueuedJob| share(&job.service).priority.saturating_add(job.priority);
+    let highest = queue.iter().map(base).max().unwrap_or(0);
+    let risen = |job: &QueuedJob| u32::try_from(job.waited.as_millis() / aging.as_millis().max(1)).unwrap_or(u32::MAX);
+    queue.iter().map(|job| base(job).saturating_add(risen(job)).min(highest)).collect()
+}
+
 /// The positions of the jobs of `queue`, oldest first, that may start beside those that run, in the order of their turns.
 pub(super) fn admit<'a>(
     budget: Budget,
     share: impl Fn(&str) -> Share,
+    aging: Duration,
     running: &[Running<'a>],
     queue: &'a [QueuedJob],
 ) -> Vec<usize> {
@@ -108,8 +122,9 @@ pub(super) fn admit<'a>(
         given.give(service, *owner, *reservation);
     }
     let mut admitted = Vec::new();
+    let levels = levels(&share, aging, queue);
     let mut waiting: Vec<usize> = (0..queue.len()).collect();
-    while let Some(turn) = next(&given, &share, queue, &waiting) {
+    while let Some(turn) = next(&given, &share, queue, &levels, &waiting) {
         let position = waiting.remove(turn);
         let job = &queue[position];
         if !given.fits(job, budget) {
@@ -122,8 +137,14 @@ pub(super) fn admit<'a>(
 }
 
 /// Whose turn it is, as an index of `waiting`.
-fn next(given: &Given<'_>, share: impl Fn(&str) -> Share, queue: &[QueuedJob], waiting: &[usize]) -> Option<usize> {
-    let mut best: Option<(usize, f64, usize)> = None;
+fn next(
+    given: &Given<'_>,
+    share: impl Fn(&str) -> Share,
+    queue: &[QueuedJob],
+    levels: &[u32],
+    waiting: &[usize],
+) -> Option<usize> {
+    let mut best: Option<(usize, u32, f64, usize)> = None;
     for (turn, position) in waiting.iter().enumerate() {
         let job = &queue[*position];
         let share = share(&job.service);
@@ -132,10 +153,11 @@ fn next(given: &Given<'_>, share: impl Fn(&str) -> Share, queue: &[QueuedJob], w
         }
         #[expect(clippy::cast_precision_loss, reason = "few jobs run")]
         let used = given.of_service(job) as f64 / share.weight;
-        let of_owner = given.of_owner(job);
+        let (level, of_owner) = (levels[*position], given.of_owner(job));
         // Only what is really less goes before what is older.
-        if best.is_none_or(|(_, least, fewest)| used < least || (used <= least && of_owner < fewest)) {
-            best = Some((turn, used, of_owner));
+        let is_less = |least: f64, fewest: usize| used < least || (used <= least && of_owner < fewest);
+        if best.is_none_or(|(_, top, least, fewest)| level > top || (level == top && is_less(least, fewest))) {
+            best = Some((turn, level, used, of_owner));
         }
     }
     best.map(|(turn, ..)| turn)
@@ -150,7 +172,8 @@ mod tests {
 
     fn job(seq: i64, cpus: f64, memory: u64) -> QueuedJob {
         let id = JobId::new(Timestamp::from_millis(seq));
-        QueuedJob { seq, id, service: "a".to_owned(), owner: None, reservation: Reservation { cpus, memory } }
+        let reservation = Reservation { cpus, memory };
+        QueuedJob { seq, id, service: "a".to_owned(), owner: None, reservation, priority: 0, waited: Duration::ZERO }
     }
 
     fn running(cpus: f64, memory: u64) -> Running<'static> {
@@ -159,12 +182,13 @@ mod tests {
 
     /// How many of the queue are admitted, which are its first ones.
     fn admit(budget: Budget, running: &[Running<'_>], queue: &[QueuedJob]) -> usize {
-        let admitted = super::admit(budget, |_| ANY, running, queue);
+        let admitted = super::admit(budget, |_| ANY, AGING, running, queue);
         assert!(admitted.iter().copied().eq(0..admitted.len()));
         admitted.len()
     }
 
     const ANY: Share = Share::NONE;
+    const AGING: Duration = Duration::from_secs(600);
     const ROOM: Budget = Budget { jobs: 4, cpus: 100.0, memory: 100 };
 
     fn of(seq: i64, service: &str, owner: &str) -> QueuedJob {
@@ -176,23 +200,23 @@ mod tests {
     fn services_take_turns_and_one_that_has_its_share_is_passed_over() {
         let queue = [of(1, "a", ""), of(2, "a", ""), of(3, "a", ""), of(4, "b", ""), of(5, "b", "")];
         let share = |service: &str| if service == "a" { Share { jobs: Some(2), ..ANY } } else { ANY };
-        assert_eq!(super::admit(ROOM, |_| ANY, &[], &queue), [0, 3, 1, 4]);
-        assert_eq!(super::admit(ROOM, share, &[running(1.0, 1)], &queue), [3, 0, 4]);
-        assert_eq!(super::admit(ROOM, |_| Share { jobs: Some(0), ..ANY }, &[], &queue), [0_usize; 0]);
+        assert_eq!(super::admit(ROOM, |_| ANY, AGING, &[], &queue), [0, 3, 1, 4]);
+        assert_eq!(super::admit(ROOM, share, AGING, &[running(1.0, 1)], &queue), [3, 0, 4]);
+        assert_eq!(super::admit(ROOM, |_| Share { jobs: Some(0), ..ANY }, AGING, &[], &queue), [0_usize; 0]);
         let heavy = |service: &str| if service == "b" { Share { weight: 3.0, ..ANY } } else { ANY };
         let more = [of(1, "a", ""), of(2, "a", ""), of(3, "b", ""), of(4, "b", ""), of(5, "b", ""), of(6, "b", "")];
-        assert_eq!(super::admit(ROOM, heavy, &[], &more), [0, 2, 3, 4], "three for one");
+        assert_eq!(super::admit(ROOM, heavy, AGING, &[], &more), [0, 2, 3, 4], "three for one");
     }
 
     #[test]
     fn owners_take_turns_within_a_service() {
         let queue = [of(1, "a", "me"), of(2, "a", "me"), of(3, "a", "me"), of(4, "a", "you"), of(5, "a", "them")];
-        assert_eq!(super::admit(ROOM, |_| ANY, &[], &queue), [0, 3, 4, 1]);
+        assert_eq!(super::admit(ROOM, |_| ANY, AGING, &[], &queue), [0, 3, 4, 1]);
         let one_each = Share { of_owner: Some(1), ..ANY };
-        assert_eq!(super::admit(ROOM, |_| one_each, &[], &queue), [0, 3, 4]);
+        assert_eq!(super::admit(ROOM, |_| one_each, AGING, &[], &queue), [0, 3, 4]);
         let me = OwnerId::new("me");
         let mine = Running { owner: Some(&me), ..running(1.0, 1) };
-        assert_eq!(super::admit(ROOM, |_| one_each, &[mine], &queue), [3, 4]);
+        assert_eq!(super::admit(ROOM, |_| one_each, AGING, &[mine], &queue), [3, 4]);
     }
 
     #[test]
@@ -213,11 +237,30 @@ mod tests {
         let small = of(2, "small", "");
         let beside = [Running { service: "small", ..running(1.0, 1) }; 2];
         let queue = [large.clone(), small.clone(), of(3, "small", "")];
-        assert_eq!(super::admit(budget, |_| ANY, &beside, &queue), [0_usize; 0]);
-        assert_eq!(super::admit(budget, |_| ANY, &[], &queue), [0]);
+        assert_eq!(super::admit(budget, |_| ANY, AGING, &beside, &queue), [0_usize; 0]);
+        assert_eq!(super::admit(budget, |_| ANY, AGING, &[], &queue), [0]);
         // Also where it comes later than they do.
         let later = [small, QueuedJob { seq: 9, ..large }];
-        assert_eq!(super::admit(budget, |_| ANY, &beside, &later), [0_usize; 0]);
+        assert_eq!(super::admit(budget, |_| ANY, AGING, &beside, &later), [0_usize; 0]);
+    }
+
+    #[test]
+    fn what_has_a_higher_priority_goes_first_until_others_have_waited_long_enough() {
+        let share = |service: &str| Share { priority: if service == "night" { 2 } else { 0 }, ..ANY };
+        let one = Budget { jobs: 1, ..ROOM };
+        let first = |queue: &[QueuedJob]| super::admit(one, share, AGING, &[], queue)[0];
+        let (day, night) = (of(1, "day", ""), of(2, "night", ""));
+        assert_eq!(first(&[day.clone(), night.clone()]), 1);
+        // An operator puts it as high, and as the older one it goes first.
+        assert_eq!(first(&[QueuedJob { priority: 2, ..day.clone() }, night.clone()]), 0);
+        // So does waiting: one step in each ten minutes.
+        let waited = |minutes: u64| QueuedJob { waited: Duration::from_secs(60 * minutes), ..day.clone() };
+        assert_eq!(first(&[waited(19), night.clone()]), 1);
+        assert_eq!(first(&[waited(20), night.clone()]), 0);
+        // But it never goes before what has the same priority and less of its share.
+        let equals = [QueuedJob { waited: 9 * AGING, ..of(1, "a", "") }, of(2, "b", "")];
+        let beside = [Running { service: "a", ..running(1.0, 1) }];
+        assert_eq!(super::admit(Budget { jobs: 2, ..ROOM }, share, AGING, &beside, &equals), [1]);
     }
 
     #[test]
@@ -262,15 +305,17 @@ mod tests {
         #[test]
         fn nobody_waits_for_ever(
             weights in proptest::collection::vec(1_u32..5, 3),
+            priorities in proptest::collection::vec(0_u32..4, 3),
             first in (0_usize..3, 0_usize..3, 1_u32..5),
             stream in proptest::collection::vec((0_usize..3, 0_usize..3, 1_u32..4, 1_usize..4), 0..200),
         ) {
             const SERVICES: [&str; 3] = ["a", "b", "c"];
             const OWNERS: [&str; 3] = ["", "me", "you"];
+            const ROUND: Duration = Duration::from_secs(60);
             let budget = Budget { jobs: 3, cpus: 4.0, memory: 1000 };
             let share = |service: &str| {
                 let at = SERVICES.iter().position(|name| *name == service).expect("known");
-                Share { weight: f64::from(weights[at]), ..ANY }
+                Share { weight: f64::from(weights[at]), priority: priorities[at], ..ANY }
             };
             let made = |seq, (service, owner, cpus): (usize, usize, u32)| {
                 let job = of(seq, SERVICES[service], OWNERS[owner]);
@@ -280,6 +325,7 @@ mod tests {
             let mut beside: Vec<(QueuedJob, usize)> = Vec::new();
             let mut coming = (1_i64..).zip(stream.iter().cycle());
             for _ in 0..200 {
+                queue.iter_mut().for_each(|job| job.waited += ROUND);
                 // More comes than can run.
                 for (seq, (service, owner, cpus, _)) in coming.by_ref().take(2).filter(|_| !stream.is_empty()) {
                     queue.push(made(seq, (*service, *owner, *cpus)));
@@ -288,7 +334,7 @@ mod tests {
                     .iter()
                     .map(|(job, _)| Running { service: &job.service, owner: job.owner.as_ref(), reservation: job.reservation })
                     .collect();
-                let mut admitted = super::admit(budget, share, &running, &queue);
+                let mut admitted = super::admit(budget, share, AGING, &running, &queue);
                 admitted.sort_unstable();
                 if admitted.first() == Some(&0) && queue[0].seq == 0 {
                     return Ok(());

@@ -54,6 +54,25 @@ impl Handle {
         .await
     }
 
+    /// Puts a job that has not started `priority` (0 to 100) before others: first those of its service and owner, with that of its
+    /// service the jobs of other services.
+    ///
+    /// # Errors
+    /// [`Denied::WrongPhase`] once it executes, [`Denied::NoSuchJob`].
+    pub async fn prioritize(&self, caller: &Caller, id: JobId, priority: u32) -> Result<Job, Denied> {
+        let why = "only a job that has not started can be put before others";
+        self.visible(caller, id).await?;
+        let shared = std::sync::Arc::clone(&self.shared);
+        self.finish(async move {
+            let job = shared.store.update(id, vec![Update::Priority(priority)]).await;
+            let job = job.map_err(|error| too_late(error, why))?;
+            tracing::info!(job.id = %id, "an operator gave job {id} a priority of {priority}");
+            shared.wake.notify_one();
+            Ok(job)
+        })
+        .await
+    }
+
     /// Halts everything that an EXECUTING job runs: it is SUSPENDED when this returns, and its execution limit stands
     /// still. Doing it twice is success.
     ///

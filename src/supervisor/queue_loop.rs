@@ -299,8 +299,9 @@ impl QueueLoop {
         let has_its_share = |name: &&String| share(name).jobs.is_some_and(|most| of_service(name) >= most);
         let without: Vec<String> = services.keys().filter(has_its_share).cloned().collect();
         // Jobs that are being prepared are QUEUED too, so there may be as many of them before the next one.
+        let since_boot = self.context.shared.clock.since_boot();
         let limit = u32::try_from(self.running.len() + budget.jobs).unwrap_or(u32::MAX).min(1000);
-        let queued = self.context.shared.store.queued(&without, limit).await;
+        let queued = self.context.shared.store.queued(&without, limit, since_boot).await;
         let queued = queued.inspect_err(|error| error!("the queue cannot be read: {}", chain(error)))?;
         let queued: Vec<QueuedJob> = queued
             .into_iter()
@@ -315,7 +316,7 @@ impl QueueLoop {
                 reservation: *reservation,
             })
             .collect();
-        let admitted = admission::admit(budget, share, &running, &queued);
+        let admitted = admission::admit(budget, share, self.context.shared.queue.aging, &running, &queued);
         let mut started = 0;
         for position in admitted {
             let id = queued[position].id;

@@ -103,8 +103,8 @@ impl Store for OddStore {
     async fn request_deletion(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, StoreError> {
         self.real.request_deletion(id, now).await
     }
-    async fn queued(&self, without: &[String], limit: u32) -> Result<Vec<QueuedJob>, StoreError> {
-        self.real.queued(without, limit).await
+    async fn queued(&self, without: &[String], limit: u32, since_boot: Duration) -> Result<Vec<QueuedJob>, StoreError> {
+        self.real.queued(without, limit, since_boot).await
     }
     async fn overdue(
         &self,

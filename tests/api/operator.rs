@@ -51,6 +51,27 @@ async fn only_the_administration_socket_takes_orders_and_only_its_own_group_gets
 }
 
 #[tokio::test]
+async fn a_job_that_an_operator_puts_before_others_runs_before_them() {
+    let mut bed = with_socket(Bed::new());
+    bed.config.queue.max_running = 1;
+    let daemon = bed.start().await;
+    let first = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    reaches(&daemon, &first, "EXECUTING").await;
+    let second = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    let third = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    for (value, complaint) in [("", "not given"), ("?value=x", "\"x\""), ("?value=101", "from 0 to 100")] {
+        let answer = order(&daemon, &third, &format!("priority{value}")).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(complaint), "{}", answer.text());
+    }
+    ordered(&daemon, &third, "priority?value=1", "QUEUED").await;
+    assert_eq!(order(&daemon, &first, "priority?value=1").await.status, 403, "it runs already");
+    posted(&daemon, &format!("/{first}/phase"), "PHASE=ABORT").await;
+    reaches(&daemon, &third, "EXECUTING").await;
+    assert_eq!(scalar(&daemon, &format!("/{second}/phase")).await, "QUEUED");
+}
+
+#[tokio::test]
 async fn a_held_job_does_not_run_before_it_is_released() {
     let mut bed = with_socket(Bed::new());
     bed.config.queue.max_running = 1;

@@ -57,7 +57,7 @@ impl Store for NullStore {
         Ok(None)
     }
 
-    async fn queued(&self, _: &[String], _: u32) -> Result<Vec<QueuedJob>, StoreError> {
+    async fn queued(&self, _: &[String], _: u32, _: Duration) -> Result<Vec<QueuedJob>, StoreError> {
         Ok(Vec::new())
     }
 

@@ -21,5 +21,5 @@ pub(in super::super) fn queue(r: &mut Reader, host: Host) -> Queue {
         memory = host.memory;
         r.derive("queue.memory", &toml_string(&show_size(memory)), FROM_HOST);
     }
-    Queue { max_running, cpus, memory, max_queued: r.whole("queue.max_queued") }
+    Queue { max_running, cpus, memory, max_queued: r.whole("queue.max_queued"), aging: r.time("queue.aging") }
 }

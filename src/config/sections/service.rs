@@ -45,6 +45,7 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
         one_at_a_time: r.switch(&at("one_at_a_time")),
         max_running_per_owner: r.whole(&at("max_running_per_owner")),
         weight: r.decimal(&at("weight")),
+        priority: r.whole(&at("priority")),
         user,
         extra_groups,
         cpus,

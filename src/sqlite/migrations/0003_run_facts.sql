@@ -12,3 +12,6 @@ ALTER TABLE job ADD COLUMN cleaned_at INTEGER;
 CREATE INDEX job_with_files ON job (ended_at)
     WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND deleted_at IS NULL AND cleaned_at IS NULL;
 CREATE INDEX job_cleaned_files ON job (seq) WHERE cleaned_at IS NOT NULL AND files_removed = 0;
+
+-- How much an operator put it before others of its service and owner, and its service before other services.
+ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
