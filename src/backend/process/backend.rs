@@ -13,7 +13,7 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use super::cgroup::{self, Hierarchy};
+use super::cgroup;
 use super::host::{self, HostError};
 use super::inside::{PAUSE, RESUME};
 use super::plan::{Host, Plan};
@@ -21,6 +21,7 @@ use super::record::Started;
 use super::rundir::{RunDir, Standing};
 use super::supervisor::Answer;
 use super::{control, entry};
+use crate::backend::cgroup::Hierarchy;
 use crate::backend::files;
 use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed};
 use crate::config;
