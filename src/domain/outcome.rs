@@ -31,6 +31,26 @@ pub struct Summary {
     pub message: String,
 }
 
+/// The most memory that a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeakMemory {
+    /// In bytes.
+    pub bytes: u64,
+    /// Whether it is only the most that was seen, looking now and then: it may have been more for a moment.
+    pub is_sampled: bool,
+}
+
+impl PeakMemory {
+    /// The peak of several runs, each by itself; one that was only sampled may have been the highest.
+    #[must_use]
+    pub const fn or_higher(self, other: Self) -> Self {
+        Self {
+            bytes: if self.bytes > other.bytes { self.bytes } else { other.bytes },
+            is_sampled: self.is_sampled || other.is_sampled,
+        }
+    }
+}
+
 /// The end of a job: one reason and the facts behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -42,8 +62,8 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     /// The signal that killed the command, if one did.
     pub signal: Option<i32>,
-    /// The most memory it used, in bytes, if that is known.
-    pub peak_memory: Option<u64>,
+    /// The most memory it used, if that is known.
+    pub peak_memory: Option<PeakMemory>,
 }
 
 impl Outcome {

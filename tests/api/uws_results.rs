@@ -122,6 +122,9 @@ async fn a_failed_job_answers_200_and_tells_why_in_summary_and_error() {
     assert_eq!(summary.names(), ["uws:message"]);
     let info = failed.child("uws:jobInfo");
     assert_eq!((info.value("reason"), info.value("exitCode"), info.value("host")), ("nonzero", "3", "testhost"));
+    assert_eq!((info.value("peakMemory"), info.value("peakMemorySampled")), ("1048576", "false"));
+    let (_, sampled) = ended(&daemon, "print sampled;exit 3", "ERROR").await;
+    assert_eq!(sampled.child("uws:jobInfo").value("peakMemorySampled"), "true");
     let error = scalar(&daemon, &format!("/{id}/error")).await;
     assert_eq!(error.lines().next(), Some(summary.value("uws:message")));
     assert!(error.contains("exitCode: 3") && error.contains("it <broke>"), "{error}");

@@ -4,7 +4,7 @@ use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::domain::Timestamp;
+use crate::domain::{PeakMemory, Timestamp};
 use crate::ports::{Ending, How, RunState};
 
 /// Where a container of this status stands; `None`: it is as good as gone.
@@ -19,7 +19,7 @@ pub(super) fn standing(state: &ContainerState) -> Option<RunState> {
 }
 
 /// The end of a run whose container no longer runs.
-pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>, log_error: Option<String>) -> Ending {
+pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, log_error: Option<String>) -> Ending {
     let started_at = instant(state.started_at.as_deref());
     let how = match standing(state) {
         None => How::Vanished,

@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Timestamp;
+use crate::domain::{PeakMemory, Timestamp};
 use crate::ports::{Ending, How};
 
 /// How a process ended, as the kernel told its parent.
@@ -127,7 +127,7 @@ impl Exit {
             how,
             started_at: self.started_at.map(Timestamp::from_millis),
             ended_at: Some(Timestamp::from_millis(self.ended_at)),
-            peak_memory: self.peak_memory,
+            peak_memory: self.peak_memory.map(|bytes| PeakMemory { bytes, is_sampled: false }),
             is_advisory: self.is_advisory,
             log_error: self.log_failure,
         }

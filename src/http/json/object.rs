@@ -140,6 +140,9 @@ struct JobInfoObject<'a> {
     /// The most memory that it used, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory: Option<u64>,
+    /// Whether that is only the most that was seen, looking now and then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory_sampled: Option<bool>,
     /// The image as it is configured; absent where jobs run without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<&'a str>,
@@ -237,13 +240,15 @@ impl<'a> ErrorSummaryObject<'a> {
 impl<'a> JobInfoObject<'a> {
     fn new(api: &Api, job: &'a Job, phase: PhaseWord) -> Self {
         let outcome = job.outcome.as_ref();
+        let peak = outcome.and_then(|outcome| outcome.peak_memory);
         let is_waiting = phase == PhaseWord::Queued && job.phase == Phase::Queued;
         let standing = is_waiting.then(|| api.handle.standing(job.id)).flatten();
         Self {
             reason: outcome.map(|outcome| outcome.reason.as_str()),
             exit_code: outcome.and_then(|outcome| outcome.exit_code),
             signal: outcome.and_then(|outcome| outcome.signal),
-            peak_memory: outcome.and_then(|outcome| outcome.peak_memory),
+            peak_memory: peak.map(|peak| peak.bytes),
+            peak_memory_sampled: peak.map(|peak| peak.is_sampled),
             image: job.facts.image.as_deref(),
             image_digest: job.facts.image_digest.as_deref(),
             image_source: job.facts.image_source.as_deref(),

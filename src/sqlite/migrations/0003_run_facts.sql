@@ -4,6 +4,9 @@ ALTER TABLE run ADD COLUMN image_source TEXT;
 ALTER TABLE run ADD COLUMN memory_limit INTEGER;
 ALTER TABLE run ADD COLUMN cpu_limit_milli INTEGER;
 
+-- Whether the most memory that it used is only the most that was seen.
+ALTER TABLE job ADD COLUMN peak_is_sampled INTEGER;
+
 -- When it was queued, in milliseconds since the host's boot: a clock that nobody sets.
 ALTER TABLE job ADD COLUMN queued_ms INTEGER;
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use uwsd::domain::PeakMemory;
 use uwsd::ports::How;
 
-use super::{Bed, Can, can, clean, live, stdout_of};
+use super::{Bed, Can, can, clean, end_of, live, stdout_of};
 
 pub async fn the_memory_limit_is_seen(bed: &Arc<dyn Bed>) {
     if !can(&**bed, Can::LimitMemory) {
@@ -16,7 +17,28 @@ pub async fn the_memory_limit_is_seen(bed: &Arc<dyn Bed>) {
     let ending = live(&*backend, &spec).await;
     assert_eq!((ending.how, stdout_of(&spec).as_str()), (How::Exited(0), "20000000\n"), "enough is enough");
     assert!(!ending.is_advisory);
-    assert!(ending.peak_memory.is_none_or(|peak| (1..=spec.memory).contains(&peak)), "{:?}", ending.peak_memory);
+    let is_true =
+        |peak: PeakMemory| (1..=spec.memory).contains(&peak.bytes) && peak.is_sampled != bed.can(Can::KeepPeak);
+    assert!(ending.peak_memory.is_none_or(is_true), "{:?}", ending.peak_memory);
+    clean(&*backend, &spec).await;
+}
+
+pub async fn the_peak_of_a_short_run_is_told_and_of_one_that_ended_meanwhile(bed: &Arc<dyn Bed>) {
+    if !can(&**bed, Can::KeepPeak) {
+        return;
+    }
+    // Over within the blink of an eye, with its memory given back before the end.
+    let script = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); x=; exit 3";
+    let spec = bed.spec(script);
+    let backend = bed.backend();
+    let ending = live(&*backend, &spec).await;
+    let peak = ending.peak_memory.expect("it is known");
+    eprintln!("at most {} bytes, {ending:?}", peak.bytes);
+    assert_eq!((ending.how, peak.is_sampled), (How::Exited(3), false));
+    assert!((20_000_000..=spec.memory).contains(&peak.bytes), "{peak:?}");
+    // The next life of the daemon reads it where it is still counted.
+    let again = end_of(&*bed.fresh_backend(), &spec).await;
+    assert_eq!((again.how, again.peak_memory), (How::Exited(3), Some(peak)));
     clean(&*backend, &spec).await;
 }
 
