@@ -18,7 +18,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::domain::{JobId, PeakMemory, Timestamp};
+use crate::backend::system::kept_in;
+use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 use crate::ports::{
     Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
     RunState, SystemClock,
@@ -310,7 +311,7 @@ impl Backend for FakeBackend {
         played.map_err(|source| BackendError::Io { doing: "playing a script", source })
     }
 
-    async fn wait(&self, run: &RunRef, _: &JobDirs) -> Result<Ending, BackendError> {
+    async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
         let how = match self.state(run) {
             None => How::Vanished,
             Some(mut state) => match state.wait_for(|state| matches!(state, State::Ended(_))).await.as_deref() {
@@ -321,7 +322,8 @@ impl Backend for FakeBackend {
         let told = |run: &Run| (run.started_at, run.ended_at, run.script.contains("sampled"));
         let (started_at, ended_at, is_sampled) = self.engine.runs().get(run).map_or((None, None, false), told);
         let peak_memory = Some(PeakMemory { bytes: 1 << 20, is_sampled });
-        Ok(Ending { how, started_at, ended_at, peak_memory, is_advisory: false, log_error: None })
+        let logs = Some(kept_in(&dirs.log(run)).map(|kept| LogBytes { written: kept, kept }));
+        Ok(Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None })
     }
 
     async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {

@@ -77,6 +77,7 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         (outcome.exit_code, outcome.signal) = endings().next().map_or((None, None), codes);
     }
     outcome.peak_memory = endings().filter_map(|ending| ending.peak_memory).reduce(PeakMemory::or_higher);
+    outcome.logs = waited.iter().map(|waited| waited.as_ref().ok()?.logs).collect();
     Verdict {
         outcome,
         started_at: endings().filter_map(|ending| ending.started_at).min(),
@@ -197,6 +198,7 @@ mod tests {
             started_at: Some(Timestamp::from_millis(1000)),
             ended_at: Some(Timestamp::from_millis(3000)),
             peak_memory: Some(PeakMemory { bytes: 1 << 29, is_sampled: false }),
+            logs: None,
             is_advisory: false,
             log_error: None,
         }

@@ -18,6 +18,8 @@ async fn every_result_is_listed_with_its_link_and_reached_by_it() {
     assert_eq!((list.name.as_str(), list.attribute("version")), ("uws:results", None));
     assert_eq!(list.children, job.child("uws:results").children);
     assert_eq!(ids(&list), ["a.txt", "page.html", "sub/ä", "stdout", "stderr"]);
+    let info = job.child("uws:jobInfo");
+    assert_eq!((info.value("stdoutBytes"), info.value("stderrBytes")), ("4", "4"));
     let base = format!("{ROOT}/{id}/results");
     let contents = ["alpha", "<script>", "b.fits beta", "out\n", "err\n"];
     for (result, content) in list.children.iter().zip(contents) {
@@ -26,7 +28,7 @@ async fn every_result_is_listed_with_its_link_and_reached_by_it() {
         let answer = daemon.client().get(href.strip_prefix("http://localhost").expect("ours")).await;
         assert_eq!((answer.status, answer.text()), (200, content), "{href}");
         let size = result.attribute("size").map(|size| size.parse::<usize>().expect("a number"));
-        assert!(size.is_none_or(|size| size == content.len()), "{href}");
+        assert_eq!(size, Some(content.len()), "{href}");
         let kind = result.attribute("mime-type").expect("a type");
         assert!(answer.header("content-type").starts_with(kind), "{href}");
         assert_eq!(result.attribute("xlink:type"), Some("simple"));

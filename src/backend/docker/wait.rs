@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tracing::warn;
 
 use super::backend::Shared;
-use super::ending::{ending, instant, standing, vanished};
+use super::ending::{Logged, ending, instant, standing, vanished};
 use super::error::DOCKER;
 use super::logs::{Drained, Pump};
 use super::memory::Seen;
@@ -45,11 +45,11 @@ impl Shared {
         };
         let peak = self.peak(&found, parent.as_ref(), &seen);
         let state = self.with_oom(run, found, parent.as_ref(), seen.has_run_out()).await.state.unwrap_or_default();
-        let log_error = match pump {
+        let logged = match pump {
             Some(pump) => self.drain(run, dirs, &pump).await?,
-            None => None,
+            None => Logged::default(),
         };
-        Ok(ending(&state, peak, log_error))
+        Ok(ending(&state, peak, logged))
     }
 
     /// The container, once it does not run, and what carries its logs; no container if it is gone.
@@ -189,10 +189,10 @@ impl Shared {
         Ok(pump)
     }
 
-    /// Waits for the last byte of the logs of a run that has ended; why they are not whole, if so.
-    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Option<String>, BackendError> {
+    /// Waits for the last byte of the logs of a run that has ended.
+    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Logged, BackendError> {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return Ok(None),
+            Ok(Drained::Whole) => return Ok(Logged { bytes: pump.bytes(), error: None }),
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
@@ -202,7 +202,7 @@ impl Shared {
             let again =
                 Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Ok(None),
+                Ok(Drained::Whole) => return Ok(Logged { bytes: again.bytes(), error: None }),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
@@ -216,7 +216,8 @@ impl Shared {
                 }
             };
             warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {why}");
-            return Ok(Some(why));
+            // What was written is not known then.
+            return Ok(Logged { bytes: None, error: Some(why) });
         }
     }
 }
