@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::{geteuid, getpid};
 use serde::{Deserialize, Serialize};
@@ -142,7 +143,8 @@ impl Mounts {
 
 /// Whether a group can be made below `base`, which is made if it is not there.
 pub(in crate::backend) fn can_make_groups(base: &Path) -> bool {
-    let probe = base.join(format!("probe-{}", getpid()));
+    static PROBES: AtomicU32 = AtomicU32::new(0);
+    let probe = base.join(format!("probe-{}-{}", getpid(), PROBES.fetch_add(1, Ordering::Relaxed)));
     let is_made = fs::create_dir_all(base).and_then(|()| fs::create_dir(&probe));
     is_made.and_then(|()| fs::remove_dir(&probe)).is_ok()
 }

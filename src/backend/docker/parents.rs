@@ -133,7 +133,9 @@ impl Parents {
 
 impl Inner {
     fn place(&self) -> Option<&Place> {
-        self.place.get_or_init(|| Place::find(&Mounts::read(), &self.ours)).as_ref()
+        // The removal of a run may take the directory away in between.
+        let find = || (0..3).find_map(|_| Place::find(&Mounts::read(), &self.ours));
+        self.place.get_or_init(find).as_ref()
     }
 
     fn make(&self, name: &str) -> Option<String> {
@@ -157,9 +159,8 @@ impl Inner {
     fn remove(&self, name: &str) {
         for point in self.place().into_iter().flat_map(|place| &place.all) {
             let ours = point.join(&self.ours);
-            if remove(&ours.join(name)) {
-                let _ = fs::remove_dir(ours); // others may be there
-            }
+            remove(&ours.join(name));
+            let _ = fs::remove_dir(ours); // others may be there
         }
     }
 
@@ -197,21 +198,21 @@ impl Place {
                 delegate(&mount.point) && can_make_groups(above) && delegate(above) && can_make_groups(&base)
             }
         };
+        let _ = fs::remove_dir(base); // it is made again for a run
         let counts_events_below = version == Version::V2 && !mount.has("memory_localevents");
         let all = mounts.iter().filter(|mount| mount.is_whole()).map(|mount| mount.point.clone()).collect();
         can_count.then(|| Self { memory: mount.point.clone(), version, counts_events_below, all })
     }
 }
 
-/// Removes a group and those below it, which an engine that was killed may have left; one with processes stays. Whether it is
-/// gone.
-fn remove(group: &Path) -> bool {
+/// Removes a group and those below it, which an engine that was killed may have left; one with processes stays.
+fn remove(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path());
         }
     }
-    fs::remove_dir(group).is_ok()
+    let _ = fs::remove_dir(group);
 }
 
 #[cfg(test)]
