@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::domain::LogBytes;
+
 /// A file that grows up to half of its size. What comes then is kept in a ring beside it, whose content is put behind the
 /// mark in the end.
 #[derive(Debug)]
@@ -79,6 +81,12 @@ impl CappedFile {
             fs::remove_file(ring_of(&self.path))?;
         }
         self.file.sync_all()
+    }
+
+    /// How long the log is; all that is kept is in the file once it is finished.
+    pub(super) fn bytes(&self) -> Option<LogBytes> {
+        let kept = self.file.metadata().ok()?.len();
+        Some(LogBytes { written: self.told, kept })
     }
 
     /// How many bytes the stream has had.

@@ -4,7 +4,7 @@
 //! before the text for no line's end, `write NAME TEXT` (an output file), `append NAME TEXT` (a line to one), `sleep MS`.
 //! The last is one of `exit N` (0 if missing), `signal N`, `oom`, `vanish`, `hang` (until stopped), `stubborn` (hang, and
 //! ignore all but the kill), `heed N TEXT` (hang; when asked to stop, print and exit). `$NAME` stands for a variable of
-//! the run.
+//! the run. Of a script with the word "sampled" the peak of the memory is only sampled.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -18,7 +18,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::domain::{JobId, Timestamp};
+use crate::backend::system::kept_in;
+use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 use crate::ports::{
     Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
     RunState, SystemClock,
@@ -310,7 +311,7 @@ impl Backend for FakeBackend {
         played.map_err(|source| BackendError::Io { doing: "playing a script", source })
     }
 
-    async fn wait(&self, run: &RunRef, _: &JobDirs) -> Result<Ending, BackendError> {
+    async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
         let how = match self.state(run) {
             None => How::Vanished,
             Some(mut state) => match state.wait_for(|state| matches!(state, State::Ended(_))).await.as_deref() {
@@ -318,9 +319,11 @@ impl Backend for FakeBackend {
                 Ok(_) | Err(_) => How::Vanished,
             },
         };
-        let (started_at, ended_at) =
-            self.engine.runs().get(run).map_or((None, None), |run| (run.started_at, run.ended_at));
-        Ok(Ending { how, started_at, ended_at, peak_memory: Some(1 << 20), is_advisory: false, log_error: None })
+        let told = |run: &Run| (run.started_at, run.ended_at, run.script.contains("sampled"));
+        let (started_at, ended_at, is_sampled) = self.engine.runs().get(run).map_or((None, None, false), told);
+        let peak_memory = Some(PeakMemory { bytes: 1 << 20, is_sampled });
+        let logs = Some(kept_in(&dirs.log(run)).map(|kept| LogBytes { written: kept, kept }));
+        Ok(Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None })
     }
 
     async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {

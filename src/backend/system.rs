@@ -31,6 +31,11 @@ pub(super) fn io_failed(doing: &'static str, source: io::Error) -> BackendError 
     }
 }
 
+/// How long the logs in `dir` are, `stdout` and `stderr`; one that was never opened is empty.
+pub(super) fn kept_in(dir: &Path) -> [u64; 2] {
+    ["stdout", "stderr"].map(|stream| std::fs::metadata(dir.join(stream)).map_or(0, |file| file.len()))
+}
+
 /// Whether there was no room.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -148,15 +148,16 @@ mod tests {
     fn details_name_reason_and_error() {
         let text = job_details(&job(json!({
             "jobId": "0".repeat(32), "runId": "7", "phase": "ERROR", "errorSummary": {"message": "exit code 3"},
-            "jobInfo": {"reason": "nonzero", "exitCode": 3, "signal": null}, "executionDuration": 60,
+            "jobInfo": {"reason": "nonzero", "exitCode": 3, "signal": null, "peakMemory": 4096, "peakMemorySampled": true}, "executionDuration": 60,
             "parameters": [{"id": "COMMAND", "value": "exit 3"}, {"id": "ENVIRONMENT", "value": "A=b"}],
             "results": [{"id": "r.txt", "href": "http://h/x/results/r.txt", "size": 1}]
         })));
         assert_eq!(
             text,
-            "job        00000000000000000000000000000000\nphase      ERROR\nerror      exit code 3\nrun id     7\n\
-             limit      60 s\nexit code  3\nreason     nonzero\nparameters\n  COMMAND=exit 3\n  ENVIRONMENT=A=b\n\
-             results\n  r.txt\n"
+            "job                  00000000000000000000000000000000\nphase                ERROR\n\
+             error                exit code 3\nrun id               7\nlimit                60 s\n\
+             exit code            3\npeak memory          4096\npeak memory sampled  true\n\
+             reason               nonzero\nparameters\n  COMMAND=exit 3\n  ENVIRONMENT=A=b\nresults\n  r.txt\n"
         );
     }
 }

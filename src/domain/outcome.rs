@@ -31,6 +31,26 @@ pub struct Summary {
     pub message: String,
 }
 
+/// The most memory that a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeakMemory {
+    /// In bytes.
+    pub bytes: u64,
+    /// Whether it is only the most that was seen, looking now and then: it may have been more for a moment.
+    pub is_sampled: bool,
+}
+
+impl PeakMemory {
+    /// The peak of several runs, each by itself; one that was only sampled may have been the highest.
+    #[must_use]
+    pub const fn or_higher(self, other: Self) -> Self {
+        Self {
+            bytes: if self.bytes > other.bytes { self.bytes } else { other.bytes },
+            is_sampled: self.is_sampled || other.is_sampled,
+        }
+    }
+}
+
 /// The end of a job: one reason and the facts behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -42,8 +62,19 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     /// The signal that killed the command, if one did.
     pub signal: Option<i32>,
-    /// The most memory it used, in bytes, if that is known.
-    pub peak_memory: Option<u64>,
+    /// The most memory it used, if that is known.
+    pub peak_memory: Option<PeakMemory>,
+    /// How long its logs are, `stdout` and `stderr` of each replica, as far as that is known.
+    pub logs: Vec<Option<[LogBytes; 2]>>,
+}
+
+/// How long a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBytes {
+    /// What the command wrote, in bytes.
+    pub written: u64,
+    /// What is kept of it, with the marks where something was cut.
+    pub kept: u64,
 }
 
 impl Outcome {
@@ -54,7 +85,15 @@ impl Outcome {
             Reason::Ok | Reason::Aborted => None,
             _ => Some(Summary { kind: reason.summary_kind(), message: message.into() }),
         };
-        Self { reason, summary, exit_code: None, signal: None, peak_memory: None }
+        Self { reason, summary, exit_code: None, signal: None, peak_memory: None, logs: Vec::new() }
+    }
+
+    /// What its command wrote to `stdout` and `stderr`, in bytes, all replicas together, if that is known of each.
+    #[must_use]
+    pub fn written(&self) -> Option<[u64; 2]> {
+        let known: Option<Vec<[LogBytes; 2]>> = self.logs.iter().copied().collect();
+        let sum = |stream: usize, logs: &[[LogBytes; 2]]| logs.iter().map(|logs| logs[stream].written).sum();
+        known.filter(|logs| !logs.is_empty()).map(|logs| [sum(0, &logs), sum(1, &logs)])
     }
 
     /// The same end, marked as one that a second try may cure or not.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::{JobId, Timestamp};
+use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 
 /// The name of one run: one replica of one attempt at a job.
 ///
@@ -254,8 +254,10 @@ pub struct Ending {
     pub started_at: Option<Timestamp>,
     /// When it ended, if the backend knows.
     pub ended_at: Option<Timestamp>,
-    /// The most memory it used, in bytes, if the backend knows.
-    pub peak_memory: Option<u64>,
+    /// The most memory it used, if the backend knows.
+    pub peak_memory: Option<PeakMemory>,
+    /// How long its logs are, `stdout` and `stderr`, if the backend knows.
+    pub logs: Option<[LogBytes; 2]>,
     /// Whether some limit was only advisory.
     pub is_advisory: bool,
     /// Why something is missing in the logs, as a sentence's fragment, e.g. "no room left while writing stdout".

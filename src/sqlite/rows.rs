@@ -7,8 +7,8 @@ use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Deletion, Facts, Job, JobId, JobRef, Outcome, OwnerId, Parameter, Phase, Place, Reason, Reservation, RunId, Source,
-    Summary, SummaryKind, Suspension, Timestamp, Upload, Variable, Work,
+    Deletion, Facts, Job, JobId, JobRef, LogBytes, Outcome, OwnerId, Parameter, PeakMemory, Phase, Place, Reason,
+    Reservation, RunId, Source, Summary, SummaryKind, Suspension, Timestamp, Upload, Variable, Work,
 };
 
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
@@ -16,7 +16,7 @@ pub(super) const JOB_COLUMNS: &str = "\
     j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
     j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, j.cleaned_at, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
-    j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, \
+    j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.log_bytes, \
     w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory, \
     r.engine, r.image_source, r.memory_limit, r.cpu_limit_milli";
 
@@ -114,8 +114,32 @@ fn outcome(row: &Row<'_>) -> Result<Option<Outcome>, rusqlite::Error> {
         summary,
         exit_code: row.get("exit_code")?,
         signal: row.get("signal")?,
-        peak_memory: row.get::<_, Option<i64>>("peak_memory")?.map(i64::unsigned_abs),
+        peak_memory: peak_memory(row)?,
+        logs: logs(row)?,
     }))
+}
+
+fn peak_memory(row: &Row<'_>) -> Result<Option<PeakMemory>, rusqlite::Error> {
+    // Of jobs from before this was told it may have been so.
+    let is_sampled = row.get::<_, Option<bool>>("peak_is_sampled")?.unwrap_or(true);
+    let bytes = row.get::<_, Option<i64>>("peak_memory")?.map(i64::unsigned_abs);
+    Ok(bytes.map(|bytes| PeakMemory { bytes, is_sampled }))
+}
+
+/// `log_bytes`: of each replica, of `stdout` and `stderr`, what was written and what is kept.
+type LogsBody = Vec<Option<[(u64, u64); 2]>>;
+
+fn logs(row: &Row<'_>) -> Result<Vec<Option<[LogBytes; 2]>>, rusqlite::Error> {
+    let Some(text) = row.get_ref("log_bytes")?.as_str_or_null()? else { return Ok(Vec::new()) };
+    let body: LogsBody = serde_json::from_str(text).map_err(|error| bad("job.log_bytes", error))?;
+    let of = |(written, kept)| LogBytes { written, kept };
+    Ok(body.into_iter().map(|replica| replica.map(|logs| logs.map(of))).collect())
+}
+
+pub(super) fn log_bytes(logs: &[Option<[LogBytes; 2]>]) -> Option<String> {
+    let of = |log: LogBytes| (log.written, log.kept);
+    let body: LogsBody = logs.iter().map(|replica| replica.map(|logs| logs.map(of))).collect();
+    (!body.is_empty()).then(|| serde_json::to_string(&body).expect("numbers only"))
 }
 
 fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {

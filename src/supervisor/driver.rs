@@ -268,7 +268,7 @@ impl Driver {
             };
         } else if let (Some(complaint), Reason::Ok) = (complaint, outcome.reason) {
             // A success whose results cannot be had is none.
-            outcome = Outcome { exit_code: outcome.exit_code, peak_memory: outcome.peak_memory, ..complaint };
+            outcome = Outcome { summary: complaint.summary, reason: complaint.reason, ..outcome };
         }
         self.facts.is_advisory |= is_advisory;
         let end = End {
@@ -338,6 +338,7 @@ impl Driver {
             started_at: self.job.started_at,
             ended_at: None,
             peak_memory: None,
+            logs: None,
             is_advisory: self.facts.is_advisory,
             log_error: None,
         };

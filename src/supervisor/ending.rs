@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::domain::{Outcome, Reason, SummaryKind, Timestamp};
+use crate::domain::{Outcome, PeakMemory, Reason, SummaryKind, Timestamp};
 use crate::ports::{BackendError, Ending, How};
 
 use super::message::StopWhy;
@@ -79,7 +79,8 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         // Ended by us: what the command made of it is a fact all the same.
         (outcome.exit_code, outcome.signal) = endings().next().map_or((None, None), codes);
     }
-    outcome.peak_memory = endings().filter_map(|ending| ending.peak_memory).max();
+    outcome.peak_memory = endings().filter_map(|ending| ending.peak_memory).reduce(PeakMemory::or_higher);
+    outcome.logs = waited.iter().map(|waited| waited.as_ref().ok()?.logs).collect();
     Verdict {
         outcome,
         started_at: endings().filter_map(|ending| ending.started_at).min(),
@@ -138,7 +139,10 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
             Outcome::new(Reason::Signal, killed)
         }
         How::OutOfMemory { .. } => {
-            let peak = ending.peak_memory.map_or_else(String::new, |peak| format!(", it used up to {}", bytes(peak)));
+            let peak = ending.peak_memory.map_or_else(String::new, |peak| {
+                let used = if peak.is_sampled { "was seen using" } else { "used up to" };
+                format!(", it {used} {}", bytes(peak.bytes))
+            });
             Outcome::new(Reason::Oom, format!("{who} ran out of its memory limit of {}{peak}", bytes(memory)))
         }
         How::NotStarted(why) => Outcome::new(Reason::EngineError, format!("{who} could not be started: {why}")),
@@ -201,7 +205,8 @@ mod tests {
             how,
             started_at: Some(Timestamp::from_millis(1000)),
             ended_at: Some(Timestamp::from_millis(3000)),
-            peak_memory: Some(1 << 29),
+            peak_memory: Some(PeakMemory { bytes: 1 << 29, is_sampled: false }),
+            logs: None,
             is_advisory: false,
             log_error: None,
         }

@@ -16,7 +16,8 @@ const REST: Duration = Duration::from_secs(2);
 /// How much longer than the look the rest is, at the least.
 const CALM: u32 = 10;
 
-/// Resolves once what the job may write to takes more than `most` bytes of the disk, with what it takes. Between two looks, of which the first comes after 2 s, a job may write as fast as the disk is.
+/// Resolves once what the job may write to takes more than `most` bytes of the disk, with what it takes. Between two looks,
+/// of which the first comes after 2 s, a job may write as fast as the disk is.
 pub(super) async fn exceeds(dirs: &JobDirs, most: u64) -> u64 {
     let mut rest = REST;
     let mut has_complained = false;
@@ -82,6 +83,9 @@ fn is_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -96,5 +100,43 @@ mod tests {
         let taken = taken([dir.path().to_owned(), path("not there")]);
         assert!((100_000..200_000).contains(&taken.bytes), "{taken:?}");
         assert!(taken.unseen.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_written_too_much_is_bounded_by_the_time_between_two_looks() {
+        const MIB: u64 = 1 << 20;
+        let dir = tempfile::tempdir().expect("a directory");
+        let dirs = JobDirs { root: dir.path().to_owned() };
+        fs::create_dir_all(dirs.output()).expect("made");
+        let (path, is_seen) = (dirs.output().join("x"), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&is_seen);
+        // As fast as may be, but for what the disk of a test should have to give: about 100 MiB/s.
+        let writer = tokio::task::spawn_blocking(move || {
+            let (mut file, block) = (fs::File::create(path).expect("made"), vec![1; 1 << 20]);
+            let began = Instant::now();
+            let mut written = 0;
+            while !seen.load(Ordering::Relaxed) && written < 1024 * MIB {
+                io::Write::write_all(&mut file, &block).expect("written");
+                written += MIB;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            (written, began.elapsed())
+        });
+        let most = 64 * MIB;
+        let began = Instant::now();
+        let found = exceeds(&dirs, most).await;
+        let noticed = began.elapsed();
+        is_seen.store(true, Ordering::Relaxed);
+        let (written, took) = writer.await.expect("it writes");
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let speed = written as f64 / took.as_secs_f64() / MIB as f64;
+        eprintln!(
+            "of {} MiB, written at {speed:.0} MiB/s: {} MiB found after {noticed:?}, {} MiB too much",
+            most / MIB,
+            found / MIB,
+            (written - most) / MIB
+        );
+        // One rest between the write that was too much and the look that saw it; one more for a busy machine.
+        assert!(found > most && noticed < REST * 2, "{noticed:?}");
     }
 }

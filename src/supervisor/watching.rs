@@ -18,6 +18,9 @@ use super::measure::exceeds;
 use super::message::Ordered;
 use super::run_clock::Limit;
 
+/// How long a run whose files take too much has between TERM and KILL, at the most: it may write on meanwhile.
+const GRACE_OF_FULL: Duration = Duration::from_secs(2);
+
 /// The runs of a job, one a replica.
 #[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
@@ -83,7 +86,9 @@ impl<'a> Watched<'a> {
                 keep(&mut waited, position, ending);
             }
         };
-        self.while_stopping(cause.is_some(), drained).await;
+        let is_full = matches!(cause, Some(Cause::Output { .. }));
+        let stopping = if is_full { Self { grace: self.grace.min(GRACE_OF_FULL), ..self } } else { self };
+        stopping.while_stopping(cause.is_some(), drained).await;
         crate::crash::point("stopped");
         let gone = || Err(self.refused("nothing was told of its end"));
         Until::End(cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())

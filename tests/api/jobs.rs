@@ -34,6 +34,10 @@ async fn the_original_clients_whole_story_works() {
     assert_eq!(ended["errorSummary"], json!({ "message": "" }));
     assert_eq!((&ended["jobInfo"]["reason"], &ended["jobInfo"]["exitCode"]), (&json!("ok"), &json!(0)));
     assert_eq!((&ended["jobInfo"]["host"], &ended["jobInfo"]["commit"]), (&json!("testhost"), &json!("c0ffee")));
+    let peak = (&ended["jobInfo"]["peakMemory"], &ended["jobInfo"]["peakMemorySampled"]);
+    assert_eq!(peak, (&json!(1 << 20), &json!(false)));
+    let written = (&ended["jobInfo"]["stdoutBytes"], &ended["jobInfo"]["stderrBytes"]);
+    assert_eq!(written, (&json!(6), &json!(0)));
     let client = daemon.client();
     let listed = client.get("/api/v1/job?phase=completed").await.json();
     assert_eq!(listed[0]["jobId"], id);

@@ -43,7 +43,11 @@ async fn a_job_that_has_waited_too_long_is_given_up() {
 
 #[tokio::test]
 async fn a_job_whose_files_take_too_much_is_ended_and_keeps_what_it_wrote() {
-    let daemon = with(|service| service.max_output = Some(10_000)).start().await;
+    let daemon = with(|service| {
+        service.max_output = Some(10_000);
+        service.kill_grace = Duration::from_secs(3600);
+    });
+    let daemon = daemon.start().await;
     let small = create(&daemon, "COMMAND=write+a+1;hang&PHASE=RUN").await;
     let large = create(&daemon, &format!("COMMAND=write+a+{};hang&PHASE=RUN", "x".repeat(20_000))).await;
     let ended = reaches(&daemon, &large, "ABORTED").await;
@@ -53,6 +57,10 @@ async fn a_job_whose_files_take_too_much_is_ended_and_keeps_what_it_wrote() {
     let message = summary.value("uws:message");
     assert!(message.starts_with("its files took ") && message.ends_with(" and may take 9.7 KiB"), "{message}");
     assert_eq!(status(&daemon, &format!("/{large}/results/a")).await, 200);
+    // One that does not heed the request has no time to fill the disk.
+    let stubborn = create(&daemon, &format!("COMMAND=write+a+{};stubborn&PHASE=RUN", "x".repeat(20_000))).await;
+    let ended = reaches(&daemon, &stubborn, "ABORTED").await;
+    assert_eq!(ended.child("uws:jobInfo").value("reason"), "output-too-large");
     reaches(&daemon, &small, "EXECUTING").await;
 }
 

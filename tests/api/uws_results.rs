@@ -18,6 +18,8 @@ async fn every_result_is_listed_with_its_link_and_reached_by_it() {
     assert_eq!((list.name.as_str(), list.attribute("version")), ("uws:results", None));
     assert_eq!(list.children, job.child("uws:results").children);
     assert_eq!(ids(&list), ["a.txt", "page.html", "sub/ä", "stdout", "stderr"]);
+    let info = job.child("uws:jobInfo");
+    assert_eq!((info.value("stdoutBytes"), info.value("stderrBytes")), ("4", "4"));
     let base = format!("{ROOT}/{id}/results");
     let contents = ["alpha", "<script>", "b.fits beta", "out\n", "err\n"];
     for (result, content) in list.children.iter().zip(contents) {
@@ -26,7 +28,7 @@ async fn every_result_is_listed_with_its_link_and_reached_by_it() {
         let answer = daemon.client().get(href.strip_prefix("http://localhost").expect("ours")).await;
         assert_eq!((answer.status, answer.text()), (200, content), "{href}");
         let size = result.attribute("size").map(|size| size.parse::<usize>().expect("a number"));
-        assert!(size.is_none_or(|size| size == content.len()), "{href}");
+        assert_eq!(size, Some(content.len()), "{href}");
         let kind = result.attribute("mime-type").expect("a type");
         assert!(answer.header("content-type").starts_with(kind), "{href}");
         assert_eq!(result.attribute("xlink:type"), Some("simple"));
@@ -122,6 +124,9 @@ async fn a_failed_job_answers_200_and_tells_why_in_summary_and_error() {
     assert_eq!(summary.names(), ["uws:message"]);
     let info = failed.child("uws:jobInfo");
     assert_eq!((info.value("reason"), info.value("exitCode"), info.value("host")), ("nonzero", "3", "testhost"));
+    assert_eq!((info.value("peakMemory"), info.value("peakMemorySampled")), ("1048576", "false"));
+    let (_, sampled) = ended(&daemon, "print sampled;exit 3", "ERROR").await;
+    assert_eq!(sampled.child("uws:jobInfo").value("peakMemorySampled"), "true");
     let error = scalar(&daemon, &format!("/{id}/error")).await;
     assert_eq!(error.lines().next(), Some(summary.value("uws:message")));
     assert!(error.contains("exitCode: 3") && error.contains("it <broke>"), "{error}");

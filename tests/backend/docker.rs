@@ -18,6 +18,7 @@ use uwsd::ports::{Backend, JobDirs, Network, Pull, RunRef, RunSpec, User};
 use crate::suite::{Bed, Can, MAX_LOG, new_run};
 
 mod dropped;
+mod groups;
 mod interposed;
 mod registry;
 mod stopping;
@@ -181,6 +182,8 @@ impl Bed for DockerBed {
             | Can::Images => true,
             Can::ShareFiles => self.settings.shared_state,
             Can::TellHighExitCodes => false,
+            // Where the kernel keeps it, a group of root's holds it.
+            Can::KeepPeak => geteuid().is_root(),
         }
     }
 

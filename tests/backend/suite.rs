@@ -34,6 +34,8 @@ pub const MAX_LOG: u64 = 16 << 20;
 pub enum Can {
     /// Enforce the memory limit, and tell an out-of-memory end.
     LimitMemory,
+    /// Tell the most memory that a run used, as the kernel counted it.
+    KeepPeak,
     /// Keep a log within [`MAX_LOG`].
     LimitLogs,
     /// Enforce the number of processes.
@@ -196,7 +198,8 @@ macro_rules! contract {
                 it_runs_as_its_user, it_has_its_groups, it_has_no_privileges, it_has_no_network_if_told_so,
                 a_secret_is_a_private_file, a_secret_is_not_told, a_mount_is_read_only_unless_said_otherwise,
                 memory_is_mounted, a_mount_of_nothing_is_refused, arguments_are_not_interpreted;
-            limits: the_memory_limit_is_seen, a_fork_bomb_is_held, advisory_limits_are_told_before_the_run;
+            limits: the_memory_limit_is_seen, the_peak_of_a_short_run_is_told_and_of_one_that_ended_meanwhile,
+                a_fork_bomb_is_held, a_fork_bomb_harms_nobody_and_nothing_of_it_is_left, advisory_limits_are_told_before_the_run;
             restart: a_run_that_runs_is_adopted, a_run_that_ended_meanwhile_is_harvested,
                 a_run_that_was_created_is_found_so, a_run_that_writes_on_keeps_every_byte,
                 a_run_adopted_twice_is_told_the_same, an_adopted_run_can_be_stopped,

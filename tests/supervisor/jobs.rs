@@ -117,8 +117,11 @@ async fn advisory_limits_are_told_from_the_launch_on() {
     let id = daemon.submit("hang").await;
     assert!(daemon.reaches(id, Phase::Executing).await.facts.is_advisory);
     // Also when the end says nothing of it.
-    bed.engine.end_by_itself(0);
-    assert!(daemon.ends(id).await.facts.is_advisory);
+    let ended = eventually("the end", || async {
+        bed.engine.end_by_itself(0); // it may be EXECUTING and not started yet
+        Some(daemon.job(id).await).filter(|job| job.phase.is_final())
+    });
+    assert!(ended.await.facts.is_advisory);
 }
 
 #[tokio::test]

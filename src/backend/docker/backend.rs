@@ -10,6 +10,7 @@ use super::connect::Engine;
 use super::errand::Errands;
 use super::error::DOCKER;
 use super::helper::Helpers;
+use super::parents::Parents;
 use super::pull::Pulls;
 use super::run::Runs;
 use super::spec::{Instance, LogKeeping};
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) log: LogKeeping,
     pub(super) tasks: TaskTracker,
     pub(super) runs: Runs,
+    pub(super) parents: Parents,
     pub(super) helpers: Helpers,
     pub(super) errands: Errands,
     pub(super) pulls: Pulls,
@@ -51,6 +53,7 @@ impl DockerBackend {
     pub fn new(settings: config::Docker, instance: Instance, tasks: TaskTracker) -> Result<Self, BackendError> {
         let engine = Engine::new(&settings)?;
         let log = LogKeeping { driver: settings.log_driver.clone(), max_size: settings.log_max_size };
+        let parents = Parents::new(&instance.0);
         let (runs, helpers, errands) = (Runs::default(), Helpers::new(), Errands::default());
         Ok(Self(Arc::new(Shared {
             engine,
@@ -59,6 +62,7 @@ impl DockerBackend {
             log,
             tasks,
             runs,
+            parents,
             helpers,
             errands,
             pulls: Pulls::default(),

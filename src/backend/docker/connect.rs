@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
+use bollard::models::SystemInfoCgroupDriverEnum;
 use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
@@ -65,6 +66,8 @@ pub(super) struct Client {
     pub(super) is_podman: bool,
     /// Whether the engine keeps containers alive across its restarts.
     is_kept_alive: bool,
+    /// Whether it makes control groups itself, by path, and not through systemd.
+    pub(super) is_cgroupfs: bool,
     /// Name and version.
     description: String,
 }
@@ -130,7 +133,8 @@ impl Engine {
         let release = version.version.unwrap_or_default();
         let description = format!("{name} {release} (API {})", docker.client_version());
         let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
-        let client = Client { docker, is_podman, is_kept_alive, description };
+        let is_cgroupfs = !is_podman && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
+        let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, description };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
     }

@@ -4,7 +4,7 @@ use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::domain::Timestamp;
+use crate::domain::{LogBytes, PeakMemory, Timestamp};
 use crate::ports::{Ending, How, RunState};
 
 /// Where a container of this status stands; `None`: it is as good as gone.
@@ -18,8 +18,17 @@ pub(super) fn standing(state: &ContainerState) -> Option<RunState> {
     }
 }
 
+/// What became of a run's logs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Logged {
+    /// How long they are, `stdout` and `stderr`.
+    pub(super) bytes: Option<[LogBytes; 2]>,
+    /// Why they are not whole, if so.
+    pub(super) error: Option<String>,
+}
+
 /// The end of a run whose container no longer runs.
-pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>, log_error: Option<String>) -> Ending {
+pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, log: Logged) -> Ending {
     let started_at = instant(state.started_at.as_deref());
     let how = match standing(state) {
         None => How::Vanished,
@@ -35,7 +44,7 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<u64>, log_error
     // The engine takes the two times apart, and of a very short run it may tell the end before the start.
     let ended_at =
         instant(state.finished_at.as_deref()).map(|ended| started_at.map_or(ended, |start| ended.max(start)));
-    Ending { how, started_at, ended_at, peak_memory, is_advisory: false, log_error }
+    Ending { how, started_at, ended_at, peak_memory, logs: log.bytes, is_advisory: false, log_error: log.error }
 }
 
 /// The end of a run that left nothing.
@@ -45,6 +54,7 @@ pub(super) fn vanished() -> Ending {
         started_at: None,
         ended_at: None,
         peak_memory: None,
+        logs: None,
         is_advisory: false,
         log_error: None,
     }
@@ -114,17 +124,17 @@ mod tests {
             (7, true, How::OutOfMemory { exit_code: Some(7) }),
             (0, true, How::Exited(0)),
         ] {
-            assert_eq!(ending(&ended(code, oom), None, None).how, how);
+            assert_eq!(ending(&ended(code, oom), None, Logged::default()).how, how);
         }
     }
 
     #[test]
     fn times_are_read_and_the_year_1_is_none() {
-        let ending = ending(&ended(0, false), None, None);
+        let ending = ending(&ended(0, false), None, Logged::default());
         assert_eq!(ending.started_at.expect("known").to_iso(), "2026-11-23T02:24:58.545Z");
         assert_eq!(ending.ended_at.expect("known").to_iso(), "2026-11-23T02:24:59.000Z");
         let hasty = ContainerState { finished_at: Some("2026-11-23T02:24:58.5Z".into()), ..ended(0, false) };
-        let hasty = super::ending(&hasty, None, None);
+        let hasty = super::ending(&hasty, None, Logged::default());
         assert_eq!(hasty.ended_at, hasty.started_at);
         assert_eq!(instant(Some(NEVER)), None);
         assert_eq!(instant(Some("")), None);
@@ -139,12 +149,12 @@ mod tests {
             started_at: Some(NEVER.into()),
             ..ContainerState::default()
         };
-        assert_eq!(ending(&state, None, None).how, How::NotStarted("exec: not found".into()));
+        assert_eq!(ending(&state, None, Logged::default()).how, How::NotStarted("exec: not found".into()));
     }
 
     #[test]
     fn what_the_engine_gave_up_is_gone() {
         let state = ContainerState { status: Some(Status::DEAD), ..ended(0, false) };
-        assert_eq!(ending(&state, None, None).how, How::Vanished);
+        assert_eq!(ending(&state, None, Logged::default()).how, How::Vanished);
     }
 }

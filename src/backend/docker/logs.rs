@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -16,6 +17,7 @@ use super::connect::Client;
 use super::error::{is_unreachable, words_of};
 use super::spool::Spool;
 use crate::backend::system::log_error;
+use crate::domain::LogBytes;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -88,6 +90,11 @@ impl Spools {
         }
     }
 
+    /// How long both are.
+    fn bytes(&self) -> Option<[LogBytes; 2]> {
+        Some([self.stdout.bytes()?, self.stderr.bytes()?])
+    }
+
     /// Ends both files; why one is not whole, if so.
     async fn finish(&mut self) -> Option<String> {
         let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
@@ -100,6 +107,7 @@ impl Spools {
 #[derive(Debug)]
 pub(super) struct Pump {
     end: watch::Receiver<Option<Drained>>,
+    bytes: Arc<OnceLock<[LogBytes; 2]>>,
     given_up: CancellationToken,
 }
 
@@ -137,21 +145,27 @@ impl Pump {
 
     /// One that cannot even begin.
     fn failed(why: String) -> Self {
-        Self { end: watch::channel(Some(Drained::Failed(why))).1, given_up: CancellationToken::new() }
+        let end = watch::channel(Some(Drained::Failed(why))).1;
+        Self { end, bytes: Arc::default(), given_up: CancellationToken::new() }
     }
 
     fn of(output: Output, mut spools: Spools, tasks: &TaskTracker) -> Self {
         let (tell, end) = watch::channel(None);
         let given_up = CancellationToken::new();
         let token = given_up.clone();
+        let bytes = Arc::<OnceLock<_>>::default();
+        let told = Arc::clone(&bytes);
         tasks.spawn(async move {
             let mut drained = spools.fill(output, &token).await;
             if let Some(why) = spools.finish().await {
                 drained = Drained::Failed(why);
             }
+            if let Some(bytes) = spools.bytes() {
+                let _ = told.set(bytes); // it is set once only
+            }
             tell.send_replace(Some(drained));
         });
-        Self { end, given_up }
+        Self { end, bytes, given_up }
     }
 
     /// The end, once everything that came is on the disk.
@@ -162,6 +176,11 @@ impl Pump {
             Err(_) => None,
         }
         .unwrap_or_else(|| Drained::Broken { is_unreachable: true, why: "the pump is gone".to_owned() })
+    }
+
+    /// How long the logs are, `stdout` and `stderr`, once it has ended.
+    pub(super) fn bytes(&self) -> Option<[LogBytes; 2]> {
+        self.bytes.get().copied()
     }
 
     /// Whether it has ended without the end of the stream.

@@ -1,55 +1,76 @@
-//! How much memory a run used at most, as the kernel counts it.
+//! How much memory a run used at most, as far as looks at its control group tell: for where no group of ours is above it.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use super::parents::Parent;
+use crate::backend::cgroup::{MemoryFiles, Version};
+use crate::domain::PeakMemory;
 
 /// Looks are rare: the kernel keeps the highest value, so only what comes after the last one is missed.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// The highest value seen.
-#[derive(Debug)]
-pub(super) struct Peak(AtomicU64);
+/// What was seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    peak: AtomicU64,
+    has_run_out: AtomicBool,
+}
 
-impl Peak {
-    pub(super) const fn new() -> Self {
-        Self(AtomicU64::new(0))
+impl Seen {
+    /// The highest usage.
+    pub(super) fn peak(&self) -> Option<PeakMemory> {
+        let bytes = self.peak.load(Ordering::Relaxed);
+        (bytes > 0).then_some(PeakMemory { bytes, is_sampled: true })
     }
 
-    pub(super) fn highest(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    /// Whether the kernel was seen to have killed something of it that ran into its limit.
+    pub(super) fn has_run_out(&self) -> bool {
+        self.has_run_out.load(Ordering::Relaxed)
     }
 
-    /// Looks again and again until it is dropped, if the container's cgroup is on this host and readable.
-    pub(super) async fn watch(&self, is_local: bool, id: impl Fn() -> Option<String>) -> Infallible {
-        if !is_local {
+    /// Looks again and again until it is dropped: at the group above the container, if that does not keep its peak, else at
+    /// the container's own if it is on this host and readable.
+    pub(super) async fn watch(
+        &self,
+        is_local: bool,
+        parent: Option<&Parent>,
+        id: impl Fn() -> Option<String>,
+    ) -> Infallible {
+        let keeps_peak = parent.is_some_and(|parent| parent.memory().keeps_peak());
+        if !is_local || keeps_peak {
             std::future::pending::<()>().await;
         }
         let mut pause = LOOKS.0;
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOKS.1);
-            let Some(id) = id() else { continue };
-            for file in files(&id) {
-                if let Some(bytes) =
-                    tokio::fs::read_to_string(file).await.ok().and_then(|text| text.trim().parse().ok())
-                {
-                    self.0.fetch_max(bytes, Ordering::Relaxed);
-                    break;
-                }
-            }
+            let groups = match parent {
+                Some(parent) => vec![parent.memory().clone()],
+                None => id().map_or_else(Vec::new, |id| places(&id).to_vec()),
+            };
+            let look = tokio::task::spawn_blocking(move || {
+                let seen = groups.into_iter().find_map(|group| Some((group.look()?, group.has_run_out())));
+                seen.unwrap_or_default()
+            });
+            let (bytes, has_run_out) = look.await.unwrap_or_default();
+            self.peak.fetch_max(bytes, Ordering::Relaxed);
+            self.has_run_out.fetch_or(has_run_out == Some(true), Ordering::Relaxed);
         }
     }
 }
 
-/// Where the value may be: cgroup v2 with either driver, then v1 with either.
-fn files(id: &str) -> [PathBuf; 4] {
+/// Where a container's group may be: cgroup v2 with either driver, then v1 with either.
+fn places(id: &str) -> [MemoryFiles; 4] {
     let root = Path::new("/sys/fs/cgroup");
+    let (scope, plain) = (format!("system.slice/docker-{id}.scope"), format!("docker/{id}"));
+    let v1 = root.join("memory");
     [
-        root.join(format!("system.slice/docker-{id}.scope/memory.peak")),
-        root.join(format!("docker/{id}/memory.peak")),
-        root.join(format!("memory/docker/{id}/memory.max_usage_in_bytes")),
-        root.join(format!("memory/system.slice/docker-{id}.scope/memory.max_usage_in_bytes")),
+        MemoryFiles::new(root.join(&scope), Version::V2),
+        MemoryFiles::new(root.join(&plain), Version::V2),
+        MemoryFiles::new(v1.join(plain), Version::V1),
+        MemoryFiles::new(v1.join(scope), Version::V1),
     ]
 }

@@ -10,7 +10,7 @@
 //! wait.rs      the end of a run; ending.rs reads it from the engine's words
 //! stop.rs      ending a run
 //! logs.rs      both output streams into files; spool.rs one such file
-//! memory.rs    how much a run used at most
+//! memory.rs    how much a run used at most, by looks; parents.rs the groups above the containers, where that is counted
 //! files.rs     who owns a job's directories; helper.rs for what only a container may do
 //! archive.rs   files through the engine's archive API: secrets.rs, and remote.rs for engines without shared storage
 //! errand.rs    requests that outlive their callers, and what becomes of their containers
@@ -32,6 +32,7 @@ mod helper;
 mod image;
 mod logs;
 mod memory;
+mod parents;
 mod pause;
 mod pull;
 mod reference;

@@ -78,10 +78,12 @@ impl Shared {
         self.settle(CREATING, spec.run.job).await?;
         let client = self.engine.client().await?;
         let log = (!client.is_podman).then_some(&self.log);
+        let parent = self.parents.make(&client, self.engine.is_local(), &spec.run).await;
         let setting = Setting {
             instance: &self.instance,
             is_shared: self.settings.shared_state,
             log,
+            cgroup_parent: parent.as_deref(),
             has_sub_paths: client.has_api(45),
         };
         let body = container(spec, setting).map_err(|why| refused(CREATING, why))?;
@@ -181,6 +183,7 @@ impl Shared {
                 found.push(FoundRun { run, state });
             }
         }
+        self.parents.sweep(found.iter().map(|found| found.run)).await;
         Ok(found)
     }
 
@@ -210,6 +213,7 @@ impl Shared {
         if let Some(pump) = self.runs.pump(run) {
             pump.give_up().await;
         }
+        self.parents.remove(run).await;
         self.runs.forget(run);
         Ok(())
     }

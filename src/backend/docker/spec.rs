@@ -66,6 +66,8 @@ pub(super) struct Setting<'a> {
     pub(super) is_shared: bool,
     /// How the engine keeps the log; `None`: as it likes.
     pub(super) log: Option<&'a LogKeeping>,
+    /// The control group that the container's is made in; `None`: where the engine likes.
+    pub(super) cgroup_parent: Option<&'a str>,
     /// Whether volumes can be mounted in part (API 1.45).
     pub(super) has_sub_paths: bool,
 }
@@ -95,6 +97,7 @@ pub(super) fn container(spec: &RunSpec, setting: Setting<'_>) -> Result<Containe
         auto_remove: Some(false),
         mounts: Some(mounts),
         log_config: setting.log.map(LogKeeping::config),
+        cgroup_parent: setting.cgroup_parent.map(str::to_owned),
         ..HostConfig::default()
     };
     Ok(ContainerCreateBody {
@@ -285,7 +288,9 @@ mod tests {
 
     fn body(spec: &RunSpec) -> Result<ContainerCreateBody, String> {
         let instance = Instance("one".into());
-        container(spec, Setting { instance: &instance, is_shared: true, log: None, has_sub_paths: false })
+        let setting =
+            Setting { instance: &instance, is_shared: true, log: None, cgroup_parent: None, has_sub_paths: false };
+        container(spec, setting)
     }
 
     #[test]

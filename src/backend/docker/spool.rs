@@ -7,6 +7,7 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncReadExt;
 
 use crate::backend::capped::CappedFile;
+use crate::domain::LogBytes;
 
 /// Stands in the file where the engine's log and what was written before do not fit together.
 const GAP: &[u8] = b"\n[uwsd: the engine's log was cut: output is missing or repeated here]\n";
@@ -79,6 +80,11 @@ impl Spool {
     /// Ends the file; what was written is on the disk afterwards.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         if self.has_grown { self.with_file(CappedFile::finish).await } else { Ok(()) }
+    }
+
+    /// How long the log is by now.
+    pub(super) fn bytes(&self) -> Option<LogBytes> {
+        self.file.as_ref()?.bytes()
     }
 
     async fn with_file(

@@ -9,10 +9,12 @@ use futures_util::StreamExt;
 use tracing::warn;
 
 use super::backend::Shared;
-use super::ending::{ending, instant, standing, vanished};
+use super::ending::{Logged, ending, instant, standing, vanished};
 use super::error::DOCKER;
 use super::logs::{Drained, Pump};
-use super::memory::Peak;
+use super::memory::Seen;
+use super::parents::Parent;
+use crate::domain::PeakMemory;
 use crate::ports::{BackendError, Ending, JobDirs, RunRef, RunState};
 
 /// How long the last words may take after the end, before they are read from what the engine kept.
@@ -30,22 +32,24 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 impl Shared {
     pub(super) async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
-        let peak = Peak::new();
+        let (seen, parent) = (Seen::default(), self.parents.find(run).await);
         let (found, pump) = tokio::select! {
             ended = self.until_ended(run, dirs) => ended?,
-            never = peak.watch(self.engine.is_local(), || self.runs.id(run)) => match never {},
+            never = seen.watch(self.engine.is_local(), parent.as_ref(), || self.runs.id(run)) => match never {},
         };
-        let Some(state) = found.and_then(|found| found.state) else {
+        let Some(found) = found.filter(|found| found.state.is_some()) else {
             if let Some(pump) = pump {
                 pump.give_up().await;
             }
             return Ok(vanished());
         };
-        let log_error = match pump {
+        let peak = self.peak(&found, parent.as_ref(), &seen);
+        let state = self.with_oom(run, found, parent.as_ref(), seen.has_run_out()).await.state.unwrap_or_default();
+        let logged = match pump {
             Some(pump) => self.drain(run, dirs, &pump).await?,
-            None => None,
+            None => Logged::default(),
         };
-        Ok(ending(&state, peak.highest(), log_error))
+        Ok(ending(&state, peak, logged))
     }
 
     /// The container, once it does not run, and what carries its logs; no container if it is gone.
@@ -79,7 +83,7 @@ impl Shared {
                         self.runs.set_id(run, found.id.clone());
                     }
                     if stands != Some(RunState::Running) {
-                        return Ok((Some(self.with_late_oom(run, found).await), pump));
+                        return Ok((Some(found), pump));
                     }
                     is_known = true;
                 }
@@ -93,14 +97,50 @@ impl Shared {
         }
     }
 
-    /// What is known of an ended container, looked at further if SIGKILL ended it: the engine hears of an OOM on a way of its
-    /// own. It may tell the exit first, and if it heard of the exit first it never puts the OOM into the container's state, but
-    /// tells it as an event all the same.
-    async fn with_late_oom(&self, run: &RunRef, found: ContainerInspectResponse) -> ContainerInspectResponse {
-        let may_be_oom = |found: &ContainerInspectResponse| {
-            found.state.as_ref().is_some_and(|state| state.exit_code == Some(137) && state.oom_killed != Some(true))
-        };
+    /// The most memory that an ended container used.
+    fn peak(&self, found: &ContainerInspectResponse, parent: Option<&Parent>, seen: &Seen) -> Option<PeakMemory> {
+        let has_run = found.state.as_ref().is_some_and(|state| instant(state.started_at.as_deref()).is_some());
+        match parent {
+            Some(parent) if parent.memory().keeps_peak() => {
+                let counted = parent.peak();
+                if has_run && counted.is_none() {
+                    self.parents.give_up();
+                }
+                // What the kernel needs for the container's own group is counted above it, and is none of the run's.
+                let limit = memory_limit(found).unwrap_or(u64::MAX);
+                counted.map(|bytes| PeakMemory { bytes: bytes.min(limit), is_sampled: false })
+            }
+            Some(_) | None => seen.peak(),
+        }
+    }
+
+    /// What is known of an ended container, with the kernel's word on whether it ran out of memory where there is one; else
+    /// looked at further if it may have.
+    ///
+    /// The engine hears of an OOM on a way of its own. It may tell the exit first, and if it heard of the exit first it
+    /// never puts the OOM into the container's state, but tells it as an event all the same.
+    async fn with_oom(
+        &self,
+        run: &RunRef,
+        found: ContainerInspectResponse,
+        parent: Option<&Parent>,
+        is_seen: bool,
+    ) -> ContainerInspectResponse {
         let mut found = found;
+        let limit = memory_limit(&found);
+        let told = parent.zip(limit).and_then(|(parent, limit)| parent.has_run_out(limit));
+        if let Some(told) = told.or(is_seen.then_some(true)) {
+            if let Some(state) = &mut found.state {
+                state.oom_killed = Some(told);
+            }
+            return found;
+        }
+        let has_reached = parent.zip(limit).is_some_and(|(parent, limit)| parent.has_reached(limit));
+        // Of a child that was killed, the command that gave up then tells any code.
+        let is_suspect = |code: Option<i64>| code == Some(137) || (has_reached && code != Some(0));
+        let may_be_oom = |found: &ContainerInspectResponse| {
+            found.state.as_ref().is_some_and(|state| is_suspect(state.exit_code) && state.oom_killed != Some(true))
+        };
         if !may_be_oom(&found) {
             return found;
         }
@@ -149,10 +189,10 @@ impl Shared {
         Ok(pump)
     }
 
-    /// Waits for the last byte of the logs of a run that has ended; why they are not whole, if so.
-    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Option<String>, BackendError> {
+    /// Waits for the last byte of the logs of a run that has ended.
+    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Logged, BackendError> {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return Ok(None),
+            Ok(Drained::Whole) => return Ok(Logged { bytes: pump.bytes(), error: None }),
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
@@ -162,7 +202,7 @@ impl Shared {
             let again =
                 Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Ok(None),
+                Ok(Drained::Whole) => return Ok(Logged { bytes: again.bytes(), error: None }),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
@@ -176,9 +216,16 @@ impl Shared {
                 }
             };
             warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {why}");
-            return Ok(Some(why));
+            // What was written is not known then.
+            return Ok(Logged { bytes: None, error: Some(why) });
         }
     }
+}
+
+/// The container's memory limit, in bytes.
+fn memory_limit(found: &ContainerInspectResponse) -> Option<u64> {
+    let limit = found.host_config.as_ref()?.memory?;
+    u64::try_from(limit).ok().filter(|limit| *limit > 0)
 }
 
 fn lost(why: &str) -> String {

@@ -13,7 +13,7 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use super::cgroup::{self, Hierarchy};
+use super::cgroup;
 use super::host::{self, HostError};
 use super::inside::{PAUSE, RESUME};
 use super::plan::{Host, Plan};
@@ -21,8 +21,9 @@ use super::record::Started;
 use super::rundir::{RunDir, Standing};
 use super::supervisor::Answer;
 use super::{control, entry};
+use crate::backend::cgroup::Hierarchy;
 use crate::backend::files;
-use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed};
+use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed, kept_in};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
@@ -257,7 +258,7 @@ impl Backend for ProcessBackend {
         }
     }
 
-    async fn wait(&self, run: &RunRef, _dirs: &JobDirs) -> Result<Ending, BackendError> {
+    async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
         let dir = self.dir(run);
         loop {
             match self.standing(run).await? {
@@ -269,7 +270,9 @@ impl Backend for ProcessBackend {
                     if let Some(why) = &exit.log_failure {
                         warn!("the logs of {} are not complete: {why}", run.name());
                     }
-                    return Ok(exit.ending(&self.boot_id().await?));
+                    let log = dirs.log(run);
+                    let kept = blocking("measuring the logs", move || Ok(kept_in(&log))).await?;
+                    return Ok(exit.ending(&self.boot_id().await?, kept));
                 }
                 Standing::Lost(started) => return self.lost(run, started).await,
                 Standing::Created => {}
@@ -384,7 +387,8 @@ fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
 
 /// An end of which nothing more is known.
 fn bare(how: How) -> Ending {
-    Ending { how, started_at: None, ended_at: None, peak_memory: None, is_advisory: false, log_error: None }
+    let (started_at, ended_at, peak_memory, logs) = (None, None, None, None);
+    Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None }
 }
 
 fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::Hierarchy;
+use crate::backend::cgroup::Hierarchy;
 use crate::domain::JobId;
 use crate::ports::{JobDirs, Mount, MountKind, Network, RunRef, RunSpec, User};
 

@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Timestamp;
+use crate::domain::{LogBytes, PeakMemory, Timestamp};
 use crate::ports::{Ending, How};
 
 /// How a process ended, as the kernel told its parent.
@@ -111,8 +111,8 @@ impl Process {
 }
 
 impl Exit {
-    /// The end as the supervisor of jobs is told; what is only seen after another boot was the host's doing.
-    pub(super) fn ending(self, boot_id: &str) -> Ending {
+    /// The end as the supervisor of jobs is told, with what the logs have kept; what is only seen after another boot was the host's doing.
+    pub(super) fn ending(self, boot_id: &str, kept: [u64; 2]) -> Ending {
         let how = if self.boot_id == boot_id {
             match self.end {
                 End::Status(Status::Exited(code)) => How::Exited(code),
@@ -123,11 +123,15 @@ impl Exit {
         } else {
             How::HostRestarted
         };
+        // Of what could not be written not all was counted.
+        let bytes = [0, 1].map(|stream| LogBytes { written: self.log_bytes[stream], kept: kept[stream] });
+        let logs = self.log_failure.is_none().then_some(bytes);
         Ending {
             how,
             started_at: self.started_at.map(Timestamp::from_millis),
             ended_at: Some(Timestamp::from_millis(self.ended_at)),
-            peak_memory: self.peak_memory,
+            peak_memory: self.peak_memory.map(|bytes| PeakMemory { bytes, is_sampled: false }),
+            logs,
             is_advisory: self.is_advisory,
             log_error: self.log_failure,
         }
@@ -158,8 +162,8 @@ mod tests {
             log_failure: None,
         };
         let unlogged = Exit { log_failure: Some("no room".into()), ..exit.clone() };
-        assert_eq!(unlogged.ending("first").log_error.as_deref(), Some("no room"));
-        assert_eq!(exit.clone().ending("first").how, How::Exited(0));
-        assert_eq!(exit.ending("second").how, How::HostRestarted);
+        assert_eq!(unlogged.ending("first", [0, 0]).log_error.as_deref(), Some("no room"));
+        assert_eq!(exit.clone().ending("first", [0, 0]).how, How::Exited(0));
+        assert_eq!(exit.ending("second", [0, 0]).how, How::HostRestarted);
     }
 }

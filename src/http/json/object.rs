@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use super::SERVICE;
 use super::phase::PhaseWord;
 use crate::config::Program;
-use crate::domain::{Job, JobResult, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials};
+use crate::domain::{
+    Job, JobResult, Outcome, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials,
+};
 use crate::http::Api;
 use crate::ports::JobDirs;
 
@@ -140,6 +142,15 @@ struct JobInfoObject<'a> {
     /// The most memory that it used, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory: Option<u64>,
+    /// Whether that is only the most that was seen, looking now and then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory_sampled: Option<bool>,
+    /// How many bytes its command wrote to standard output, all replicas together; the log may have kept fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_bytes: Option<u64>,
+    /// The same of standard error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_bytes: Option<u64>,
     /// The image as it is configured; absent where jobs run without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<&'a str>,
@@ -237,13 +248,18 @@ impl<'a> ErrorSummaryObject<'a> {
 impl<'a> JobInfoObject<'a> {
     fn new(api: &Api, job: &'a Job, phase: PhaseWord) -> Self {
         let outcome = job.outcome.as_ref();
+        let peak = outcome.and_then(|outcome| outcome.peak_memory);
+        let written = outcome.and_then(Outcome::written);
         let is_waiting = phase == PhaseWord::Queued && job.phase == Phase::Queued;
         let standing = is_waiting.then(|| api.handle.standing(job.id)).flatten();
         Self {
             reason: outcome.map(|outcome| outcome.reason.as_str()),
             exit_code: outcome.and_then(|outcome| outcome.exit_code),
             signal: outcome.and_then(|outcome| outcome.signal),
-            peak_memory: outcome.and_then(|outcome| outcome.peak_memory),
+            peak_memory: peak.map(|peak| peak.bytes),
+            peak_memory_sampled: peak.map(|peak| peak.is_sampled),
+            stdout_bytes: written.map(|[bytes, _]| bytes),
+            stderr_bytes: written.map(|[_, bytes]| bytes),
             image: job.facts.image.as_deref(),
             image_digest: job.facts.image_digest.as_deref(),
             image_source: job.facts.image_source.as_deref(),

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::main_result;
 use super::result_id::{self, Log};
-use crate::domain::{self, Job, OwnerId, Phase, RunId, Stage, Timestamp, Work, strip_credentials};
+use crate::domain::{self, Job, Outcome, OwnerId, Phase, RunId, Stage, Timestamp, Work, strip_credentials};
 use crate::http::links::Links;
 use crate::http::xml::can_carry;
 use crate::http::{Api, links};
@@ -83,6 +83,8 @@ pub(super) enum Info<'a> {
     Text(Cow<'a, str>),
     /// A number.
     Number(i128),
+    /// Yes or no.
+    Truth(bool),
 }
 
 impl Serialize for JobInfo<'_> {
@@ -228,7 +230,7 @@ pub(super) fn results(api: &Api, links: &Links, job: &Job) -> Vec<ResultEntry> {
     });
     let logs = Log::all(job).map(|log| {
         let id = log.id();
-        ResultEntry { href: links.result(job.id, &id), id, size: None, mime_type: Cow::Borrowed("text/plain") }
+        ResultEntry { href: links.result(job.id, &id), id, size: log.kept(job), mime_type: Cow::Borrowed("text/plain") }
     });
     files.chain(logs).collect()
 }
@@ -246,6 +248,8 @@ impl<'a> JobInfo<'a> {
     /// What is known of the run of a job.
     pub(super) fn new(api: &Api, job: &'a Job) -> Self {
         let outcome = job.outcome.as_ref();
+        let peak = outcome.and_then(|outcome| outcome.peak_memory);
+        let written = outcome.and_then(Outcome::written);
         let facts = &job.facts;
         let is_queued = job.phase == Phase::Queued;
         let standing = is_queued.then(|| api.handle.standing(job.id)).flatten();
@@ -256,7 +260,10 @@ impl<'a> JobInfo<'a> {
             ("reason", outcome.map(|outcome| text(outcome.reason.as_str()))),
             ("exitCode", outcome.and_then(|outcome| outcome.exit_code).map(|code| Info::Number(code.into()))),
             ("signal", outcome.and_then(|outcome| outcome.signal).map(|signal| Info::Number(signal.into()))),
-            ("peakMemory", outcome.and_then(|outcome| outcome.peak_memory).map(|peak| Info::Number(peak.into()))),
+            ("peakMemory", peak.map(|peak| Info::Number(peak.bytes.into()))),
+            ("peakMemorySampled", peak.map(|peak| Info::Truth(peak.is_sampled))),
+            ("stdoutBytes", written.map(|[bytes, _]| Info::Number(bytes.into()))),
+            ("stderrBytes", written.map(|[_, bytes]| Info::Number(bytes.into()))),
             ("image", facts.image.as_deref().map(text)),
             ("imageDigest", facts.image_digest.as_deref().map(text)),
             ("imageSource", facts.image_source.as_deref().map(text)),
@@ -285,6 +292,7 @@ impl Info<'_> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Number(number) => Cow::Owned(number.to_string()),
+            Self::Truth(is_true) => Cow::Borrowed(if *is_true { "true" } else { "false" }),
         }
     }
 }

@@ -41,6 +41,13 @@ impl Log {
         }
     }
 
+    /// How many bytes it has kept, if that is known.
+    pub(super) fn kept(self, job: &Job) -> Option<u64> {
+        let replica = usize::try_from(self.replica).ok()?;
+        let logs = (*job.outcome.as_ref()?.logs.get(replica)?)?;
+        STREAMS.iter().zip(logs).find_map(|(stream, log)| (*stream == self.stream).then_some(log.kept))
+    }
+
     /// The run that wrote it.
     pub(super) fn run(self, job: &Job) -> RunRef {
         RunRef { job: job.id, replica: self.replica, replicas: job.work.replicas }

@@ -37,7 +37,7 @@ async fn a_full_memory_is_told_with_its_peak() {
     let spec = RunSpec { memory: 64 * 1024 * 1024, ..bed.spec(script) };
     let ending = live(&*bed.backend, &spec).await;
     assert!(matches!(ending.how, How::OutOfMemory { .. }), "{ending:?}");
-    let peak = ending.peak_memory.expect("it is known");
+    let peak = ending.peak_memory.expect("it is known").bytes;
     assert!((32 << 20..=64 << 20).contains(&peak), "{peak}");
     clean(&*bed.backend, &spec).await;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
+use uwsd::domain::LogBytes;
 use uwsd::ports::How;
 
 use super::{Bed, Can, MAX_LOG, can, clean, end_of, live, log_of, stdout_of};
@@ -14,7 +15,9 @@ const BURST: usize = 5_000_000;
 pub async fn both_streams_are_complete(bed: &Arc<dyn Bed>) {
     let script = "for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf 'no newline'";
     let (backend, spec) = (bed.backend(), bed.spec(script));
-    assert_eq!(live(&*backend, &spec).await.log_error, None);
+    let ending = live(&*backend, &spec).await;
+    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
+    assert_eq!((ending.log_error, ending.logs), (None, Some([whole(28), whole(18)])));
     assert_eq!(stdout_of(&spec), "out 1\nout 2\nout 3\nno newline");
     assert_eq!(log_of(&spec, "stderr"), b"err 1\nerr 2\nerr 3\n");
     clean(&*backend, &spec).await;
@@ -47,6 +50,9 @@ pub async fn of_a_flood_beginning_and_end_are_kept(bed: &Arc<dyn Bed>) {
     let marks = String::from_utf8(log[half..log.len() - half].to_vec()).expect("text");
     assert!(marks.ends_with(&format!("[uwsd: {} bytes are cut here]\n", told - 2 * half)), "{marks}");
     assert!(marks.len() < 200, "{marks}");
+    let bytes = |written: usize, kept: usize| [written, kept].map(|bytes| u64::try_from(bytes).expect("small"));
+    let of = |[written, kept]: [u64; 2]| LogBytes { written, kept };
+    assert_eq!(ending.logs, Some([of(bytes(told, log.len())), of(bytes(6, 6))]));
     assert_eq!(log_of(&spec, "stderr"), b"quiet\n");
     let dir = spec.dirs.log(&spec.run);
     assert_eq!(std::fs::read_dir(dir).expect("readable").count(), 2, "stdout, stderr and nothing else");

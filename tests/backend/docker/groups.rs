@@ -1,0 +1,107 @@
+//! The control groups above containers.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::unistd::geteuid;
+use uuid::Uuid;
+use uwsd::backend::docker::Instance;
+use uwsd::ports::{Backend, How, RunRef, RunSpec};
+
+use super::{DockerBed, adapter, own};
+use crate::suite::{Bed, can, clean, end_of, launch, live, new_run, prepare};
+
+const MIB: u64 = 1 << 20;
+
+/// Every directory of `instance` in the hierarchies that there are.
+fn groups_of(instance: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
+    let points = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
+    points.map(|point| PathBuf::from(point).join("uwsd").join(instance)).filter(|path| path.exists()).collect()
+}
+
+fn group_of(bed: &DockerBed, run: &RunRef) -> PathBuf {
+    PathBuf::from("/sys/fs/cgroup/memory/uwsd").join(&bed.instance.0).join(run.name())
+}
+
+async fn bed() -> Option<DockerBed> {
+    let bed = DockerBed::of(own(), true).await?;
+    let is_v1 = PathBuf::from("/sys/fs/cgroup/memory").is_dir();
+    if !geteuid().is_root() || !is_v1 {
+        eprintln!("SKIPPED: groups can be made by root only, and are looked for where version 1 has them");
+        return None;
+    }
+    Some(bed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_has_a_group_in_every_hierarchy_and_leaves_none() {
+    let Some(bed) = bed().await else { return };
+    let spec = bed.spec("exit 0");
+    live(&*bed.backend, &spec).await;
+    assert!(group_of(&bed, &spec.run).is_dir());
+    let many = groups_of(&bed.instance.0).len();
+    clean(&*bed.backend, &spec).await;
+    eprintln!("it had groups in {many} hierarchies");
+    assert!(many > 1);
+    assert_eq!(groups_of(&bed.instance.0), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_of_runs_that_are_no_more_are_swept_at_the_start_and_only_our_own() {
+    let Some(bed) = bed().await else { return };
+    let spec = bed.spec("sleep 60");
+    launch(&*bed.backend, &spec).await;
+    let another = Instance(Uuid::new_v4().to_string());
+    let theirs = PathBuf::from("/sys/fs/cgroup/memory/uwsd").join(&another.0).join(new_run().name());
+    let stale = group_of(&bed, &new_run());
+    for group in [&theirs, &stale] {
+        fs::create_dir_all(group).expect("made");
+    }
+    let next_life = bed.fresh_backend();
+    assert_eq!(next_life.find_runs().await.expect("it answers").len(), 1);
+    assert!(!stale.exists() && theirs.exists() && group_of(&bed, &spec.run).exists());
+    // It is theirs to sweep.
+    let their_life = adapter(&bed.settings, &another);
+    assert!(their_life.find_runs().await.expect("it answers").is_empty());
+    assert!(!theirs.exists() && !theirs.parent().expect("one").exists());
+    next_life.stop(&spec.run, std::time::Duration::ZERO).await.expect("stopped");
+    clean(&*next_life, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_because_a_group_above_ran_out_is_no_oom_of_the_run() {
+    let Some(bed) = bed().await else { return };
+    let glutton = "x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}";
+    let spec = RunSpec { memory: 256 * MIB, ..bed.spec(glutton) };
+    prepare(&*bed.backend, &spec).await;
+    let limit = group_of(&bed, &spec.run).join("memory.limit_in_bytes");
+    fs::write(limit, (48 * MIB).to_string()).expect("limited");
+    bed.backend.start(&spec).await.expect("started");
+    let ending = end_of(&*bed.backend, &spec).await;
+    let engine = bed.engine_tells(&spec.run).expect("it tells");
+    eprintln!("the engine says OOM: {}; {ending:?}", engine.contains("\"OOMKilled\":true"));
+    assert_eq!(ending.how, How::Signaled { signal: 9, exit_code: Some(137) });
+    clean(&*bed.backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_that_was_killed_for_want_of_memory_is_told_by_every_look() {
+    let Some(bed) = bed().await else { return };
+    let bed: Arc<dyn Bed> = Arc::new(bed);
+    if !can(&*bed, crate::suite::Can::LimitMemory) {
+        return;
+    }
+    // The command gives up at once: the engine may well hear of its exit before it hears of the kill.
+    let script = "(x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}) || exit 7";
+    for _ in 0..5 {
+        let spec = RunSpec { memory: 48 * MIB, ..bed.spec(script) };
+        let backend: Arc<dyn Backend> = bed.backend();
+        let ending = live(&*backend, &spec).await;
+        assert!(matches!(ending.how, How::OutOfMemory { exit_code: Some(7 | 137) }), "{ending:?}");
+        let again = end_of(&*bed.fresh_backend(), &spec).await;
+        assert_eq!(again, ending, "as the next life sees it");
+        clean(&*backend, &spec).await;
+    }
+}
