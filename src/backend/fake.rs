@@ -323,7 +323,7 @@ impl Backend for FakeBackend {
         let (started_at, ended_at, is_sampled) = self.engine.runs().get(run).map_or((None, None, false), told);
         let peak_memory = Some(PeakMemory { bytes: 1 << 20, is_sampled });
         let logs = Some(kept_in(&dirs.log(run)).map(|kept| LogBytes { written: kept, kept }));
-        Ok(Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None })
+        Ok(Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None, log_gap: None })
     }
 
     async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {

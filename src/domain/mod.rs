@@ -21,7 +21,7 @@ pub use filter::{JobFilter, JobRef, Page, Place};
 pub use id::{BadId, JobId, OwnerId, RunId};
 pub use image::{ImagePattern, repository_of, tag_of, tagged};
 pub use job::{Deletion, Facts, IdempotencyKey, Job, NewJob, Reservation, Stage, Standing, Suspension};
-pub use outcome::{JobResult, LogBytes, Outcome, PeakMemory, Summary, SummaryKind};
+pub use outcome::{JobResult, LogBytes, Outcome, PeakMemory, ReplicaEnd, Summary, SummaryKind};
 pub use phase::{Phase, UnknownPhase};
 pub use reason::{Reason, UnknownReason};
 pub use redact::strip_credentials;

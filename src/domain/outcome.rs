@@ -64,8 +64,23 @@ pub struct Outcome {
     pub signal: Option<i32>,
     /// The most memory it used, if that is known.
     pub peak_memory: Option<PeakMemory>,
-    /// How long its logs are, `stdout` and `stderr` of each replica, as far as that is known.
-    pub logs: Vec<Option<[LogBytes; 2]>>,
+    /// How each of its replicas ended, if any was started.
+    pub replicas: Vec<ReplicaEnd>,
+}
+
+/// The end of one replica, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplicaEnd {
+    /// The exit code of its command, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that killed its command, if one did.
+    pub signal: Option<i32>,
+    /// The most memory it used.
+    pub peak_memory: Option<PeakMemory>,
+    /// How long its logs are, `stdout` and `stderr`.
+    pub logs: Option<[LogBytes; 2]>,
+    /// Why something of its logs may have been lost on the way, though it is not known that it was.
+    pub log_gap: Option<String>,
 }
 
 /// How long a log is.
@@ -85,15 +100,21 @@ impl Outcome {
             Reason::Ok | Reason::Aborted => None,
             _ => Some(Summary { kind: reason.summary_kind(), message: message.into() }),
         };
-        Self { reason, summary, exit_code: None, signal: None, peak_memory: None, logs: Vec::new() }
+        Self { reason, summary, exit_code: None, signal: None, peak_memory: None, replicas: Vec::new() }
     }
 
     /// What its command wrote to `stdout` and `stderr`, in bytes, all replicas together, if that is known of each.
     #[must_use]
     pub fn written(&self) -> Option<[u64; 2]> {
-        let known: Option<Vec<[LogBytes; 2]>> = self.logs.iter().copied().collect();
+        let known: Option<Vec<[LogBytes; 2]>> = self.replicas.iter().map(|replica| replica.logs).collect();
         let sum = |stream: usize, logs: &[[LogBytes; 2]]| logs.iter().map(|logs| logs[stream].written).sum();
         known.filter(|logs| !logs.is_empty()).map(|logs| [sum(0, &logs), sum(1, &logs)])
+    }
+
+    /// Why something of its logs may have been lost on the way, if that is so.
+    #[must_use]
+    pub fn log_gap(&self) -> Option<&str> {
+        self.replicas.iter().find_map(|replica| replica.log_gap.as_deref())
     }
 
     /// The same end, marked as one that a second try may cure or not.

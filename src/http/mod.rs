@@ -26,6 +26,7 @@ mod listen;
 mod patience;
 mod program;
 mod range;
+mod replica;
 mod reply;
 mod resource;
 mod routes;

@@ -241,6 +241,8 @@ pub enum How {
     NotStarted(String),
     /// The host or the engine was restarted under it.
     HostRestarted,
+    /// It ended, but the engine does not know how; the text says why, as a sentence's fragment.
+    Unknown(String),
     /// Nothing is left of it.
     Vanished,
 }
@@ -262,4 +264,6 @@ pub struct Ending {
     pub is_advisory: bool,
     /// Why something is missing in the logs, as a sentence's fragment, e.g. "no room left while writing stdout".
     pub log_error: Option<String>,
+    /// Why something may be missing in the logs, though nobody knows whether it is.
+    pub log_gap: Option<String>,
 }

@@ -9,7 +9,7 @@ use crate::ports::{Change, Changed, End, Launch, StoreError};
 
 use super::error::While;
 use super::jobs::{alone, must_load, set_facts, standing};
-use super::rows::{log_bytes, millis, signed};
+use super::rows::{millis, replicas_body, signed};
 use super::{events, results};
 
 pub(super) fn change(
@@ -133,7 +133,7 @@ fn finish(connection: &Connection, seq: i64, end: End, now: Timestamp) -> Result
     let End { outcome, started_at, ended_at, results, facts, visible_for } = end;
     let sql = "UPDATE job SET phase = ?2, started_at = coalesce(?3, started_at), ended_at = ?4, reason = ?5, \
                summary_kind = ?6, summary = ?7, exit_code = ?8, signal = ?9, peak_memory = ?10, \
-               peak_is_sampled = ?12, log_bytes = ?13, \
+               peak_is_sampled = ?12, replicas = ?13, \
                visible_until = CASE WHEN deleted_at IS NULL THEN NULL ELSE ?11 END WHERE seq = ?1";
     let summary = outcome.summary.as_ref();
     connection
@@ -152,7 +152,7 @@ fn finish(connection: &Connection, seq: i64, end: End, now: Timestamp) -> Result
                 outcome.peak_memory.map(|peak| signed(peak.bytes)),
                 now.after(visible_for).millis(),
                 outcome.peak_memory.map(|peak| peak.is_sampled),
-                log_bytes(&outcome.logs),
+                replicas_body(&outcome.replicas),
             ])
         })
         .doing(doing)?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Deletion, Facts, Job, JobId, JobRef, LogBytes, Outcome, OwnerId, Parameter, PeakMemory, Phase, Place, Reason,
-    Reservation, RunId, Source, Summary, SummaryKind, Suspension, Timestamp, Upload, Variable, Work,
+    ReplicaEnd, Reservation, RunId, Source, Summary, SummaryKind, Suspension, Timestamp, Upload, Variable, Work,
 };
 
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
@@ -16,7 +16,7 @@ pub(super) const JOB_COLUMNS: &str = "\
     j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
     j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, j.cleaned_at, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
-    j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.log_bytes, \
+    j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.replicas, \
     w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory, \
     r.engine, r.image_source, r.memory_limit, r.cpu_limit_milli";
 
@@ -115,7 +115,7 @@ fn outcome(row: &Row<'_>) -> Result<Option<Outcome>, rusqlite::Error> {
         exit_code: row.get("exit_code")?,
         signal: row.get("signal")?,
         peak_memory: peak_memory(row)?,
-        logs: logs(row)?,
+        replicas: replicas(row)?,
     }))
 }
 
@@ -126,20 +126,47 @@ fn peak_memory(row: &Row<'_>) -> Result<Option<PeakMemory>, rusqlite::Error> {
     Ok(bytes.map(|bytes| PeakMemory { bytes, is_sampled }))
 }
 
-/// `log_bytes`: of each replica, of `stdout` and `stderr`, what was written and what is kept.
-type LogsBody = Vec<Option<[(u64, u64); 2]>>;
-
-fn logs(row: &Row<'_>) -> Result<Vec<Option<[LogBytes; 2]>>, rusqlite::Error> {
-    let Some(text) = row.get_ref("log_bytes")?.as_str_or_null()? else { return Ok(Vec::new()) };
-    let body: LogsBody = serde_json::from_str(text).map_err(|error| bad("job.log_bytes", error))?;
-    let of = |(written, kept)| LogBytes { written, kept };
-    Ok(body.into_iter().map(|replica| replica.map(|logs| logs.map(of))).collect())
+/// `replicas`: how each of them ended.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplicaBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    /// In bytes, and whether that was only sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peak: Option<(u64, bool)>,
+    /// Of `stdout` and `stderr` what was written and what is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logs: Option<[(u64, u64); 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log_gap: Option<String>,
 }
 
-pub(super) fn log_bytes(logs: &[Option<[LogBytes; 2]>]) -> Option<String> {
-    let of = |log: LogBytes| (log.written, log.kept);
-    let body: LogsBody = logs.iter().map(|replica| replica.map(|logs| logs.map(of))).collect();
-    (!body.is_empty()).then(|| serde_json::to_string(&body).expect("numbers only"))
+fn replicas(row: &Row<'_>) -> Result<Vec<ReplicaEnd>, rusqlite::Error> {
+    let Some(text) = row.get_ref("replicas")?.as_str_or_null()? else { return Ok(Vec::new()) };
+    let body: Vec<ReplicaBody> = serde_json::from_str(text).map_err(|error| bad("job.replicas", error))?;
+    let of = |ReplicaBody { exit_code, signal, peak, logs, log_gap }: ReplicaBody| ReplicaEnd {
+        exit_code,
+        signal,
+        peak_memory: peak.map(|(bytes, is_sampled)| PeakMemory { bytes, is_sampled }),
+        logs: logs.map(|logs| logs.map(|(written, kept)| LogBytes { written, kept })),
+        log_gap,
+    };
+    Ok(body.into_iter().map(of).collect())
+}
+
+pub(super) fn replicas_body(replicas: &[ReplicaEnd]) -> Option<String> {
+    let of = |replica: &ReplicaEnd| ReplicaBody {
+        exit_code: replica.exit_code,
+        signal: replica.signal,
+        peak: replica.peak_memory.map(|peak| (peak.bytes, peak.is_sampled)),
+        logs: replica.logs.map(|logs| logs.map(|log| (log.written, log.kept))),
+        log_gap: replica.log_gap.clone(),
+    };
+    let body: Vec<ReplicaBody> = replicas.iter().map(of).collect();
+    (!body.is_empty()).then(|| serde_json::to_string(&body).expect("numbers and texts only"))
 }
 
 fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {

@@ -341,6 +341,7 @@ impl Driver {
             logs: None,
             is_advisory: self.facts.is_advisory,
             log_error: None,
+            log_gap: None,
         };
         self.end(specs, verdict(None, &[Ok(ending)], 0)).await;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::domain::{Outcome, PeakMemory, Reason, SummaryKind, Timestamp};
+use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timestamp};
 use crate::ports::{BackendError, Ending, How};
 
 use super::message::StopWhy;
@@ -59,7 +59,7 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         }
         Some(Cause::Replica(replica)) => {
             let position = usize::try_from(replica).expect("few replicas");
-            waited.get(position).map_or_else(vanished, |waited| of_one(waited, memory, Some(replica)))
+            waited.get(position).map_or_else(|| vanished(Some(replica)), |waited| of_one(waited, memory, Some(replica)))
         }
         None => {
             let first_failure = (0_u32..).zip(waited).find(|(_, waited)| is_failure(waited));
@@ -80,7 +80,7 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         (outcome.exit_code, outcome.signal) = endings().next().map_or((None, None), codes);
     }
     outcome.peak_memory = endings().filter_map(|ending| ending.peak_memory).reduce(PeakMemory::or_higher);
-    outcome.logs = waited.iter().map(|waited| waited.as_ref().ok()?.logs).collect();
+    outcome.replicas = waited.iter().map(|waited| waited.as_ref().map(replica).unwrap_or_default()).collect();
     Verdict {
         outcome,
         started_at: endings().filter_map(|ending| ending.started_at).min(),
@@ -112,12 +112,20 @@ fn codes(ending: &Ending) -> (Option<i32>, Option<i32>) {
         How::Exited(code) => (Some(*code), None),
         How::Signaled { signal, exit_code } => (*exit_code, Some(*signal)),
         How::OutOfMemory { exit_code } => (*exit_code, None),
-        How::NotStarted(_) | How::HostRestarted | How::Vanished => (None, None),
+        How::NotStarted(_) | How::HostRestarted | How::Unknown(_) | How::Vanished => (None, None),
     }
 }
 
-fn vanished() -> Outcome {
-    Outcome::new(Reason::Lost, "its run vanished without a trace")
+/// What is known of one of them.
+fn replica(ending: &Ending) -> ReplicaEnd {
+    let (exit_code, signal) = codes(ending);
+    let Ending { peak_memory, logs, log_gap, .. } = ending;
+    ReplicaEnd { exit_code, signal, peak_memory: *peak_memory, logs: *logs, log_gap: log_gap.clone() }
+}
+
+fn vanished(replica: Option<u32>) -> Outcome {
+    let run = replica.map_or_else(|| "its run".to_owned(), |n| format!("the run of replica {n}"));
+    Outcome::new(Reason::Lost, format!("{run} vanished without a trace"))
 }
 
 fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
@@ -149,7 +157,8 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
         How::HostRestarted => {
             Outcome::new(Reason::HostRestart, format!("the host or the engine was restarted while {who} ran"))
         }
-        How::Vanished => vanished(),
+        How::Unknown(why) => Outcome::new(Reason::EngineError, format!("{who} ended, and nobody knows how: {why}")),
+        How::Vanished => vanished(replica),
     };
     let (exit_code, signal) = codes(ending);
     Outcome { exit_code, signal, ..outcome }
@@ -209,6 +218,7 @@ mod tests {
             logs: None,
             is_advisory: false,
             log_error: None,
+            log_gap: None,
         }
     }
 

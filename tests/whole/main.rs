@@ -14,3 +14,4 @@ mod limits;
 mod ocps;
 mod passed;
 mod polling;
+mod replicas;

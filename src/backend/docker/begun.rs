@@ -3,22 +3,20 @@
 //! An engine that dies between the start of a command and the note of it tells afterwards that the container was created
 //! only. Started again, the command would run a second time.
 
-use std::time::Duration;
-
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::EventsOptions;
-use futures_util::{Stream, StreamExt};
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::backend::Shared;
 use super::connect::Client;
 use super::ending::instant;
-use crate::ports::RunRef;
+use super::error::failed;
+use crate::ports::{BackendError, RunRef};
 
 /// How many of the latest events an engine remembers; it forgets all of them when it is started anew. A few less, since some
 /// are not told to everybody.
 const REMEMBERED: usize = 200;
-/// How long the next event of the past may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ASKING: &str = "asking the engine what it did";
 
 impl Shared {
     /// Whether the engine was started anew since it made this container, as far as can be known: it does not tell when it was
@@ -28,32 +26,25 @@ impl Shared {
         client: &Client,
         run: &RunRef,
         found: &ContainerInspectResponse,
-    ) -> bool {
+    ) -> Result<bool, BackendError> {
         if client.is_podman {
             // It is no process that could be started anew: each request reads its database.
-            return false;
+            return Ok(false);
         }
-        let since =
-            found.created.as_ref().map_or(0, |made| instant(Some(made)).map_or(0, |made| made.millis() / 1000 - 1));
+        // By the engine's own clock: what is asked for ends there.
+        let info = self.engine.bounded(client.docker.info()).await.map_err(|error| failed(ASKING, &error))?;
+        let Some(now) = instant(info.system_time.as_deref()) else { return Ok(false) };
+        let until = format!("{}.{:03}000000", now.millis() / 1000, now.millis() % 1000);
+        let made = found.created.as_ref().and_then(|made| instant(Some(made)));
+        let since = made.map_or(0, |made| made.millis() / 1000 - 1).to_string();
         let events = |filters: &[(&str, String)]| {
             let filters = filters.iter().map(|(name, value)| ((*name).to_owned(), vec![value.clone()])).collect();
-            let since = Some(since.to_string());
-            client.docker.events(Some(EventsOptions { since, until: None, filters: Some(filters) }))
+            let options =
+                EventsOptions { since: Some(since.clone()), until: Some(until.clone()), filters: Some(filters) };
+            let told = client.docker.events(Some(options)).take(REMEMBERED).try_fold(0, async |seen, _| Ok(seen + 1));
+            async move { self.engine.bounded(told).await.map_err(|error| failed(ASKING, &error)) }
         };
         let making = [("container", run.name()), ("event", "create".to_owned()), ("type", "container".to_owned())];
-        if count(events(&making), 1).await == 1 {
-            return false;
-        }
-        count(events(&[]), REMEMBERED).await < REMEMBERED
+        Ok(events(&making).await? == 0 && events(&[]).await? < REMEMBERED)
     }
-}
-
-/// How many events there are, `most` at the most.
-async fn count<E>(events: impl Stream<Item = Result<bollard::models::EventMessage, E>>, most: usize) -> usize {
-    let mut events = std::pin::pin!(events);
-    let mut seen = 0;
-    while seen < most && matches!(tokio::time::timeout(PATIENCE, events.next()).await, Ok(Some(Ok(_)))) {
-        seen += 1;
-    }
-    seen
 }

@@ -25,6 +25,8 @@ pub(super) struct Logged {
     pub(super) bytes: Option<[LogBytes; 2]>,
     /// Why they are not whole, if so.
     pub(super) error: Option<String>,
+    /// Why they may not be, if that is not known.
+    pub(super) gap: Option<String>,
 }
 
 /// The end of a run whose container no longer runs.
@@ -37,14 +39,15 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, lo
             if started_at.is_none() && !words(state).is_empty() {
                 How::NotStarted(why_not_started(state))
             } else {
-                how(state)
+                how(state, log.gap.is_some())
             }
         }
     };
     // The engine takes the two times apart, and of a very short run it may tell the end before the start.
     let ended_at =
         instant(state.finished_at.as_deref()).map(|ended| started_at.map_or(ended, |start| ended.max(start)));
-    Ending { how, started_at, ended_at, peak_memory, logs: log.bytes, is_advisory: false, log_error: log.error }
+    let Logged { bytes: logs, error: log_error, gap: log_gap } = log;
+    Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error, log_gap }
 }
 
 /// The end of a run that left nothing.
@@ -57,19 +60,28 @@ pub(super) fn vanished() -> Ending {
         logs: None,
         is_advisory: false,
         log_error: None,
+        log_gap: None,
     }
 }
+
+/// The exit code that the engine gives to what ended while it did not look.
+pub(super) const UNKNOWN: i32 = 255;
 
 /// The init process exits with 128+n when signal n killed the command, and the engine tells no more than that: so an
 /// exit code of 129 to 159 counts as a signal, also where a shell gave it because of its own child or the command chose it.
 /// Hence the code is told beside the signal.
-fn how(state: &ContainerState) -> How {
+///
+/// An engine that was down at the end may tell [`UNKNOWN`], for want of a code.
+fn how(state: &ContainerState, has_forgotten: bool) -> How {
     let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
     // The engine tells an out-of-memory event of any process of the container; if the command got over it, it is none.
     if state.oom_killed == Some(true) && code != 0 {
         return How::OutOfMemory { exit_code: Some(code) };
     }
     match code {
+        UNKNOWN if has_forgotten => {
+            How::Unknown("the engine was down when it did, and tells 255 for the code that it missed".to_owned())
+        }
         129..=159 => How::Signaled { signal: code - 128, exit_code: Some(code) },
         code => How::Exited(code),
     }

@@ -125,7 +125,7 @@ impl Shared {
                 return Ok(());
             }
             let client = self.engine.client().await?;
-            if self.has_lost_memory(&client, run, &found).await {
+            if self.has_lost_memory(&client, run, &found).await? {
                 let why = "the engine went down when it was asked to, and does not know whether the command began";
                 return Err(refused(STARTING, why));
             }

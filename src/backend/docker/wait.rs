@@ -1,6 +1,7 @@
 //! Waiting for the end of a run and of its logs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::models::ContainerInspectResponse;
@@ -9,7 +10,7 @@ use futures_util::StreamExt;
 use tracing::warn;
 
 use super::backend::Shared;
-use super::ending::{Logged, ending, instant, standing, vanished};
+use super::ending::{Logged, UNKNOWN, ending, instant, standing, vanished};
 use super::error::DOCKER;
 use super::logs::{Drained, Pump};
 use super::memory::Seen;
@@ -33,8 +34,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 impl Shared {
     pub(super) async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
         let (seen, parent) = (Seen::default(), self.parents.find(run).await);
+        // It was started by another process, or will turn out to have been out of sight for a while.
+        let is_doubtful = AtomicBool::new(self.runs.pump(run).is_none());
         let (found, pump) = tokio::select! {
-            ended = self.until_ended(run, dirs) => ended?,
+            ended = self.until_ended(run, dirs, &is_doubtful) => ended?,
             never = seen.watch(self.engine.is_local(), parent.as_ref(), || self.runs.id(run)) => match never {},
         };
         let Some(found) = found.filter(|found| found.state.is_some()) else {
@@ -44,11 +47,17 @@ impl Shared {
             return Ok(vanished());
         };
         let peak = self.peak(&found, parent.as_ref(), &seen);
+        let code = found.state.as_ref().and_then(|state| state.exit_code);
+        let is_doubtful = is_doubtful.into_inner() || code == Some(UNKNOWN.into());
+        let was_away = is_doubtful && self.has_surely_lost_memory(run, &found).await;
         let state = self.with_oom(run, found, parent.as_ref(), seen.has_run_out()).await.state.unwrap_or_default();
         let logged = match pump {
             Some(pump) => self.drain(run, dirs, &pump).await?,
             None => Logged::default(),
         };
+        let gap = was_away
+            .then(|| "the engine was down for a while, and may not have what the command wrote then".to_owned());
+        let logged = Logged { gap, ..logged };
         Ok(ending(&state, peak, logged))
     }
 
@@ -59,6 +68,7 @@ impl Shared {
         &self,
         run: &RunRef,
         dirs: &JobDirs,
+        is_doubtful: &AtomicBool,
     ) -> Result<(Option<ContainerInspectResponse>, Option<Arc<Pump>>), BackendError> {
         let mut pump = self.runs.pump(run);
         let mut pause = PAUSES.0;
@@ -66,6 +76,7 @@ impl Shared {
         let mut is_known = pump.is_some();
         loop {
             if is_known && !self.await_end(run).await {
+                is_doubtful.store(true, Ordering::Relaxed);
                 // The connection broke, and with it perhaps the one of the logs, which does not tell.
                 if let Some(pump) = pump.take() {
                     pump.give_up().await;
@@ -94,6 +105,26 @@ impl Shared {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Whether the engine was started anew while the container ran, asked until it answers.
+    async fn has_surely_lost_memory(&self, run: &RunRef, found: &ContainerInspectResponse) -> bool {
+        let mut pause = PAUSES.0;
+        loop {
+            let asked = match self.engine.client().await {
+                Ok(client) => self.has_lost_memory(&client, run, found).await,
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(has_lost) => return has_lost,
+                Err(BackendError::Unreachable { .. }) => tokio::time::sleep(pause).await,
+                Err(error) => {
+                    warn!(backend = DOCKER, run = run.name(), "it is not known whether the engine was down: {error}");
+                    return false;
+                }
+            }
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
@@ -192,7 +223,7 @@ impl Shared {
     /// Waits for the last byte of the logs of a run that has ended.
     async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Logged, BackendError> {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return Ok(Logged { bytes: pump.bytes(), error: None }),
+            Ok(Drained::Whole) => return Ok(Logged { bytes: pump.bytes(), ..Logged::default() }),
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
@@ -202,7 +233,7 @@ impl Shared {
             let again =
                 Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Ok(Logged { bytes: again.bytes(), error: None }),
+                Ok(Drained::Whole) => return Ok(Logged { bytes: again.bytes(), ..Logged::default() }),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
@@ -217,7 +248,7 @@ impl Shared {
             };
             warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {why}");
             // What was written is not known then.
-            return Ok(Logged { bytes: None, error: Some(why) });
+            return Ok(Logged { error: Some(why), ..Logged::default() });
         }
     }
 }

@@ -388,7 +388,7 @@ fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
 /// An end of which nothing more is known.
 fn bare(how: How) -> Ending {
     let (started_at, ended_at, peak_memory, logs) = (None, None, None, None);
-    Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None }
+    Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None, log_gap: None }
 }
 
 fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {

@@ -134,6 +134,7 @@ impl Exit {
             logs,
             is_advisory: self.is_advisory,
             log_error: self.log_failure,
+            log_gap: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::{
     Job, JobResult, Outcome, Phase, SOURCE_URL, Stage, Timestamp, Variable, own_variables, strip_credentials,
 };
 use crate::http::Api;
+use crate::http::replica::ReplicaObject;
 use crate::ports::JobDirs;
 
 /// A job.
@@ -151,6 +152,12 @@ struct JobInfoObject<'a> {
     /// The same of standard error.
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr_bytes: Option<u64>,
+    /// Why something of its logs may have been lost, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_gap: Option<&'a str>,
+    /// How each of several replicas ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Vec<ReplicaObject>>,
     /// The image as it is configured; absent where jobs run without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<&'a str>,
@@ -260,6 +267,8 @@ impl<'a> JobInfoObject<'a> {
             peak_memory_sampled: peak.map(|peak| peak.is_sampled),
             stdout_bytes: written.map(|[bytes, _]| bytes),
             stderr_bytes: written.map(|[_, bytes]| bytes),
+            log_gap: outcome.and_then(Outcome::log_gap),
+            replicas: ReplicaObject::all(job),
             image: job.facts.image.as_deref(),
             image_digest: job.facts.image_digest.as_deref(),
             image_source: job.facts.image_source.as_deref(),

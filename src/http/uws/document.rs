@@ -9,6 +9,7 @@ use super::main_result;
 use super::result_id::{self, Log};
 use crate::domain::{self, Job, Outcome, OwnerId, Phase, RunId, Stage, Timestamp, Work, strip_credentials};
 use crate::http::links::Links;
+use crate::http::replica::ReplicaObject;
 use crate::http::xml::can_carry;
 use crate::http::{Api, links};
 
@@ -85,6 +86,8 @@ pub(super) enum Info<'a> {
     Number(i128),
     /// Yes or no.
     Truth(bool),
+    /// One entry for each replica.
+    Replicas(Vec<ReplicaObject>),
 }
 
 impl Serialize for JobInfo<'_> {
@@ -264,6 +267,8 @@ impl<'a> JobInfo<'a> {
             ("peakMemorySampled", peak.map(|peak| Info::Truth(peak.is_sampled))),
             ("stdoutBytes", written.map(|[bytes, _]| Info::Number(bytes.into()))),
             ("stderrBytes", written.map(|[_, bytes]| Info::Number(bytes.into()))),
+            ("logGap", outcome.and_then(Outcome::log_gap).map(text)),
+            ("replicas", ReplicaObject::all(job).map(Info::Replicas)),
             ("image", facts.image.as_deref().map(text)),
             ("imageDigest", facts.image_digest.as_deref().map(text)),
             ("imageSource", facts.image_source.as_deref().map(text)),
@@ -292,6 +297,13 @@ impl Info<'_> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Number(number) => Cow::Owned(number.to_string()),
+            Self::Replicas(replicas) => {
+                let line = |replica: &ReplicaObject| {
+                    let fields = replica.fields();
+                    fields.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+                };
+                Cow::Owned(replicas.iter().map(line).collect::<Vec<_>>().join("; "))
+            }
             Self::Truth(is_true) => Cow::Borrowed(if *is_true { "true" } else { "false" }),
         }
     }

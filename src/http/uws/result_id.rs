@@ -44,7 +44,7 @@ impl Log {
     /// How many bytes it has kept, if that is known.
     pub(super) fn kept(self, job: &Job) -> Option<u64> {
         let replica = usize::try_from(self.replica).ok()?;
-        let logs = (*job.outcome.as_ref()?.logs.get(replica)?)?;
+        let logs = job.outcome.as_ref()?.replicas.get(replica)?.logs?;
         STREAMS.iter().zip(logs).find_map(|(stream, log)| (*stream == self.stream).then_some(log.kept))
     }
 

@@ -1,6 +1,7 @@
 //! The documents in XML, exactly as the schema orders them (UWS 1.1 Appendix B).
 
-use super::document::{JobDocument, JobRef, ParameterEntry, ResultEntry, VERSION};
+use super::document::{Info, JobDocument, JobRef, ParameterEntry, ResultEntry, VERSION};
+use crate::http::replica::ReplicaObject;
 use crate::http::xml::{Attribute, Xml};
 
 const UWS: Attribute<'static> = ("xmlns:uws", "http://www.ivoa.net/xml/UWS/v1.0");
@@ -36,12 +37,26 @@ pub(super) fn job(document: &JobDocument<'_>) -> Xml {
     if !document.job_info.0.is_empty() {
         xml.start("uws:jobInfo", &[]);
         for (name, value) in &document.job_info.0 {
-            xml.element(name, &[], &value.as_text());
+            match value {
+                Info::Replicas(replicas) => write_replicas(&mut xml, replicas),
+                value => xml.element(name, &[], &value.as_text()),
+            }
         }
         xml.end("uws:jobInfo");
     }
     xml.end("uws:job");
     xml
+}
+
+/// `replicas`, of no namespace as the rest of `jobInfo`.
+fn write_replicas(xml: &mut Xml, replicas: &[ReplicaObject]) {
+    xml.start("replicas", &[]);
+    for replica in replicas {
+        let fields = replica.fields();
+        let attributes: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        xml.element("replica", &attributes, "");
+    }
+    xml.end("replicas");
 }
 
 /// The `uws:parameters` document; it has no version.

@@ -7,8 +7,8 @@ ALTER TABLE run ADD COLUMN cpu_limit_milli INTEGER;
 -- Whether the most memory that it used is only the most that was seen.
 ALTER TABLE job ADD COLUMN peak_is_sampled INTEGER;
 
--- How long its logs are, as JSON: of each replica, of stdout and stderr, what was written and what is kept.
-ALTER TABLE job ADD COLUMN log_bytes TEXT;
+-- How each of its replicas ended, as JSON.
+ALTER TABLE job ADD COLUMN replicas TEXT;
 
 -- When it was queued, in milliseconds since the host's boot: a clock that nobody sets.
 ALTER TABLE job ADD COLUMN queued_ms INTEGER;

@@ -1,0 +1,94 @@
+//! Jobs of several replicas: one end for all, and what is known of each.
+
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Engine};
+use crate::engine::OwnEngine;
+
+async fn three(bed: &Bed, command: &str) -> String {
+    let answer = bed.put(&json!({ "command": command, "url": null, "replicas": 3 })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["jobId"].as_str().expect("an id").to_owned()
+}
+
+fn codes(job: &Value) -> Vec<(Option<i64>, Option<i64>)> {
+    let replicas = job["jobInfo"]["replicas"].as_array().unwrap_or_else(|| panic!("no replicas: {job}"));
+    replicas.iter().map(|replica| (replica["exitCode"].as_i64(), replica["signal"].as_i64())).collect()
+}
+
+async fn the_first_failure_ends_all_and_what_each_came_to_is_told(engine: &Engine) {
+    let bed = Bed::new(engine, "");
+    let _daemon = bed.start(None).await;
+    // One is done, one fails, and one goes on until it is stopped, which it takes with a code of its own.
+    let id = three(
+        &bed,
+        "echo \"I am $JOB_REPLICA of $JOB_REPLICAS\"; case $JOB_REPLICA in \
+         0) exit 0 ;; 1) sleep 1; echo oops >&2; exit 7 ;; \
+         2) trap 'echo stopped; exit 21' TERM; while :; do sleep 0.1; done ;; esac",
+    )
+    .await;
+    let job = bed.ends(&id).await;
+    let info = &job["jobInfo"];
+    assert_eq!((&job["phase"], &info["reason"], &info["exitCode"]), (&json!("error"), &json!("nonzero"), &json!(7)));
+    assert_eq!(job["errorSummary"]["message"], "the command of replica 1 exited with code 7");
+    assert_eq!(codes(&job), [(Some(0), None), (Some(7), None), (Some(21), None)], "{job}");
+    let written: Vec<_> =
+        info["replicas"].as_array().expect("a list").iter().map(|r| r["stdoutBytes"].clone()).collect();
+    assert_eq!(written, [12, 12, 20].map(Value::from), "{job}");
+    for (replica, log) in [(0, "I am 0 of 3\n"), (1, "I am 1 of 3\n"), (2, "I am 2 of 3\nstopped\n")] {
+        assert_eq!(bed.get(&format!("/api/v1/job/{id}/stdout?replica={replica}")).await.text(), log);
+    }
+    let document = bed.get(&format!("/api/ocps/async/{id}")).await.text();
+    assert!(document.contains("<replica exitCode=\"7\" "), "{document}");
+    bed.leaves_no_run(&[id]).await;
+}
+
+async fn of_a_set_that_goes_well_every_peak_and_log_is_told(engine: &Engine) {
+    let bed = Bed::new(engine, "");
+    let daemon = bed.start(None).await;
+    let id = three(&bed, "echo x >> /count/$JOB_ID; x=$(head -c 20000000 /dev/zero | tr '\\0' x); sleep 1.5").await;
+    bed.until("the start of all", async || bed.times_run(&id) == 3).await;
+    // Adopted by the next.
+    daemon.kill();
+    let _daemon = bed.start(None).await;
+    let job = bed.ends(&id).await;
+    assert_eq!(job["jobInfo"]["reason"], "ok", "{job}");
+    assert_eq!(codes(&job), [(Some(0), None); 3], "{job}");
+    let peaks: Vec<u64> = job["jobInfo"]["replicas"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|replica| replica["peakMemory"].as_u64())
+        .collect();
+    assert!(peaks.len() == 3 && peaks.iter().all(|peak| *peak > 20_000_000), "{job}");
+    assert_eq!(job["jobInfo"]["peakMemory"].as_u64(), peaks.iter().max().copied(), "{job}");
+    assert_eq!(bed.times_run(&id), 3);
+    bed.leaves_no_run(&[id]).await;
+}
+
+crate::bed::everywhere! {
+    the_first_failure_ends_all_and_what_each_came_to_is_told,
+    of_a_set_that_goes_well_every_peak_and_log_is_told,
+}
+
+#[tokio::test]
+async fn one_of_many_that_somebody_removes_or_kills_ends_all() {
+    let Some(own) = OwnEngine::start(false).await else { return };
+    let bed = Bed::new(&own.engine(), "");
+    let _daemon = bed.start(None).await;
+    for (method, path, reason) in [("DELETE", "?force=true", "lost"), ("POST", "/kill", "signal")] {
+        let id = three(&bed, "echo x >> /count/$JOB_ID; while :; do sleep 0.1; done").await;
+        bed.until("the start of all", async || bed.times_run(&id) == 3).await;
+        own.ask(method, &format!("/containers/uwsd-{id}-1{path}"));
+        let job = bed.ends(&id).await;
+        assert_eq!(job["jobInfo"]["reason"], reason, "{job}");
+        let told = job["errorSummary"]["message"].as_str().unwrap_or_default();
+        assert!(told.contains("replica 1"), "{told}");
+        let of_one = if reason == "lost" { (None, None) } else { (Some(137), Some(9)) };
+        let codes = codes(&job);
+        assert_eq!(codes[1], of_one, "{job}");
+        assert!(codes[0].1.is_some() && codes[2].1.is_some(), "the others were stopped: {job}");
+        assert_eq!(bed.times_run(&id), 3, "none was started again");
+        bed.leaves_no_run(&[id]).await;
+    }
+}
