@@ -39,7 +39,8 @@ const CHATTY: [&str; 4] = ["bollard", "hyper", "hyper_util", "h2"];
 /// [`TelemetryError`].
 pub fn init(log: &Log, journal_stream: Option<&str>) -> Result<(), TelemetryError> {
     let filter = filter(&log.level)?;
-    let builder = subscriber().with_env_filter(filter).with_writer(io::stderr);
+    // What cannot be written is lost. The complaint about it would go to where nothing can be written either, and panic.
+    let builder = subscriber().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     let subscriber: Box<dyn Subscriber + Send + Sync> = match resolve(log.format, journal_stream) {
         Form::Json => Box::new(builder.json().flatten_event(true).with_current_span(false).finish()),
         Form::Text => Box::new(builder.with_ansi(io::stderr().is_terminal()).finish()),

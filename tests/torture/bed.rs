@@ -1,4 +1,4 @@
-//! An engine, a small disk and a daemon of the program's own.
+//! A small disk and a daemon of the program's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,23 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::engine::{Engine, IMAGE};
 use crate::http::{Http, free_port};
+use crate::processes;
 
 /// The size of the disk that the daemon and its jobs write to, in MiB.
 const DISK: u64 = 400;
-const IMAGE: &str = "uwsd-test:latest";
-const ENGINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/dockerd.sh");
-const JOB_IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/job-image.sh");
+
+/// What runs the jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// An engine whose containers end with it.
+    Docker,
+    /// An engine whose containers live through its restarts.
+    LiveRestore,
+    /// Processes inside bubblewrap.
+    Process,
+}
 
 /// Where everything lies; unmounted and ended when dropped.
 pub struct Bed {
@@ -22,15 +32,19 @@ pub struct Bed {
     daemon: Mutex<Option<Child>>,
     /// How to speak to the daemon.
     pub http: Http,
-    /// Whether containers live through the engine's restart.
-    pub is_live_restore: bool,
+    /// What runs the jobs.
+    pub mode: Mode,
+    /// The engine, if there is one.
+    pub engine: Option<Engine>,
 }
 
 impl Bed {
-    pub fn new(is_live_restore: bool) -> Self {
+    pub fn new(mode: Mode) -> Self {
         let dir = tempfile::Builder::new().prefix("torture").tempdir().expect("a directory");
-        let bed = Self { dir, daemon: Mutex::new(None), http: Http::new(free_port()), is_live_restore };
-        for name in ["engine", "disk", "ledger"] {
+        let is_live_restore = mode == Mode::LiveRestore;
+        let engine = (mode != Mode::Process).then(|| Engine::make(dir.path().join("engine"), is_live_restore));
+        let bed = Self { dir, daemon: Mutex::new(None), http: Http::new(free_port()), mode, engine };
+        for name in ["disk", "ledger"] {
             fs::create_dir(bed.path(name)).expect("made");
         }
         let file = bed.path("disk.img");
@@ -38,10 +52,6 @@ impl Bed {
         // Without room that is kept for root: full is full.
         run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
         run(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(bed.path("disk")));
-        let live_restore = format!("{{\"live-restore\": {is_live_restore}}}\n");
-        fs::write(bed.path("engine/dockerd.conf"), live_restore).expect("written");
-        bed.engine(&[]);
-        run(Command::new(JOB_IMAGE).args([IMAGE, "--host", &bed.docker_host()]));
         bed.set_boot_id(0);
         bed.write_config();
         bed
@@ -51,29 +61,18 @@ impl Bed {
         self.dir.path().join(name)
     }
 
-    pub fn docker_host(&self) -> String {
-        format!("unix://{}", self.path("engine/docker.sock").display())
-    }
-
-    pub fn docker(&self) -> bollard::Docker {
-        let socket = self.path("engine/docker.sock");
-        bollard::Docker::connect_with_unix(
-            socket.to_str().expect("text"),
-            10,
-            &bollard::ClientVersion { major_version: 1, minor_version: 41 },
-        )
-        .expect("a client")
-    }
-
     fn write_config(&self) {
+        let (backend, image) = match &self.engine {
+            Some(engine) => (engine.config(), format!("image = \"{IMAGE}\"\n")),
+            None => ("kind = \"process\"".to_owned(), String::new()),
+        };
         let config = format!(
             "[server]\nshutdown_linger = \"200ms\"\n\n\
-             [backend]\nkind = \"docker\"\n[backend.docker]\nhost = \"{}\"\nrequest_timeout = \"3s\"\n\n\
+             [backend]\n{backend}\n\n\
              [queue]\nmax_running = 4\ncpus = 8\nmemory = \"4GiB\"\n\n\
              [disk]\nrefuse_below = \"60MiB\"\nclean_below = \"40MiB\"\nclean_min_age = \"5s\"\n\n\
-             [service.ocps]\nimage = \"{IMAGE}\"\npull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"64MiB\"\n\
+             [service.ocps]\n{image}pull = \"never\"\nnetwork = \"none\"\ncpus = 0.5\nmemory = \"64MiB\"\n\
              kill_grace = \"1s\"\nmounts = [{{ source = \"{}\", target = \"/ledger\", read_only = false }}]\n",
-            self.docker_host(),
             self.path("ledger").display()
         );
         fs::write(self.path("uwsd.toml"), config).expect("written");
@@ -82,20 +81,6 @@ impl Bed {
     /// What the daemon takes for the boot id of its host.
     pub fn set_boot_id(&self, number: u32) {
         fs::write(self.path("boot_id"), format!("00000000-0000-4000-8000-{number:012}\n")).expect("written");
-    }
-
-    /// Has the engine's script do something.
-    pub fn engine(&self, deed: &[&str]) {
-        let mut command = Command::new(ENGINE);
-        command.args(deed).arg(self.path("engine"));
-        let output = command.stdin(Stdio::null()).output().expect("bash");
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// The process id of `dockerd`.
-    pub fn engine_pid(&self) -> i32 {
-        let text = fs::read_to_string(self.path("engine/dockerd.pid")).expect("an engine runs");
-        text.trim().parse().expect("a pid")
     }
 
     /// Starts the daemon and waits until it answers.
@@ -168,12 +153,15 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         self.end_daemon(nix::sys::signal::Signal::SIGKILL);
-        self.engine(&["--power-off"]);
+        match &self.engine {
+            Some(engine) => engine.deed(&["--power-off"]),
+            None => processes::end_all(self),
+        }
         run(Command::new("umount").arg(self.path("disk")));
     }
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().expect("a program");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bollard::query_parameters::{
-    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Mode};
+use crate::processes;
 
 /// A sequence of numbers that a seed gives (`SplitMix64`).
 pub struct Random(u64);
@@ -48,10 +45,10 @@ pub enum Fault {
     DiskLow,
     /// No room at all.
     DiskFull,
-    /// The container of a job is removed.
-    ContainerRemoved,
-    /// The container of a job is killed.
-    ContainerKilled,
+    /// The container of a job is removed; without an engine, what looks after its process is killed.
+    RunRemoved,
+    /// The container of a job is killed; without an engine, its command.
+    RunKilled,
 }
 
 impl Fault {
@@ -64,9 +61,13 @@ impl Fault {
         Self::PowerLost,
         Self::DiskLow,
         Self::DiskFull,
-        Self::ContainerRemoved,
-        Self::ContainerKilled,
+        Self::RunRemoved,
+        Self::RunKilled,
     ];
+
+    const fn is_of_engine(self) -> bool {
+        matches!(self, Self::EngineKilled | Self::EngineStopped | Self::EngineHangs)
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -78,8 +79,8 @@ impl Fault {
             Self::PowerLost => "power lost",
             Self::DiskLow => "disk low",
             Self::DiskFull => "disk full",
-            Self::ContainerRemoved => "container removed",
-            Self::ContainerKilled => "container killed",
+            Self::RunRemoved => "run removed",
+            Self::RunKilled => "run killed",
         }
     }
 }
@@ -109,6 +110,10 @@ impl Faults {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next() % below
     }
 
+    fn choose(&self, of: usize) -> usize {
+        usize::try_from(self.random(of as u64)).expect("small")
+    }
+
     /// Has something go wrong again and again until `end`; everything is whole when this returns.
     pub async fn until(&self, end: Instant) {
         let mut boots = 0;
@@ -117,10 +122,13 @@ impl Faults {
             if Instant::now() >= end {
                 return;
             }
-            let fault = Fault::ALL[usize::try_from(self.random(Fault::ALL.len() as u64)).expect("small")];
+            let fault = Fault::ALL[self.choose(Fault::ALL.len())];
+            if fault.is_of_engine() && self.bed.engine.is_none() {
+                continue;
+            }
             let from = Instant::now();
             let job = self.provoke(fault, &mut boots).await;
-            let is_none = matches!(fault, Fault::ContainerRemoved | Fault::ContainerKilled) && job.is_none();
+            let is_none = matches!(fault, Fault::RunRemoved | Fault::RunKilled) && job.is_none();
             if !is_none {
                 let done = Done { fault, from, to: Instant::now(), job };
                 self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
@@ -146,8 +154,8 @@ impl Faults {
                 self.pause(3000).await;
                 self.engine("--again").await;
             }
-            Fault::EngineStopped if bed.is_live_restore => {
-                kill(Pid::from_raw(bed.engine_pid()), Signal::SIGTERM).expect("sent");
+            Fault::EngineStopped if bed.mode == Mode::LiveRestore => {
+                self.signal_engine(Signal::SIGTERM);
                 self.pause(3000).await;
                 self.engine("--crash").await;
                 self.engine("--again").await;
@@ -158,14 +166,14 @@ impl Faults {
                 self.start_engine().await;
             }
             Fault::EngineHangs => {
-                let engine = Pid::from_raw(bed.engine_pid());
-                kill(engine, Signal::SIGSTOP).expect("sent");
+                self.signal_engine(Signal::SIGSTOP);
                 self.pause(8000).await;
-                kill(engine, Signal::SIGCONT).expect("sent");
+                self.signal_engine(Signal::SIGCONT);
             }
             Fault::PowerLost => {
                 bed.end_daemon(Signal::SIGKILL);
                 self.engine("--power-off").await;
+                processes::end_all(bed);
                 *boots += 1;
                 bed.set_boot_id(*boots);
                 self.start_engine().await;
@@ -181,7 +189,13 @@ impl Faults {
                 tokio::time::sleep(Duration::from_millis(2000 + self.random(4000))).await;
                 bed.free_disk();
             }
-            Fault::ContainerRemoved | Fault::ContainerKilled => return self.hit(fault).await,
+            Fault::RunRemoved | Fault::RunKilled => {
+                let is_removal = fault == Fault::RunRemoved;
+                return match &bed.engine {
+                    Some(engine) => engine.hit(is_removal, |of| self.choose(of)).await,
+                    None => processes::hit(bed, is_removal, |of| self.choose(of)),
+                };
+            }
         }
         None
     }
@@ -190,35 +204,25 @@ impl Faults {
         tokio::time::sleep(Duration::from_millis(self.random(most))).await;
     }
 
-    async fn engine(&self, deed: &'static str) {
-        let bed = Arc::clone(&self.bed);
-        tokio::task::spawn_blocking(move || bed.engine(&[deed])).await.expect("done");
+    fn signal_engine(&self, signal: Signal) {
+        if let Some(engine) = &self.bed.engine {
+            engine.signal(signal);
+        }
     }
 
     async fn start_engine(&self) {
-        let bed = Arc::clone(&self.bed);
-        tokio::task::spawn_blocking(move || bed.engine(&[])).await.expect("done");
+        self.engine("").await;
     }
 
-    /// Removes or kills the container of some job; returns which.
-    async fn hit(&self, fault: Fault) -> Option<String> {
-        let docker = self.bed.docker();
-        let labels = std::collections::HashMap::from([("label", vec!["org.uwsd.replica"])]);
-        let list = ListContainersOptionsBuilder::default().filters(&labels).build();
-        let running = docker.list_containers(Some(list)).await.ok()?;
-        let mut ours: Vec<_> = running.into_iter().filter(|found| !crate::left::is_foreign(found)).collect();
-        if ours.is_empty() {
-            return None;
+    /// Has the engine's script do something; nothing: it starts it.
+    async fn engine(&self, deed: &'static str) {
+        if let Some(engine) = self.bed.engine.clone() {
+            tokio::task::spawn_blocking(move || {
+                engine.deed(if deed.is_empty() { &[] } else { std::slice::from_ref(&deed) });
+            })
+            .await
+            .expect("done");
         }
-        let found = ours.swap_remove(usize::try_from(self.random(ours.len() as u64)).expect("small"));
-        let (id, job) = (found.id?, found.labels?.remove("org.uwsd.job")?);
-        let hit = if fault == Fault::ContainerRemoved {
-            let options = RemoveContainerOptionsBuilder::default().force(true).build();
-            docker.remove_container(&id, Some(options)).await
-        } else {
-            docker.kill_container(&id, Some(KillContainerOptionsBuilder::default().signal("SIGKILL").build())).await
-        };
-        hit.is_ok().then_some(job)
     }
 
     pub fn done(&self) -> Vec<Done> {

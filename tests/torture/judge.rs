@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Mode};
 use crate::faults::{Done, Fault};
 use crate::job::{Job, Kind, Told};
 
@@ -66,7 +66,7 @@ pub fn judge(bed: &Bed, faults: &[Done], jobs: Vec<Job>) -> Judgement {
         if !is_true(job.kind, told, &ledger) {
             complaints.push(format!("it wrote down {:?}", ledger.0));
         }
-        if !is_expected(job.kind, told, &ledger) && !is_explained(told, &happened, bed.is_live_restore) {
+        if !is_expected(job.kind, told, &ledger) && !is_explained(job.kind, told, &happened, bed.mode) {
             complaints.push(format!("{} is explained by nothing of {happened:?}", told.reason));
         }
         if !complaints.is_empty() {
@@ -104,7 +104,7 @@ fn is_expected(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
         Kind::Succeeds(_) | Kind::Twins | Kind::Talks => told.reason == "ok",
         Kind::Writes => told.reason == "ok" || (told.reason == "nonzero" && ledger.one_ended(9)),
         Kind::Fails(code) => told.reason == "nonzero" && told.exit_code == Some(code.into()),
-        Kind::Crashes => told.reason == "signal" && told.exit_code == Some(139),
+        Kind::Crashes => told.reason == "signal" && [Some(139), None].contains(&told.exit_code),
         Kind::Overruns => told.reason == "timeout",
         Kind::RunsOut => told.reason == "oom",
         Kind::Aborted => told.reason == "aborted",
@@ -112,16 +112,19 @@ fn is_expected(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
 }
 
 /// Whether another end is the work of something that went wrong.
-fn is_explained(told: &Told, happened: &[Fault], is_live_restore: bool) -> bool {
+fn is_explained(kind: Kind, told: &Told, happened: &[Fault], mode: Mode) -> bool {
     happened.iter().any(|fault| match fault {
         Fault::DaemonKilled | Fault::DaemonStopped | Fault::EngineHangs | Fault::DiskLow => false,
-        // Its command may have begun just when the engine went down.
-        Fault::EngineKilled | Fault::EngineStopped if is_live_restore => told.reason == "engine-error",
+        // Its command may have begun just when the engine went down, or the engine missed its end; and what it did not see
+        // run out of memory was killed by somebody.
+        Fault::EngineKilled | Fault::EngineStopped if mode == Mode::LiveRestore => {
+            told.reason == "engine-error" || (kind == Kind::RunsOut && told.reason == "signal")
+        }
         // The engine tells a stop by signal until it is gone itself.
         Fault::EngineStopped => ["host-restart", "lost", "engine-error", "signal"].contains(&told.reason.as_str()),
         Fault::EngineKilled | Fault::PowerLost => ["host-restart", "lost"].contains(&told.reason.as_str()),
         Fault::DiskFull => told.reason == "disk-full",
-        Fault::ContainerRemoved => ["lost", "engine-error"].contains(&told.reason.as_str()),
-        Fault::ContainerKilled => told.reason == "signal" && told.exit_code == Some(137),
+        Fault::RunRemoved => ["lost", "engine-error"].contains(&told.reason.as_str()),
+        Fault::RunKilled => told.reason == "signal" && [Some(137), None].contains(&told.exit_code),
     })
 }

@@ -8,7 +8,9 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOpt
 use nix::sys::signal::Signal;
 
 use crate::bed::Bed;
+use crate::engine::{Engine, IMAGE};
 use crate::job::Job;
+use crate::processes;
 
 /// How long tidying up may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -20,7 +22,7 @@ pub struct Foreign(Vec<String>);
 
 impl Foreign {
     pub async fn make(bed: &Bed) -> Self {
-        let docker = bed.docker();
+        let Some(docker) = bed.engine.as_ref().map(Engine::client) else { return Self(Vec::new()) };
         let of_another = [
             ("org.uwsd.instance", "another"),
             ("org.uwsd.job", "0192e4f1c7a87d2f8f1b0c5d7e9a1b3c"),
@@ -33,7 +35,7 @@ impl Foreign {
             let labels =
                 labels.iter().chain(&[(FOREIGN, "yes")]).map(|(key, value)| (key.to_string(), value.to_string()));
             let body = ContainerCreateBody {
-                image: Some("uwsd-test:latest".to_owned()),
+                image: Some(IMAGE.to_owned()),
                 cmd: Some(vec!["sleep".to_owned(), "1".to_owned()]),
                 labels: Some(labels.collect()),
                 ..ContainerCreateBody::default()
@@ -55,6 +57,7 @@ pub async fn look(bed: &Bed, foreign: &Foreign, jobs: &[Job]) -> Vec<String> {
     let deadline = Instant::now() + PATIENCE;
     let mut left = loop {
         let mut left = containers(bed, foreign).await;
+        left.extend(processes::left(bed));
         left.extend(directories(bed, jobs));
         if left.is_empty() || Instant::now() > deadline {
             break left;
@@ -68,7 +71,7 @@ pub async fn look(bed: &Bed, foreign: &Foreign, jobs: &[Job]) -> Vec<String> {
 }
 
 async fn containers(bed: &Bed, foreign: &Foreign) -> Vec<String> {
-    let docker = bed.docker();
+    let Some(docker) = bed.engine.as_ref().map(Engine::client) else { return Vec::new() };
     let all = ListContainersOptionsBuilder::default().all(true).build();
     let found = docker.list_containers(Some(all)).await.expect("listed");
     let (theirs, ours): (Vec<_>, Vec<_>) = found.into_iter().partition(is_foreign);

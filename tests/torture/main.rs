@@ -2,17 +2,20 @@
 //! have been told the truth about.
 //!
 //! ```text
-//! cargo test --features test-support --test torture -- [--seconds N] [--seed N] [--live-restore]
+//! cargo test --features test-support --test torture -- [--seconds N] [--seed N] [--live-restore | --process]
 //! ```
 //!
-//! Needs root and Docker's programs: it has an engine and a disk of its own. By default it goes on for two minutes.
+//! Needs root and Docker's programs: it has an engine and a disk of its own. By default it goes on for two minutes. With
+//! `--live-restore` containers live through the engine's restarts; with `--process` jobs run without an engine.
 
 mod bed;
+mod engine;
 mod faults;
 mod http;
 mod job;
 mod judge;
 mod left;
+mod processes;
 mod work;
 
 use std::collections::BTreeMap;
@@ -20,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bed::Bed;
+use bed::{Bed, Mode};
 use faults::Faults;
 use judge::Judgement;
 
@@ -28,20 +31,21 @@ use judge::Judgement;
 struct Options {
     seconds: u64,
     seed: u64,
-    is_live_restore: bool,
+    mode: Mode,
 }
 
 impl Options {
     /// `None`: something else was asked for, of `cargo test`.
     fn parse() -> Option<Self> {
-        let mut options = Self { seconds: 120, seed: u64::from(std::process::id()), is_live_restore: false };
+        let mut options = Self { seconds: 120, seed: u64::from(std::process::id()), mode: Mode::Docker };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|text| text.parse().ok());
             match argument.as_str() {
                 "--seconds" => options.seconds = number()?,
                 "--seed" => options.seed = number()?,
-                "--live-restore" => options.is_live_restore = true,
+                "--live-restore" => options.mode = Mode::LiveRestore,
+                "--process" => options.mode = Mode::Process,
                 "--nocapture" => {}
                 other if "torture".contains(other) => {}
                 _ => return None,
@@ -53,6 +57,7 @@ impl Options {
 
 /// What a run of this program found.
 pub struct Report {
+    mode: Mode,
     seed: u64,
     seconds: u64,
     faults: BTreeMap<&'static str, u32>,
@@ -68,7 +73,7 @@ impl Report {
 
     fn print(&self) {
         let Judgement { accepted, polls, reasons, lost, run_twice, wrong } = &self.judgement;
-        println!("seed {}, {} s; faults", self.seed, self.seconds);
+        println!("{:?}, seed {}, {} s; faults", self.mode, self.seed, self.seconds);
         for (fault, n) in &self.faults {
             println!("  {fault}: {n}");
         }
@@ -98,7 +103,7 @@ fn main() -> ExitCode {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let bed = Arc::new(Bed::new(options.is_live_restore));
+    let bed = Arc::new(Bed::new(options.mode));
     let report = runtime.block_on(torture(&bed, &options));
     report.print();
     if report.is_clean() {
@@ -109,7 +114,7 @@ fn main() -> ExitCode {
 }
 
 async fn torture(bed: &Arc<Bed>, options: &Options) -> Report {
-    println!("torture: seed {}, {} s", options.seed, options.seconds);
+    println!("torture: {:?}, seed {}, {} s", options.mode, options.seed, options.seconds);
     bed.start_daemon().await;
     let foreign = left::Foreign::make(bed).await;
     let faults = Arc::new(Faults::new(Arc::clone(bed), options.seed));
@@ -118,5 +123,12 @@ async fn torture(bed: &Arc<Bed>, options: &Options) -> Report {
     let (jobs, ()) = tokio::join!(work::until(Arc::clone(bed), options.seed, end), faults.until(end));
     let left_over = left::look(bed, &foreign, &jobs).await;
     let judgement = judge::judge(bed, &faults.done(), jobs);
-    Report { seed: options.seed, seconds: options.seconds, faults: faults.counts(), judgement, left_over }
+    Report {
+        mode: options.mode,
+        seed: options.seed,
+        seconds: options.seconds,
+        faults: faults.counts(),
+        judgement,
+        left_over,
+    }
 }

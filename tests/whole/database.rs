@@ -1,5 +1,5 @@
 //! What becomes of requests and jobs while the database cannot be written: locked by somebody, on a disk that became
-//! read-only, on a full one.
+//! read-only, on a full one; and while the log cannot.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -153,4 +153,15 @@ async fn a_daemon_goes_on_by_itself_once_a_full_disk_has_room() {
     let database = Connection::open(bed.path().join("state/uwsd.db")).expect("opened");
     let told: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
     assert_eq!(told, "ok");
+}
+
+#[tokio::test]
+async fn a_log_that_has_no_room_takes_nobody_down() {
+    let bed = Bed::new(&Engine::Process, "");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" 2>/dev/full", "sh", crate::bed::UWSD]);
+    let daemon = bed.start_by(command, None).await;
+    let id = bed.submit("exit 4").await;
+    assert_eq!(bed.ends(&id).await["jobInfo"]["exitCode"], 4);
+    assert_eq!(daemon.terminate().await, Some(0));
 }

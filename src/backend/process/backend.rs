@@ -251,9 +251,7 @@ impl Backend for ProcessBackend {
             .await;
         let said = launch.map_err(|source| io_failed(doing, source))?.stdout;
         match Answer::parse(&String::from_utf8_lossy(&said)) {
-            Some(Answer::Started | Answer::Already) => Ok(()),
-            Some(Answer::Stopped) => Err(refused(doing, "it was stopped")),
-            Some(Answer::Failed(why)) => Err(refused(doing, why)),
+            Some(answer) => answer.heard(doing),
             None => self.unanswered(&spec.run).await,
         }
     }
@@ -391,7 +389,7 @@ fn bare(how: How) -> Ending {
     Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None, log_gap: None }
 }
 
-fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {
+pub(super) fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {
     BackendError::Refused { backend: KIND, doing, why: why.into() }
 }
 

@@ -1,9 +1,12 @@
 //! What a supervisor leaves in the run's directory.
 
+use std::io;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::system::is_full;
 use crate::domain::{LogBytes, PeakMemory, Timestamp};
 use crate::ports::{Ending, How};
 
@@ -69,6 +72,8 @@ pub(super) enum End {
     },
     /// It never ran.
     NotStarted(String),
+    /// Its command was not started for want of room on the disk.
+    NoRoom(String),
 }
 
 impl Status {
@@ -110,6 +115,14 @@ impl Process {
     }
 }
 
+impl End {
+    /// That of a command which `error` kept from starting.
+    pub(super) fn before_start(doing: &str, error: &io::Error) -> Self {
+        let why = format!("{doing}: {error}");
+        if is_full(error) { Self::NoRoom(why) } else { Self::NotStarted(why) }
+    }
+}
+
 impl Exit {
     /// The end as the supervisor of jobs is told, with what the logs have kept; what is only seen after another boot was the host's doing.
     pub(super) fn ending(self, boot_id: &str, kept: [u64; 2]) -> Ending {
@@ -118,7 +131,7 @@ impl Exit {
                 End::Status(Status::Exited(code)) => How::Exited(code),
                 End::Status(Status::Signaled(signal)) => How::Signaled { signal, exit_code: None },
                 End::OutOfMemory { exit_code } => How::OutOfMemory { exit_code },
-                End::NotStarted(why) => How::NotStarted(why),
+                End::NotStarted(why) | End::NoRoom(why) => How::NotStarted(why),
             }
         } else {
             How::HostRestarted

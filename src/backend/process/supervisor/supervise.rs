@@ -1,6 +1,6 @@
 //! The supervisor of one run, from the lock to the record of its end.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,8 +35,9 @@ pub(in crate::backend::process) fn supervisor_main(rundir: &Path) -> ExitCode {
     match supervise(&RunDir::at(rundir)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the supervisor of {} failed: {error}", rundir.display());
-            let _ = Answer::Failed(error.to_string()).say();
+            let _ = Answer::of(&error).say();
+            // Not by `eprintln!`, which panics if there is no room for its words.
+            let _ = writeln!(io::stderr(), "the supervisor of {} failed: {error}", rundir.display());
             ExitCode::FAILURE
         }
     }
@@ -69,8 +70,9 @@ fn supervise(run: &RunDir) -> io::Result<()> {
     let exit = Exit { boot_id, ..exit };
     note_exit(run, &exit)?;
     match exit.end {
-        End::NotStarted(_) if run.is_stopped()? => Answer::Stopped.say(),
+        End::NotStarted(_) | End::NoRoom(_) if run.is_stopped()? => Answer::Stopped.say(),
         End::NotStarted(why) => Answer::Failed(why).say(),
+        End::NoRoom(why) => Answer::NoRoom(why).say(),
         End::Status(_) | End::OutOfMemory { .. } if is_answered => Ok(()),
         End::Status(_) | End::OutOfMemory { .. } => Answer::Started.say(),
     }

@@ -42,7 +42,7 @@ enum Stage {
     /// The command was not executed.
     Failed {
         /// Why.
-        why: String,
+        end: End,
     },
     /// The command ended.
     Ended {
@@ -149,7 +149,7 @@ impl<'a> Watch<'a> {
                     let _ = started(); // it runs, whoever is told
                     Stage::Running { since: at }
                 }
-                (FromInit::Failed { why }, Stage::Starting) => Stage::Failed { why },
+                (FromInit::Failed { why }, Stage::Starting) => Stage::Failed { end: End::NotStarted(why) },
                 (FromInit::Obeyed, stage) => {
                     self.clients.obeyed();
                     stage.clone()
@@ -182,7 +182,7 @@ impl<'a> Watch<'a> {
             }
             Err(error) => {
                 self.kill_at = Some(Instant::now());
-                Stage::Failed { why: format!("the sandbox failed: {error}") }
+                Stage::Failed { end: End::before_start("the sandbox failed", &error) }
             }
         }
     }
@@ -236,7 +236,8 @@ impl<'a> Watch<'a> {
     fn keep_time(&mut self) {
         if self.is_killing || self.kill_at.is_some_and(|at| at <= Instant::now()) {
             if self.stage == Stage::Making && !self.run.is_stopped().unwrap_or(false) {
-                self.stage = Stage::Failed { why: format!("the sandbox was not made within {} s", MAKING.as_secs()) };
+                let why = format!("the sandbox was not made within {} s", MAKING.as_secs());
+                self.stage = Stage::Failed { end: End::NotStarted(why) };
             }
             self.is_killing = true;
             self.sandbox.link.cut();
@@ -268,7 +269,7 @@ impl<'a> Watch<'a> {
         let killed = of(Status::Signaled(Signal::SIGKILL as i32));
         let (end, started_at, ended_at) = match self.stage {
             Stage::Making => (End::NotStarted(self.why_not_made()), None, now),
-            Stage::Failed { why } => (End::NotStarted(why), None, now),
+            Stage::Failed { end } => (end, None, now),
             Stage::Starting => (killed, None, now),
             Stage::Running { since } => (killed, Some(since), now),
             Stage::Ended { since, status, at } => (of(status), Some(since), at),
