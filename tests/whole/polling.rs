@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Request;
@@ -20,6 +20,8 @@ use crate::passed::start;
 
 /// How often the daemon is restarted.
 const RESTARTS: u32 = 100;
+/// How often it is killed.
+const KILLS: u32 = 30;
 /// How often each client asks: more often than the control system does, so that more hits the moments that matter.
 const EVERY: Duration = Duration::from_millis(25);
 
@@ -35,7 +37,8 @@ struct Poller {
 impl Poller {
     /// The phase that one request is told; there is no second try.
     async fn ask(&mut self) -> Result<String, String> {
-        let connection = match self.connection.take() {
+        // What any client does: a connection that was closed meanwhile is none.
+        let connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
             None => self.connect().await?,
         };
@@ -114,6 +117,65 @@ async fn who_polls_is_never_turned_away_while_the_daemon_is_restarted_a_hundred_
     println!("{} requests over {RESTARTS} restarts, none failed", asked.load(Ordering::SeqCst));
     let answer = bed.request("DELETE", &format!("/api/v1/job/{id}"), &[], "").await;
     assert_eq!(answer.status, 200);
+    bed.leaves_no_run(&[id]).await;
+    assert_eq!(daemon.terminate().await, Some(0), "{}", bed.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_only_requests_in_flight_fail() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("uwsd.sock");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let unix = UnixListener::bind(&path).expect("bound");
+    let port = tcp.local_addr().expect("bound").port();
+    let extra = format!("[[server.listener]]\naddress = \"unix:{}\"\n", path.display());
+    let bed = Bed::new(&Engine::Process, &extra).at_port(port);
+    let mut daemon = start(&bed, &tcp, &unix).await;
+    let id = bed.submit("sleep 1000").await;
+    while bed.get(&format!("/api/v1/job/{id}")).await.json()["phase"] != "executing" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut pollers = JoinSet::new();
+    for is_kept_alive in [true, false, true, false] {
+        let is_over = Arc::clone(&is_over);
+        let path = format!("/api/v1/job/{id}");
+        let mut poller = Poller { port, path, is_kept_alive, connection: None, drivers: JoinSet::new() };
+        pollers.spawn(async move {
+            let (mut asked, mut failed) = (0_u32, Vec::new());
+            while !is_over.load(Ordering::SeqCst) {
+                let sent = Instant::now();
+                match poller.ask().await {
+                    Ok(phase) => assert_eq!(phase, "executing"),
+                    Err(why) => failed.push((sent, Instant::now(), why)),
+                }
+                asked += 1;
+                tokio::time::sleep(EVERY).await;
+            }
+            (asked, failed)
+        });
+    }
+    let mut kills = Vec::new();
+    for kill in 0..KILLS {
+        tokio::time::sleep(Duration::from_millis(100 + u64::from(kill % 10) * 5)).await;
+        let before = Instant::now();
+        daemon.kill();
+        kills.push((before, Instant::now()));
+        daemon = start(&bed, &tcp, &unix).await;
+    }
+    is_over.store(true, Ordering::SeqCst);
+    let (mut all, mut in_flight) = (0, 0);
+    for (asked, failed) in pollers.join_all().await {
+        all += asked;
+        in_flight += failed.len();
+        for (sent, heard, why) in failed {
+            let was_in_flight = kills.iter().any(|(before, after)| sent <= *after && heard >= *before);
+            assert!(was_in_flight, "{why}: sent and failed with no kill in between");
+        }
+    }
+    println!("{all} requests over {KILLS} kills; {in_flight} failed, all of them in flight");
+    assert!(in_flight <= 4 * KILLS as usize, "at most one of each client at each kill");
+    bed.request("DELETE", &format!("/api/v1/job/{id}"), &[], "").await;
     bed.leaves_no_run(&[id]).await;
     assert_eq!(daemon.terminate().await, Some(0), "{}", bed.log());
 }
