@@ -40,15 +40,19 @@ pub enum Order {
     Suspend,
     /// Let that go on.
     Resume,
+    /// Put it so much before others.
+    Prioritize(u32),
 }
 
 impl Order {
-    const fn as_str(self) -> &'static str {
+    /// The order in an address.
+    fn path(self) -> String {
         match self {
-            Self::Hold => "hold",
-            Self::Release => "release",
-            Self::Suspend => "suspend",
-            Self::Resume => "resume",
+            Self::Hold => "hold".to_owned(),
+            Self::Release => "release".to_owned(),
+            Self::Suspend => "suspend".to_owned(),
+            Self::Resume => "resume".to_owned(),
+            Self::Prioritize(priority) => format!("priority?value={priority}"),
         }
     }
 }
@@ -178,7 +182,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn order(&self, id: JobId, order: Order) -> Result<Phase, ClientError> {
-        let raw = self.json(Method::POST, &format!("/admin/job/{id}/{}", order.as_str()), "answer").await?;
+        let raw = self.json(Method::POST, &format!("/admin/job/{id}/{}", order.path()), "answer").await?;
         let phase =
             raw.get("phase").and_then(Value::as_str).ok_or_else(|| self.malformed("answer", "it has no phase"))?;
         Ok(read_phase(phase))

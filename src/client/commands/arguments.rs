@@ -29,7 +29,7 @@ pub struct Cli {
     /// The service (job list)
     #[arg(long, global = true, env = "UWS_SERVICE", default_value = "ocps", value_name = "NAME")]
     pub service: String,
-    /// The administration socket, for hold, release, suspend and resume
+    /// The administration socket, for hold, release, suspend, resume and priority
     #[arg(long, global = true, env = "UWS_ADMIN_SOCKET", default_value = "/run/uwsd/uwsd.sock", value_name = "PATH")]
     pub admin_socket: PathBuf,
     /// Print the server's JSON documents instead of text for people
@@ -129,6 +129,15 @@ pub enum Command {
     },
     /// Let suspended jobs go on (for operators)
     Resume {
+        /// The jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+    /// Put jobs that have not started before others, by a number from 0 to 100 (for operators)
+    Priority {
+        /// The priority: higher goes first
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+        priority: u32,
         /// The jobs
         #[arg(required = true, value_name = "ID")]
         ids: Vec<JobId>,

@@ -65,5 +65,8 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
         Command::Release { ids } => delete::order(&operator(), Order::Release, &ids, output).await,
         Command::Suspend { ids } => delete::order(&operator(), Order::Suspend, &ids, output).await,
         Command::Resume { ids } => delete::order(&operator(), Order::Resume, &ids, output).await,
+        Command::Priority { priority, ids } => {
+            delete::order(&operator(), Order::Prioritize(priority), &ids, output).await
+        }
     }
 }

@@ -197,6 +197,9 @@ async fn operators_order_over_the_administration_socket() {
         assert_eq!(done.out, format!("{ID} is HELD\n"));
         assert_eq!(server.lines().pop(), Some(format!("POST /admin/job/{ID}/{order}")));
     }
+    let first = uwsctl(&server, &["--admin-socket", socket.to_str().expect("UTF-8"), "priority", "10", ID]).await;
+    assert_eq!(first.out, format!("{ID} is HELD\n"));
+    assert_eq!(server.lines().pop(), Some(format!("POST /admin/job/{ID}/priority?value=10")));
     let nowhere = uwsctl(&server, &["--admin-socket", "/nowhere", "hold", ID]).await.ending.expect_err("not there");
     assert!(nowhere.to_string().contains("unix:/nowhere cannot be reached"), "{nowhere}");
 }
