@@ -325,7 +325,9 @@ mod tests {
             let mut beside: Vec<(QueuedJob, usize)> = Vec::new();
             let mut coming = (1_i64..).zip(stream.iter().cycle());
             for _ in 0..200 {
-                queue.iter_mut().for_each(|job| job.waited += ROUND);
+                for job in &mut queue {
+                    job.waited += ROUND;
+                }
                 // More comes than can run.
                 for (seq, (service, owner, cpus, _)) in coming.by_ref().take(2).filter(|_| !stream.is_empty()) {
                     queue.push(made(seq, (*service, *owner, *cpus)));
