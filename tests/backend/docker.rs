@@ -19,10 +19,12 @@ use crate::suite::{Bed, Can, MAX_LOG, new_run};
 
 mod dropped;
 mod groups;
+mod images;
 mod interposed;
 mod registry;
 mod stopping;
 mod tls;
+mod volumes;
 
 /// Jobs as the daemon's own user, directories mounted.
 mod own_user {
@@ -62,6 +64,7 @@ struct DockerBed {
     image: String,
     user: User,
     instance: Instance,
+    is_podman: bool,
     backend: Arc<dyn Backend>,
     jobs: TempDir,
 }
@@ -85,6 +88,7 @@ impl DockerBed {
             shared_state,
             pull_timeout: Duration::from_secs(60),
             mirrors: Vec::new(),
+            image_age: Duration::ZERO,
             credentials: "/nonexistent/config.json".into(),
             request_timeout: Duration::from_secs(30),
             log_driver: "local".to_owned(),
@@ -95,8 +99,9 @@ impl DockerBed {
         let backend = adapter(&settings, &instance);
         let facts = backend.probe().await.expect("the engine answers");
         assert!(facts.description.contains("API 1."), "{facts:?}");
+        let is_podman = facts.description.starts_with("Podman");
         let jobs = tempfile::tempdir().expect("a directory for jobs");
-        Some(Self { settings, image, user, instance, backend, jobs })
+        Some(Self { settings, image, user, instance, is_podman, backend, jobs })
     }
 
     /// Where the engine listens.

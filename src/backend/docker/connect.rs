@@ -208,6 +208,7 @@ mod tests {
             shared_state: true,
             pull_timeout: Duration::from_secs(60),
             mirrors: Vec::new(),
+            image_age: Duration::ZERO,
             credentials: PathBuf::new(),
             request_timeout: Duration::from_secs(10),
             log_driver: "local".to_owned(),
