@@ -104,6 +104,14 @@ impl DockerBed {
         Some(Self { settings, image, user, instance, is_podman, backend, jobs })
     }
 
+    /// Whether this is Podman, which has no such thing; says so aloud.
+    fn lacks(&self, what: &str) -> bool {
+        if self.is_podman {
+            eprintln!("SKIPPED: Podman has not got {what}");
+        }
+        self.is_podman
+    }
+
     /// Where the engine listens.
     fn socket(&self) -> PathBuf {
         self.settings.host.strip_prefix("unix://").expect("the tests' engine has a socket").into()
@@ -178,6 +186,8 @@ impl Bed for DockerBed {
 
     fn can(&self, what: Can) -> bool {
         match what {
+            // Of version 1 only the engine tells it, and Podman does not.
+            Can::TellOutOfMemory => !self.is_podman || !is_version_1(),
             Can::LimitMemory
             | Can::LimitProcesses
             | Can::LimitLogs
@@ -199,6 +209,11 @@ impl Bed for DockerBed {
     fn engine_tells(&self, run: &RunRef) -> Option<String> {
         Some(ask(&self.socket(), &format!("containers/{}/json", run.name())))
     }
+}
+
+/// Whether memory is counted by version 1 of control groups.
+fn is_version_1() -> bool {
+    Path::new("/sys/fs/cgroup/memory").is_dir()
 }
 
 /// What the engine answers to those who ask it.

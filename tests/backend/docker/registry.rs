@@ -103,9 +103,10 @@ impl<'a> Registry<'a> {
         let path = format!("images/create?fromSrc=-&repo={repository}&tag=new");
         let told = self.engine("POST", &path, Some((TAR, &tar)));
         if self.bed.is_podman {
-            // It gives it no name.
+            // It gives it another name.
             let id = told.split("sha256:").last().and_then(|rest| rest.get(..64)).expect("an id is told");
             self.engine("POST", &format!("images/{id}/tag?repo={repository}&tag=new"), None);
+            self.forget(&format!("{repository}:latest"));
         }
         format!("{repository}:new")
     }
@@ -197,6 +198,9 @@ async fn fetch(bed: &DockerBed, image: &str, pull: Pull) -> Result<String, (Stri
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_that_is_missing_is_pulled_and_run_unless_forbidden() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("one digest an image: of one that was pushed from here it tells that of here, too") {
+        return;
+    }
     let Some(registry) = Registry::beside(&bed).await else { return };
     let (image, digest) = registry.push(&bed.image, "v1");
     let (why, is_transient) = fetch(&bed, &image, Pull::Never).await.expect_err("it is not on the host");
@@ -212,6 +216,9 @@ async fn an_image_that_is_missing_is_pulled_and_run_unless_forbidden() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tag_that_moved_is_pulled_again_only_if_told_so() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("one digest an image: of one that was pushed from here it tells that of here, too") {
+        return;
+    }
     let Some(registry) = Registry::beside(&bed).await else { return };
     let (image, old) = registry.push(&registry.image_of("old"), "latest");
     assert_eq!(fetch(&bed, &image, Pull::Missing).await.as_ref(), Ok(&old));
@@ -249,6 +256,9 @@ pub(super) fn with(bed: &DockerBed, change: impl FnOnce(&mut config::Docker)) ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_comes_back_is_asked_again_and_the_job_is_told() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("an answer from a registry that is away within a second: it tries by itself first") {
+        return;
+    }
     let Some(mut registry) = Registry::beside(&bed).await else { return };
     let (image, digest) = registry.push(&registry.image_of("soon away"), "latest");
     assert_eq!(fetch(&bed, &image, Pull::Missing).await, Ok(digest.clone()));
@@ -315,7 +325,10 @@ async fn a_login_of_the_usual_file_opens_a_registry() {
     registry.logged_in("POST", &format!("images/{}/job/push?tag=closed", registry.address));
     registry.forget(&image);
     let (why, is_transient) = fetch(&bed, &image, Pull::Missing).await.expect_err("nobody is logged in");
-    assert!(!is_transient && why.contains("no basic auth credentials"), "{why}");
+    assert!(
+        !is_transient && why.contains(if bed.is_podman { "unauthorized" } else { "no basic auth credentials" }),
+        "{why}"
+    );
     fs::write(&logged_in, auths).expect("written");
     let backend = with(&bed, |settings| settings.credentials = logged_in);
     let spec = RunSpec { image, pull: Pull::Missing, ..bed.spec("true") };
@@ -325,6 +338,9 @@ async fn a_login_of_the_usual_file_opens_a_registry() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mirror_is_asked_first_and_the_image_has_the_name_that_was_asked_for() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("one digest an image: of one that was pushed from here it tells that of here, too") {
+        return;
+    }
     let Some(registry) = Registry::beside(&bed).await else { return };
     let (there, digest) = registry.push(&bed.image, "v1");
     let backend = with(&bed, |settings| {
