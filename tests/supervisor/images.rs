@@ -78,7 +78,7 @@ async fn an_image_that_no_job_has_used_for_its_age_goes_and_a_later_job_pulls_it
     let daemon = later(&bed, daemon, DAY).await;
     is_gone(&bed, &daemon, "11").await;
     assert_eq!(bed.engine.images.names(), [full("12")]);
-    let daemon = later(&bed, daemon, days(29)).await;
+    let daemon = later(&bed, daemon, days(28)).await;
     let id = run(&daemon, "11").await;
     assert_eq!(daemon.job(id).await.facts.image_digest.as_deref(), Some("sha256:fake"));
     assert_eq!(bed.engine.images.names(), [full("11"), full("12")]);
