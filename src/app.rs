@@ -13,7 +13,7 @@ use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
-use crate::ports::{Backend, BackendError, Clock, Sources, Store, StoreError, SystemClock};
+use crate::ports::{Backend, BackendError, Clock, Images, Sources, Store, StoreError, SystemClock};
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
 use crate::supervisor::{self, Parts};
@@ -90,6 +90,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
 
     let started = supervisor::start(Parts {
         store: Arc::clone(&store) as Arc<dyn Store>,
+        images: Arc::clone(&store) as Arc<dyn Images>,
         backend,
         sources: Arc::clone(&sources) as Arc<dyn Sources>,
         clock: Arc::clone(&clock),
@@ -100,6 +101,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "queue", started.queue.run());
     until_soft(&lifecycle, "retention", started.retention.run());
     until_soft(&lifecycle, "health", started.health.run());
+    until_soft(&lifecycle, "images", started.images.run());
     until_soft(&lifecycle, "disk", started.disk.run());
     until_soft(&lifecycle, "store", started.store.run());
     let time = Arc::clone(&clock);

@@ -7,9 +7,7 @@
 //! the run. Of a script with the word "sampled" the peak of the memory is only sampled.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -18,11 +16,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::backend::fake_images::FakeImages;
+use crate::backend::fake_script::{Played, expanded, line, play, say};
 use crate::backend::system::kept_in;
 use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 use crate::ports::{
-    Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
-    RunState, SystemClock,
+    Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, ImageRemoval, JobDirs, Progress,
+    RunRef, RunSpec, RunState, SystemClock,
 };
 
 /// One run of the fake engine.
@@ -47,6 +47,8 @@ enum State {
 /// The engine, which outlives the adapters that speak to it, as a real one outlives the daemon.
 #[derive(Default)]
 pub struct FakeEngine {
+    /// What it has of images.
+    pub images: FakeImages,
     runs: Mutex<HashMap<RunRef, Run>>,
     is_silent: AtomicBool,
     limits_are_advisory: AtomicBool,
@@ -172,74 +174,6 @@ impl FakeBackend {
     }
 }
 
-/// How far a script was played.
-enum Played {
-    Ends(How),
-    Hangs,
-    Sleeps(Duration, String),
-}
-
-fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> io::Result<Played> {
-    say(dirs, run, "stdout", "")?;
-    say(dirs, run, "stderr", "")?;
-    let mut steps = script;
-    while !steps.is_empty() {
-        let (step, later) = steps.split_once(';').unwrap_or((steps, ""));
-        steps = later;
-        let step = step.trim();
-        let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
-        match verb {
-            "" => {}
-            "print" => say(dirs, run, "stdout", &line(rest))?,
-            "complain" => say(dirs, run, "stderr", &line(rest))?,
-            "write" => {
-                let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                let path = dirs.output().join(name);
-                std::fs::create_dir_all(path.parent().expect("below the output directory"))?;
-                std::fs::write(path, text)?;
-            }
-            "append" => {
-                let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                add(&dirs.output().join(name), &line(text))?;
-            }
-            "sleep" => return Ok(Played::Sleeps(Duration::from_millis(rest.parse().unwrap_or(0)), later.to_owned())),
-            "hang" | "stubborn" | "heed" => return Ok(Played::Hangs),
-            "exit" => return Ok(Played::Ends(How::Exited(rest.parse().unwrap_or(2)))),
-            "signal" => {
-                let signal = rest.parse().unwrap_or(9);
-                return Ok(Played::Ends(How::Signaled { signal, exit_code: None }));
-            }
-            "oom" => return Ok(Played::Ends(How::OutOfMemory { exit_code: Some(137) })),
-            "vanish" => return Ok(Played::Ends(How::Vanished)),
-            _ => return Ok(Played::Ends(How::Exited(127))),
-        }
-    }
-    Ok(Played::Ends(How::Exited(0)))
-}
-
-/// A line of `text`; after `-n` without its end.
-fn line(text: &str) -> String {
-    text.strip_prefix("-n ").map_or_else(|| format!("{text}\n"), str::to_owned)
-}
-
-/// Adds `text` to a log.
-fn say(dirs: &JobDirs, run: &RunRef, stream: &str, text: &str) -> io::Result<()> {
-    let log = dirs.log(run);
-    std::fs::create_dir_all(&log)?;
-    add(&log.join(stream), text)
-}
-
-fn add(path: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
-}
-
-/// The script with its variables replaced, the longest name first: one may begin as another does.
-fn expanded(script: &str, env: &[(String, String)]) -> String {
-    let mut env: Vec<_> = env.iter().collect();
-    env.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    env.iter().fold(script.to_owned(), |script, (name, value)| script.replace(&format!("${name}"), value))
-}
-
 #[async_trait]
 impl Backend for FakeBackend {
     fn kind(&self) -> &'static str {
@@ -269,13 +203,17 @@ impl Backend for FakeBackend {
         Ok(self.engine.runs().iter().filter(|(_, is)| is.instance == self.instance).map(found).collect())
     }
 
-    async fn fetch_image(&self, spec: &RunSpec, _: Progress<'_>) -> Result<ImageFacts, BackendError> {
+    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
         self.engine.answer("fetching an image")?;
-        if spec.image == "missing" || spec.image.starts_with("localhost:1/") {
-            let why = "no such image".to_owned();
-            return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
-        }
-        Ok(ImageFacts { digest: Some("sha256:fake".to_owned()), source: None })
+        self.engine.images.fetch(spec, progress).await
+    }
+
+    async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {
+        self.engine.answer("looking for an image").map(|()| self.engine.images.find(name))
+    }
+
+    async fn remove_image(&self, name: &str, id: &str) -> Result<ImageRemoval, BackendError> {
+        self.engine.answer("removing an image").map(|()| self.engine.images.remove(name, id))
     }
 
     async fn hand_over(&self, _: &RunSpec) -> Result<(), BackendError> {

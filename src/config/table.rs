@@ -257,6 +257,13 @@ pub(super) static KEYS: &[Key] = &[
          is pulled as HOST/PATH/NAME and tagged as asked for.",
     ),
     key(
+        "backend.docker.image_age",
+        Time(true),
+        "\"30d\"",
+        "How long an image that was pulled for a job is kept in the engine after its last use. The image of a service, and one \
+         that was there before, stays. 0: all stay.",
+    ),
+    key(
         "backend.docker.credentials",
         Path,
         "\"\"",

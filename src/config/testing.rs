@@ -70,6 +70,7 @@ pub fn config_in(dir: &Path) -> Config {
                 shared_state: true,
                 pull_timeout: Duration::from_secs(60),
                 mirrors: Vec::new(),
+                image_age: Duration::from_secs(86_400),
                 credentials: dir.join(".docker/config.json"),
                 request_timeout: Duration::from_secs(30),
                 log_driver: "local".to_owned(),

@@ -263,6 +263,8 @@ pub struct Docker {
     pub pull_timeout: Duration,
     /// Registries that stand in for others, each `REGISTRY=HOST[:PORT][/PATH]`, or without `REGISTRY=` for Docker Hub.
     pub mirrors: Vec<String>,
+    /// How long an image that was pulled for a job is kept after its last use; 0: for ever.
+    pub image_age: Duration,
     /// The file with the credentials for registries, as `docker login` writes it.
     pub credentials: PathBuf,
     /// How long the engine may take to answer a request.

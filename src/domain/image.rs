@@ -1,5 +1,8 @@
 //! Names of container images: `REPOSITORY[:TAG][@DIGEST]`.
 
+/// Where engines look for an image whose name has no registry.
+pub const HUB: &str = "docker.io";
+
 /// The longest tag that registries know.
 const LONGEST_TAG: usize = 128;
 
@@ -30,6 +33,35 @@ pub fn tagged(image: &str, tag: &str) -> Option<String> {
         && tag.bytes().next().is_some_and(is_word)
         && tag.bytes().all(|b| is_word(b) || matches!(b, b'.' | b'-'));
     is_tag.then(|| format!("{}:{tag}", repository_of(image)))
+}
+
+/// The registry of an image, and its path there with tag or digest.
+#[must_use]
+pub fn in_registry(image: &str) -> (&str, String) {
+    match image.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path.to_owned()),
+        Some(_) => (HUB, image.to_owned()),
+        None => (HUB, format!("library/{image}")),
+    }
+}
+
+/// The name with the tag that it means where it has none: without one, all tags would be pulled.
+#[must_use]
+pub fn with_tag(image: &str) -> String {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+}
+
+/// The name with everything that engines add to it: two names of the same image have the same full name.
+#[must_use]
+pub fn full_name(image: &str) -> String {
+    let (registry, path) = in_registry(image);
+    let (registry, path) = match registry {
+        HUB | "index.docker.io" if !path.contains('/') => (HUB, format!("library/{path}")),
+        "index.docker.io" => (HUB, path),
+        other => (other, path),
+    };
+    format!("{registry}/{}", with_tag(&path))
 }
 
 /// A pattern of image names in which `*` stands for any text, also none.
@@ -78,6 +110,31 @@ mod tests {
             ("a*b*c", "aXYc", false),
         ] {
             assert_eq!(ImagePattern::new(pattern).is_match(image), is_match, "{pattern} {image}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_tag_means_latest() {
+        assert_eq!(with_tag("debian"), "debian:latest");
+        assert_eq!(with_tag("host:5000/debian"), "host:5000/debian:latest");
+        assert_eq!(with_tag("host:5000/debian:12"), "host:5000/debian:12");
+        assert_eq!(with_tag("debian@sha256:00"), "debian@sha256:00");
+    }
+
+    #[test]
+    fn names_of_one_image_have_one_full_name() {
+        for (image, full) in [
+            ("debian", "docker.io/library/debian:latest"),
+            ("debian:latest", "docker.io/library/debian:latest"),
+            ("docker.io/debian", "docker.io/library/debian:latest"),
+            ("index.docker.io/library/debian:latest", "docker.io/library/debian:latest"),
+            ("lsst/x:w_1", "docker.io/lsst/x:w_1"),
+            ("ghcr.io/lsst/x", "ghcr.io/lsst/x:latest"),
+            ("localhost/x:1", "localhost/x:1"),
+            ("host:5000/x@sha256:00", "host:5000/x@sha256:00"),
+        ] {
+            assert_eq!(full_name(image), full, "{image}");
+            assert_eq!(full_name(full), full, "{image}");
         }
     }
 

@@ -69,8 +69,37 @@ pub enum BackendError {
     },
 }
 
-/// Told, in a line for people, how something goes that takes its time.
-pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
+/// Hears how the fetching of an image goes; a closure that takes a line is one.
+#[async_trait]
+pub trait Fetching: Send + Sync {
+    /// Told, in a line for people, how it goes.
+    fn tell(&self, line: String);
+
+    /// Told which names, none of which the engine has, a pull may bring; it does not begin before this has returned.
+    async fn will_bring(&self, names: Vec<String>) {
+        drop(names);
+    }
+}
+
+impl<F: Fn(String) + Send + Sync> Fetching for F {
+    fn tell(&self, line: String) {
+        self(line);
+    }
+}
+
+/// Who hears how the fetching of an image goes.
+pub type Progress<'a> = &'a dyn Fetching;
+
+/// What became of an image that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageRemoval {
+    /// The engine has it no more under this name, and not at all if it has no other.
+    Removed,
+    /// A container needs it.
+    InUse,
+    /// The engine has nothing under this name, or something else.
+    Gone,
+}
 
 /// Somewhere a job can run.
 ///
@@ -139,6 +168,27 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`BackendError::Image`], [`BackendError::PullTimedOut`].
     async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError>;
+
+    /// What the engine calls the image of that name; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`], [`BackendError::Refused`].
+    async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {
+        let _ = name;
+        Ok(None)
+    }
+
+    /// Takes `name` away from the image `id`, and removes the image with its last name. Never an image of which there is a
+    /// container, in any state and whosoever it is, and never another image that has the name now.
+    ///
+    /// Kubernetes: nothing; the kubelet removes unused images by itself.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`], [`BackendError::Refused`].
+    async fn remove_image(&self, name: &str, id: &str) -> Result<ImageRemoval, BackendError> {
+        let _ = (name, id);
+        Ok(ImageRemoval::Gone)
+    }
 
     /// Makes the job's directories belong to the job's user, once all that the daemon puts there is there.
     ///

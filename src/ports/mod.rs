@@ -2,14 +2,16 @@
 
 mod backend;
 mod clock;
+mod images;
 mod run;
 mod source;
 mod store;
 
-pub use backend::{Backend, BackendError, Progress};
+pub use backend::{Backend, BackendError, Fetching, ImageRemoval, Progress};
 pub use clock::{Clock, SystemClock};
+pub use images::{ImageOfFiles, Images, PulledImage};
 pub use run::{
-    Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull, RunRef, RunSpec,
+    Arrival, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull, RunRef, RunSpec,
     RunState, Secret, User,
 };
 pub use source::{Checkout, SourceError, Sources};

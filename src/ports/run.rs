@@ -190,13 +190,29 @@ pub struct EngineFacts {
     pub engine_start: Option<String>,
 }
 
+/// How an image came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arrival {
+    /// It was there.
+    #[default]
+    Found,
+    /// It was pulled just now, and another, or an older one of the name, was there before.
+    Replaced,
+    /// It was pulled just now, and there was none of that name.
+    Pulled,
+}
+
 /// The image that a run will use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageFacts {
+    /// What the engine calls it; `None` for backends without images.
+    pub id: Option<String>,
     /// Its digest in the registry, else its local id; `None` for backends without images.
     pub digest: Option<String>,
     /// The name that it was pulled under just now, where that is another: a mirror's.
     pub source: Option<String>,
+    /// How it came to be there.
+    pub arrival: Arrival,
 }
 
 /// Where a run stands.

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod file_system;
 mod idempotency;
+mod images;
 mod jobs;
 mod list;
 mod open;

@@ -11,10 +11,11 @@ use super::file_system;
 use crate::ports::StoreError;
 
 /// Every migration, in order; the position is the `user_version` that it leads to. A released one is never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_jobs.sql"),
     include_str!("migrations/0002_lists_holds_archive.sql"),
     include_str!("migrations/0003_run_facts.sql"),
+    include_str!("migrations/0004_images.sql"),
 ];
 
 /// Opens the database for writing, makes it if there is none and brings it up to the newest schema.
@@ -123,7 +124,7 @@ mod tests {
         drop(connection);
         let before = std::fs::read(&path).expect("read");
         let refused = open_writer(&path).expect_err("newer");
-        assert!(refused.to_string().contains("schema version 99, this program knows up to 3"), "{refused}");
+        assert!(refused.to_string().contains("schema version 99, this program knows up to 4"), "{refused}");
         assert_eq!(std::fs::read(&path).expect("read"), before);
     }
 

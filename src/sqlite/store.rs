@@ -6,12 +6,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
-use crate::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
+use crate::ports::{
+    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, PulledImage, QueuedJob, Store,
+    StoreError, Totals, Update,
+};
 
 use super::error::OpenError;
 use super::readers::Readers;
 use super::thread::Writer;
-use super::{changes, events, jobs, list, open, retention};
+use super::{changes, events, images, jobs, list, open, retention};
 
 /// Jobs in a SQLite database.
 pub struct SqliteStore {
@@ -162,5 +165,36 @@ impl Store for SqliteStore {
 
     async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
         self.readers.read(move |c| events::after(c, after, limit)).await
+    }
+}
+
+#[async_trait]
+impl Images for SqliteStore {
+    async fn pulling(&self, names: Vec<String>, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.write("noting that an image is pulled", move |c| images::pulling(c, &names, now)).await
+    }
+
+    async fn used(&self, name: String, facts: ImageFacts, now: Timestamp) -> Result<Option<String>, StoreError> {
+        self.writer.write("noting that an image is used", move |c| images::used(c, &name, &facts, now)).await
+    }
+
+    async fn still_used(&self, name: String, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.write("noting that an image is still used", move |c| images::still_used(c, &name, now)).await
+    }
+
+    async fn pulled(&self, name: String, id: String) -> Result<(), StoreError> {
+        self.writer.write("noting that an image was pulled", move |c| images::pulled(c, &name, &id)).await
+    }
+
+    async fn unused_since(&self, before: Timestamp) -> Result<Vec<PulledImage>, StoreError> {
+        self.readers.read(move |c| images::unused_since(c, before)).await
+    }
+
+    async fn of_files(&self) -> Result<Vec<ImageOfFiles>, StoreError> {
+        self.readers.read(images::of_files).await
+    }
+
+    async fn forget_image(&self, name: String) -> Result<(), StoreError> {
+        self.writer.write("forgetting an image", move |c| images::forget(c, &name)).await
     }
 }

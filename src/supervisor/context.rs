@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::domain::{Job, JobId};
-use crate::ports::{Backend, Clock, EngineFacts, JobDirs, RunRef, Sources, Store, StoreError};
+use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, RunRef, Sources, Store, StoreError};
 
 use super::disk::DiskWatch;
 use super::handle::{Handle, Readiness, Shared};
@@ -21,6 +21,7 @@ use super::queue_loop::QueueLoop;
 use super::quote::Experience;
 use super::retention::Retention;
 use super::store_watch::StoreWatch;
+use super::unused_images::{Claims, UnusedImages};
 use super::uploads::Uploads;
 
 /// How many wishes may wait for the supervisor.
@@ -30,6 +31,8 @@ const INBOX: usize = 256;
 pub struct Parts {
     /// Where jobs are kept.
     pub store: Arc<dyn Store>,
+    /// What is kept of the images that were pulled for them.
+    pub images: Arc<dyn Images>,
     /// Where they run.
     pub backend: Arc<dyn Backend>,
     /// Where their sources come from.
@@ -42,7 +45,7 @@ pub struct Parts {
     pub host: String,
 }
 
-/// The supervisor's door and its five tasks; the caller runs them until the daemon goes down.
+/// The supervisor's door and its six tasks; the caller runs them until the daemon goes down.
 pub struct Started {
     /// What request handlers use.
     pub handle: Handle,
@@ -54,6 +57,8 @@ pub struct Started {
     pub health: Health,
     /// Looks whether the store can be written.
     pub store: StoreWatch,
+    /// Removes images that no job has used for long.
+    pub images: UnusedImages,
     /// Looks whether there is room.
     pub disk: DiskWatch,
 }
@@ -62,6 +67,8 @@ pub struct Started {
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) backend: Arc<dyn Backend>,
+    pub(super) images: Arc<dyn Images>,
+    pub(super) claims: Claims,
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) engine: Mutex<Option<EngineFacts>>,
     pub(super) jobs_dir: PathBuf,
@@ -90,7 +97,7 @@ pub(super) fn runs(job: &Job) -> impl Iterator<Item = RunRef> + use<> {
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
 pub async fn start(parts: Parts) -> Result<Started, StoreError> {
-    let Parts { store, backend, sources, clock, config, host } = parts;
+    let Parts { store, images, backend, sources, clock, config, host } = parts;
     let totals = store.totals().await?;
     let (inbox, wishes) = mpsc::channel(INBOX);
     let (readiness, _) = watch::channel(Readiness::Starting(format!("looking for the {} backend", backend.kind())));
@@ -120,6 +127,8 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
     let context = Arc::new(Context {
         shared: Arc::clone(&shared),
         backend,
+        images,
+        claims: Claims::default(),
         inbox: inbox.clone(),
         engine: Mutex::new(None),
         jobs_dir: config.server.jobs_dir.clone(),
@@ -131,6 +140,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         queue: QueueLoop::new(Arc::clone(&context), wishes),
         retention: Retention::new(Arc::clone(&context)),
         health: Health::new(Arc::clone(&context)),
+        images: UnusedImages::new(Arc::clone(&context), config.backend.docker.image_age),
         store: StoreWatch::new(Arc::clone(&shared)),
         disk: DiskWatch::new(context, config.disk.clone(), places),
     })

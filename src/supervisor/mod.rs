@@ -8,6 +8,7 @@
 //! retention (one task) ──────────┘                 └─ recovery at start
 //! health (one task) ──► Readiness
 //! store watch (one task) ──► whether anything can be written down
+//! unused images (one task) ──► backend
 //! disk (one task) ──► whether new jobs are accepted; old outputs given up
 //! ```
 
@@ -42,6 +43,7 @@ mod retention;
 mod run_clock;
 mod store_watch;
 mod submit;
+mod unused_images;
 mod uploads;
 mod watching;
 
@@ -56,4 +58,5 @@ pub use queue_loop::QueueLoop;
 pub use retention::Retention;
 pub use store_watch::StoreWatch;
 pub use submit::{Asked, Submission};
+pub use unused_images::UnusedImages;
 pub use uploads::{Arriving, Staged, Uploads};

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use async_trait::async_trait;
 use tracing::warn;
 
 use crate::config::Service;
 use crate::domain::jdl::Unfit;
-use crate::domain::{Facts, Job, Outcome, Reason, Source, Stage, SummaryKind};
-use crate::ports::{BackendError, JobDirs, RunSpec, SourceError};
+use crate::domain::{Facts, Job, JobId, Outcome, Reason, Source, Stage, SummaryKind};
+use crate::ports::{BackendError, Fetching, JobDirs, RunSpec, SourceError};
 
 use super::backoff::Backoff;
 use super::context::{Context, runs};
@@ -62,10 +63,16 @@ pub(super) async fn prepare(
     crate::crash::point("directories");
 
     stage(Stage::Pulling);
-    let tell = |detail| context.shared.set_detail(job.id, detail);
-    let image = patiently(|| context.backend.fetch_image(first, &tell)).await;
+    // Until its container is there the image could be removed by ourselves.
+    let _claim = context.claims.claim(&first.image).await;
+    let listener = Listener { context, job: job.id };
+    let image = patiently(|| context.backend.fetch_image(first, &listener)).await;
     let image = image.map_err(|error| Box::new(refused(&error)))?;
-    (facts.image_digest, facts.image_source) = (image.digest, image.source);
+    (facts.image_digest, facts.image_source) = (image.digest.clone(), image.source.clone());
+    if context.backend.uses_images() {
+        let digest = context.uses_image(&first.image, image).await;
+        facts.image_digest = digest.or_else(|| facts.image_digest.take());
+    }
     crate::crash::point("fetched");
 
     if let Some(source) = job.work.source.as_ref().filter(|source| !source.url.is_empty()) {
@@ -87,6 +94,23 @@ pub(super) async fn prepare(
     created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
     crate::crash::point("created");
     Ok(specs)
+}
+
+/// Who hears how the image of a job is fetched.
+struct Listener<'a> {
+    context: &'a Context,
+    job: JobId,
+}
+
+#[async_trait]
+impl Fetching for Listener<'_> {
+    fn tell(&self, line: String) {
+        self.context.shared.set_detail(self.job, line);
+    }
+
+    async fn will_bring(&self, names: Vec<String>) {
+        self.context.will_pull(names).await;
+    }
 }
 
 /// CPUs in thousandths.

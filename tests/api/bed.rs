@@ -17,7 +17,7 @@ use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
-use uwsd::ports::{Checkout, Clock, SourceError, Sources, Store, SystemClock};
+use uwsd::ports::{Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Parts, start};
 
@@ -95,6 +95,7 @@ impl Bed {
         let config = Arc::new(config);
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(FakeBackend::new(Arc::clone(&engine))),
             sources: Arc::new(NoSources),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -116,6 +117,7 @@ impl Bed {
         tasks.spawn(started.queue.run());
         tasks.spawn(started.retention.run());
         tasks.spawn(started.health.run());
+        tasks.spawn(started.images.run());
         tasks.spawn(started.disk.run());
         tasks.spawn(started.store.run());
         let mut server = JoinSet::new();

@@ -19,10 +19,12 @@ use crate::suite::{Bed, Can, MAX_LOG, new_run};
 
 mod dropped;
 mod groups;
+mod images;
 mod interposed;
 mod registry;
 mod stopping;
 mod tls;
+mod volumes;
 
 /// Jobs as the daemon's own user, directories mounted.
 mod own_user {
@@ -62,6 +64,7 @@ struct DockerBed {
     image: String,
     user: User,
     instance: Instance,
+    is_podman: bool,
     backend: Arc<dyn Backend>,
     jobs: TempDir,
 }
@@ -85,6 +88,7 @@ impl DockerBed {
             shared_state,
             pull_timeout: Duration::from_secs(60),
             mirrors: Vec::new(),
+            image_age: Duration::ZERO,
             credentials: "/nonexistent/config.json".into(),
             request_timeout: Duration::from_secs(30),
             log_driver: "local".to_owned(),
@@ -95,8 +99,17 @@ impl DockerBed {
         let backend = adapter(&settings, &instance);
         let facts = backend.probe().await.expect("the engine answers");
         assert!(facts.description.contains("API 1."), "{facts:?}");
+        let is_podman = facts.description.starts_with("Podman");
         let jobs = tempfile::tempdir().expect("a directory for jobs");
-        Some(Self { settings, image, user, instance, backend, jobs })
+        Some(Self { settings, image, user, instance, is_podman, backend, jobs })
+    }
+
+    /// Whether this is Podman, which has no such thing; says so aloud.
+    fn lacks(&self, what: &str) -> bool {
+        if self.is_podman {
+            eprintln!("SKIPPED: Podman has not got {what}");
+        }
+        self.is_podman
     }
 
     /// Where the engine listens.
@@ -173,6 +186,8 @@ impl Bed for DockerBed {
 
     fn can(&self, what: Can) -> bool {
         match what {
+            // Of version 1 only the engine tells it, and Podman does not.
+            Can::TellOutOfMemory => !self.is_podman || !is_version_1(),
             Can::LimitMemory
             | Can::LimitProcesses
             | Can::LimitLogs
@@ -194,6 +209,11 @@ impl Bed for DockerBed {
     fn engine_tells(&self, run: &RunRef) -> Option<String> {
         Some(ask(&self.socket(), &format!("containers/{}/json", run.name())))
     }
+}
+
+/// Whether memory is counted by version 1 of control groups.
+fn is_version_1() -> bool {
+    Path::new("/sys/fs/cgroup/memory").is_dir()
 }
 
 /// What the engine answers to those who ask it.

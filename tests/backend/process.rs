@@ -102,7 +102,7 @@ impl Bed for ProcessBed {
 
     fn can(&self, what: Can) -> bool {
         match what {
-            Can::LimitMemory | Can::LimitProcesses | Can::KeepPeak => self.is_limiting,
+            Can::LimitMemory | Can::TellOutOfMemory | Can::LimitProcesses | Can::KeepPeak => self.is_limiting,
             Can::ExtraGroups => geteuid().is_root(),
             Can::Images => false,
             Can::DropPrivileges | Can::LimitLogs | Can::ShareFiles | Can::Mount | Can::TellHighExitCodes => true,

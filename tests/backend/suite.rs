@@ -32,8 +32,10 @@ pub const MAX_LOG: u64 = 16 << 20;
 /// What a backend may be unable to do, here or at all; sentences about it are then skipped aloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Can {
-    /// Enforce the memory limit, and tell an out-of-memory end.
+    /// Enforce the memory limit.
     LimitMemory,
+    /// Tell an end for want of memory from other kills.
+    TellOutOfMemory,
     /// Tell the most memory that a run used, as the kernel counted it.
     KeepPeak,
     /// Keep a log within [`MAX_LOG`].
@@ -94,7 +96,7 @@ pub fn inside(spec: &RunSpec) -> String {
 
 /// Everything before the start.
 pub async fn prepare(backend: &dyn Backend, spec: &RunSpec) {
-    backend.fetch_image(spec, &|_| {}).await.expect("the image is there");
+    backend.fetch_image(spec, &|_: String| {}).await.expect("the image is there");
     backend.hand_over(spec).await.expect("the directories are handed over");
     backend.create(spec).await.expect("the run is created");
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
-use uwsd::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
+use uwsd::ports::{
+    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, PulledImage, QueuedJob, Store,
+    StoreError, Totals, Update,
+};
 
 pub struct NullStore;
 
@@ -107,5 +110,36 @@ impl Store for NullStore {
 
     async fn events(&self, _: i64, _: u32) -> Result<Vec<Event>, StoreError> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Images for NullStore {
+    async fn pulling(&self, _: Vec<String>, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn used(&self, _: String, _: ImageFacts, _: Timestamp) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    async fn still_used(&self, _: String, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn pulled(&self, _: String, _: String) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn unused_since(&self, _: Timestamp) -> Result<Vec<PulledImage>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn of_files(&self) -> Result<Vec<ImageOfFiles>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_image(&self, _: String) -> Result<(), StoreError> {
+        Ok(())
     }
 }

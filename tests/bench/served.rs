@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{ListenAddress, Listener, Trust, testing};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
-use uwsd::ports::{Clock, Store, SystemClock};
+use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Parts, start};
@@ -67,13 +67,15 @@ async fn run(kind: &str, dir: &Path) {
     }];
     let config = Arc::new(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store: Arc<dyn Store> = if kind == "null" {
-        Arc::new(NullStore)
+    let (store, images): (Arc<dyn Store>, Arc<dyn Images>) = if kind == "null" {
+        (Arc::new(NullStore), Arc::new(NullStore))
     } else {
-        Arc::new(SqliteStore::open(&config.store.path).expect("opened"))
+        let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
+        (Arc::clone(&store) as Arc<dyn Store>, store)
     };
     let parts = Parts {
         store: Arc::clone(&store),
+        images,
         backend: Arc::new(FakeBackend::new(Arc::new(FakeEngine::default()))),
         sources: Arc::new(GitSources::new(config.sources.clone(), dir.join("git")).expect("git")),
         clock: Arc::clone(&clock),

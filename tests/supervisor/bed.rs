@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, testing};
 use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
-use uwsd::ports::{Checkout, Clock, SourceError, Sources, Store, SystemClock};
+use uwsd::ports::{Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Asked, Denied, Handle, Parts, Submission, start};
 
@@ -87,6 +87,7 @@ impl Bed {
         let store = Arc::new(SqliteStore::open(&self.config.store.path).expect("opened"));
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(FakeBackend::new(Arc::clone(&self.engine))),
             sources: Arc::new(FakeSources),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -98,6 +99,7 @@ impl Bed {
         tasks.spawn(started.queue.run());
         tasks.spawn(started.retention.run());
         tasks.spawn(started.health.run());
+        tasks.spawn(started.images.run());
         Daemon { handle: started.handle, store, _tasks: tasks }
     }
 }

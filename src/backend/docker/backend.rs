@@ -17,7 +17,7 @@ use super::spec::{Instance, LogKeeping};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, ImageRemoval, JobDirs, Progress, RunRef, RunSpec,
 };
 
 /// Runs as containers of a Docker engine.
@@ -94,6 +94,14 @@ impl Backend for DockerBackend {
 
     async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
         Box::pin(self.0.fetch_image(&spec.image, spec.pull, progress)).await
+    }
+
+    async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {
+        self.0.find_image(name).await
+    }
+
+    async fn remove_image(&self, name: &str, id: &str) -> Result<ImageRemoval, BackendError> {
+        self.0.remove_image(name, id).await
     }
 
     async fn hand_over(&self, spec: &RunSpec) -> Result<(), BackendError> {

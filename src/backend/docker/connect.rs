@@ -133,7 +133,9 @@ impl Engine {
         let release = version.version.unwrap_or_default();
         let description = format!("{name} {release} (API {})", docker.client_version());
         let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
-        let is_cgroupfs = !is_podman && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
+        // One without root may not make groups where root's are.
+        let is_rootless = info.security_options.iter().flatten().any(|option| option.contains("name=rootless"));
+        let is_cgroupfs = !is_rootless && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
         let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, description };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
@@ -208,6 +210,7 @@ mod tests {
             shared_state: true,
             pull_timeout: Duration::from_secs(60),
             mirrors: Vec::new(),
+            image_age: Duration::ZERO,
             credentials: PathBuf::new(),
             request_timeout: Duration::from_secs(10),
             log_driver: "local".to_owned(),

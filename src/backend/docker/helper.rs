@@ -79,7 +79,7 @@ impl Shared {
                 // Left over by an earlier process: this one gives no number twice.
                 Err(error) if is_name_taken(&error) => self.remove_container(&name).await?,
                 Err(error) => match status_of(&error) {
-                    Some(404) => drop(Box::pin(self.fetch_image(image, Pull::Missing, &|_| {})).await?),
+                    Some(404) => drop(Box::pin(self.fetch_image(image, Pull::Missing, &|_: String| {})).await?),
                     _ => return Err(failed(doing, &error)),
                 },
             }

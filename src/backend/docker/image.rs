@@ -1,16 +1,20 @@
-//! Images: looked for, and fetched as their pull policy says.
+//! Images: looked for, fetched as their pull policy says, removed.
+
+use std::collections::HashMap;
 
 use bollard::models::ImageInspect;
+use bollard::query_parameters::{ListContainersOptions, RemoveImageOptions};
 
 use super::backend::Shared;
 use super::connect::Client;
 use super::error::{failed, status_of, words_of};
-use super::pull::Order;
+use super::pull::{Landed, Order, Stand};
 use super::reference::Mirror;
-use crate::domain::repository_of;
-use crate::ports::{BackendError, ImageFacts, Progress, Pull};
+use crate::domain::{full_name, repository_of};
+use crate::ports::{Arrival, BackendError, ImageFacts, ImageRemoval, Progress, Pull};
 
 const LOOKING: &str = "looking for the image";
+const REMOVING: &str = "removing the image";
 
 impl Shared {
     pub(super) async fn fetch_image(
@@ -20,24 +24,50 @@ impl Shared {
         progress: Progress<'_>,
     ) -> Result<ImageFacts, BackendError> {
         let client = self.engine.client().await?;
-        let mut source = None;
-        if pull == Pull::Always {
-            source = Some(self.pull(&client, image, progress).await?);
+        let mut found = self.inspect_image(&client, image).await?;
+        let (mut landed, mut arrival) = (None, Arrival::Found);
+        if pull == Pull::Always || (pull == Pull::Missing && found.is_none()) {
+            arrival = if found.is_some() { Arrival::Replaced } else { Arrival::Pulled };
+            landed = Some(self.pull(&client, image, arrival, progress).await?);
+            found = self.inspect_image(&client, image).await?;
         }
-        if let Some(found) = self.inspect_image(&client, image).await? {
-            return Ok(facts(image, found, source));
-        }
-        if pull == Pull::Missing {
-            source = Some(self.pull(&client, image, progress).await?);
-            if let Some(found) = self.inspect_image(&client, image).await? {
-                return Ok(facts(image, found, source));
-            }
+        if let Some(found) = found {
+            return Ok(ImageFacts { arrival, ..facts(image, found, landed) });
         }
         let why = match pull {
             Pull::Never => "it is not on the host, and pull = \"never\"",
             Pull::Missing | Pull::Always => "it was pulled and is not there",
         };
         Err(BackendError::Image { image: image.to_owned(), why: why.to_owned(), is_transient: false })
+    }
+
+    pub(super) async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {
+        let client = self.engine.client().await?;
+        Ok(self.inspect_image(&client, name).await?.and_then(|found| found.id))
+    }
+
+    pub(super) async fn remove_image(&self, name: &str, id: &str) -> Result<ImageRemoval, BackendError> {
+        let client = self.engine.client().await?;
+        if self.inspect_image(&client, name).await?.and_then(|found| found.id).as_deref() != Some(id) {
+            return Ok(ImageRemoval::Gone);
+        }
+        // Of an image with another name the engine would take this one away whatever its containers.
+        let plain = id.strip_prefix("sha256:").unwrap_or(id); // Podman finds nothing of the longer form
+        let filters = Some(HashMap::from([("ancestor".to_owned(), vec![plain.to_owned()])]));
+        let options = ListContainersOptions { all: true, limit: Some(1), filters, ..ListContainersOptions::default() };
+        let made = self.engine.bounded(client.docker.list_containers(Some(options))).await;
+        if !made.map_err(|error| failed(REMOVING, &error))?.is_empty() {
+            return Ok(ImageRemoval::InUse);
+        }
+        let options = RemoveImageOptions::default();
+        match self.engine.bounded(client.docker.remove_image(name, Some(options), None)).await {
+            Ok(_) => Ok(ImageRemoval::Removed),
+            Err(error) => match status_of(&error) {
+                Some(404) => Ok(ImageRemoval::Gone),
+                Some(409) => Ok(ImageRemoval::InUse),
+                _ => Err(failed(REMOVING, &error)),
+            },
+        }
     }
 
     async fn inspect_image(&self, client: &Client, image: &str) -> Result<Option<ImageInspect>, BackendError> {
@@ -53,10 +83,26 @@ impl Shared {
         }
     }
 
-    async fn pull(&self, client: &Client, image: &str, progress: Progress<'_>) -> Result<String, BackendError> {
+    async fn pull(
+        &self,
+        client: &Client,
+        image: &str,
+        arrival: Arrival,
+        progress: Progress<'_>,
+    ) -> Result<Landed, BackendError> {
+        let mut stands = Vec::new();
+        for mirror in self.settings.mirrors.iter().map(|text| Mirror::parse(text)) {
+            let Some(name) = mirror.name_of(image) else { continue };
+            // A mirror of itself; or somebody wants the mirror's name, too.
+            let is_kept = full_name(&name) == full_name(image) || self.inspect_image(client, &name).await?.is_some();
+            stands.push(Stand { name, is_kept });
+        }
+        let brought = stands.iter().filter(|stand| !stand.is_kept).map(|stand| stand.name.clone());
+        let own = (arrival == Arrival::Pulled).then(|| image.to_owned());
+        progress.will_bring(own.into_iter().chain(brought).collect()).await;
         let order = Order {
             image: image.to_owned(),
-            mirrors: self.settings.mirrors.iter().map(|text| Mirror::parse(text)).collect(),
+            stands,
             credentials: self.settings.credentials.clone(),
             limit: self.settings.pull_timeout,
         };
@@ -66,11 +112,17 @@ impl Shared {
 
 /// The digest under which the place that it came from knows it, or the registry of its name, else any registry's, else the
 /// local id.
-fn facts(image: &str, found: ImageInspect, source: Option<String>) -> ImageFacts {
-    let digests = found.repo_digests.unwrap_or_default();
-    let of = |name: &str| digests.iter().find(|digest| digest.split('@').next() == Some(repository_of(name)));
-    let own = source.as_deref().and_then(of).or_else(|| of(image)).or(digests.first()).cloned();
-    ImageFacts { digest: own.or(found.id), source: source.filter(|source| source != image) }
+fn facts(image: &str, found: ImageInspect, landed: Option<Landed>) -> ImageFacts {
+    let (source, digest) = landed.map_or((None, None), |landed| (Some(landed.name), landed.digest));
+    let digest = digest.or_else(|| digest_of(image, &found));
+    let digest = digest.or_else(|| found.repo_digests.as_ref()?.first().cloned()).or_else(|| found.id.clone());
+    ImageFacts { id: found.id, digest, source: source.filter(|source| source != image), arrival: Arrival::Found }
+}
+
+/// The digest under which the registry of `name` knows the image.
+pub(super) fn digest_of(name: &str, found: &ImageInspect) -> Option<String> {
+    let mut digests = found.repo_digests.iter().flatten();
+    digests.find(|digest| digest.split('@').next() == Some(repository_of(name))).cloned()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{CreateImageInfo, ProgressDetail};
-use bollard::query_parameters::{CreateImageOptions, TagImageOptions};
+use bollard::query_parameters::{CreateImageOptions, RemoveImageOptions, TagImageOptions};
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
@@ -17,8 +17,8 @@ use tracing::{info, warn};
 
 use super::credentials::credentials;
 use super::error::{DOCKER, is_disk_full, is_unreachable, status_of, words_of};
-use super::reference::{Mirror, with_tag};
-use crate::domain::{repository_of, tag_of};
+use super::image::digest_of;
+use crate::domain::{repository_of, tag_of, with_tag};
 use crate::ports::{BackendError, Progress};
 
 const PULLING: &str = "pulling the image";
@@ -29,11 +29,29 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     pub(super) image: String,
-    pub(super) mirrors: Vec<Mirror>,
+    /// Where else it may be had, in turn.
+    pub(super) stands: Vec<Stand>,
     /// The file of `docker login`.
     pub(super) credentials: PathBuf,
     /// How long it may take, all attempts together.
     pub(super) limit: Duration,
+}
+
+/// A name under which a mirror has an image.
+#[derive(Debug, Clone)]
+pub(super) struct Stand {
+    pub(super) name: String,
+    /// Whether the engine keeps this name after a pull: it had it before.
+    pub(super) is_kept: bool,
+}
+
+/// An image that was pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Landed {
+    /// The name that it was pulled under.
+    pub(super) name: String,
+    /// The digest of that name, if the engine may not know it any more.
+    pub(super) digest: Option<String>,
 }
 
 /// The pulls that are under way, one an image.
@@ -43,8 +61,8 @@ pub(super) struct Pulls(Mutex<HashMap<String, UnderWay>>);
 /// A pull as long as somebody waits for it, and how it goes.
 type UnderWay = (WeakShared<Flight>, watch::Receiver<String>);
 
-/// The name that it was pulled under, or why it was not.
-type Landing = Result<String, Failure>;
+/// What was pulled, or why it was not.
+type Landing = Result<Landed, Failure>;
 type Flight = BoxFuture<'static, Landing>;
 
 /// Why a pull failed; told to all who waited for it.
@@ -58,7 +76,7 @@ enum Failure {
 
 impl Pulls {
     /// Pulls the image, or waits with those for whom it is being pulled. Whoever drops this leaves the pull to the
-    /// others; with the last one it ends. Returns the name that it was pulled under.
+    /// others; with the last one it ends.
     ///
     /// # Errors
     /// [`BackendError::Image`], [`BackendError::PullTimedOut`], [`BackendError::DiskFull`],
@@ -68,14 +86,14 @@ impl Pulls {
         docker: &Docker,
         order: Order,
         progress: Progress<'_>,
-    ) -> Result<String, BackendError> {
+    ) -> Result<Landed, BackendError> {
         let image = order.image.clone();
         let (mut flight, mut told) = self.join(docker, order);
-        progress(told.borrow_and_update().clone());
+        progress.tell(told.borrow_and_update().clone());
         loop {
             tokio::select! {
                 landed = &mut flight => return landed.map_err(|failure| failure.into_error(image)),
-                Ok(()) = told.changed() => progress(told.borrow_and_update().clone()),
+                Ok(()) = told.changed() => progress.tell(told.borrow_and_update().clone()),
             }
         }
     }
@@ -120,20 +138,30 @@ async fn fly(docker: Docker, order: Order, tell: watch::Sender<String>) -> Landi
 
 /// One attempt: each mirror in turn, then the registry itself, whose refusal counts.
 async fn from_anywhere(docker: &Docker, order: &Order, tell: &watch::Sender<String>) -> Landing {
-    for name in order.mirrors.iter().filter_map(|mirror| mirror.name_of(&order.image)) {
-        match from(docker, order, &name, tell).await {
+    for Stand { name, is_kept } in &order.stands {
+        match from(docker, order, name, tell).await {
             Ok(()) => {
-                let (repo, tag) = (repository_of(&order.image), tag_of(&order.image));
-                let options = TagImageOptions { repo: Some(repo.to_owned()), tag: Some(tag.to_owned()) };
-                docker.tag_image(&name, Some(options)).await.map_err(|error| Failure::of(&error))?;
+                let digest = name_as_asked(docker, order, name, *is_kept).await.map_err(|error| Failure::of(&error))?;
                 info!("image {} was pulled as {name}", order.image);
-                return Ok(name);
+                return Ok(Landed { name: name.clone(), digest });
             }
             Err(error) => warn!("{name} was not pulled, going on without this mirror: {}", words_of(&error)),
         }
     }
     from(docker, order, &order.image, tell).await.map_err(|error| Failure::of(&error))?;
-    Ok(order.image.clone())
+    Ok(Landed { name: order.image.clone(), digest: None })
+}
+
+/// Gives what was pulled as `name` the name that was asked for, and takes `name` away again: with it the image would stay when
+/// the other goes. Returns the digest of `name`, which goes with it.
+async fn name_as_asked(docker: &Docker, order: &Order, name: &str, is_kept: bool) -> Result<Option<String>, Error> {
+    let (repo, tag) = (repository_of(&order.image), tag_of(&order.image));
+    docker.tag_image(name, Some(TagImageOptions { repo: Some(repo.to_owned()), tag: Some(tag.to_owned()) })).await?;
+    let digest = digest_of(name, &docker.inspect_image(name).await?);
+    if !is_kept && let Err(error) = docker.remove_image(name, Some(RemoveImageOptions::default()), None).await {
+        warn!("the name {name} is left over: {}", words_of(&error));
+    }
+    Ok(digest)
 }
 
 async fn from(docker: &Docker, order: &Order, name: &str, tell: &watch::Sender<String>) -> Result<(), Error> {

@@ -1,7 +1,6 @@
 //! Names of images, and where they are pulled from; pure.
 
-/// Where Docker looks for an image whose name has no registry.
-const HUB: &str = "docker.io";
+use crate::domain::{HUB, in_registry, with_tag};
 
 /// A registry that stands in for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,45 +21,22 @@ impl Mirror {
     /// The name under which it has `image`. What is named by its digest cannot be given another name, and is not asked
     /// of mirrors.
     pub(super) fn name_of(&self, image: &str) -> Option<String> {
-        let (registry, path) = split(image);
+        let (registry, path) = in_registry(image);
         (registry == self.of && !path.contains('@')).then(|| with_tag(&format!("{}/{path}", self.at)))
-    }
-}
-
-/// The registry of an image, and its path there with tag or digest.
-fn split(image: &str) -> (&str, String) {
-    match image.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path.to_owned()),
-        Some(_) => (HUB, image.to_owned()),
-        None => (HUB, format!("library/{image}")),
     }
 }
 
 /// The name of an image's registry in the engine's file of credentials.
 pub(super) fn server_of(image: &str) -> String {
-    match split(image).0 {
+    match in_registry(image).0 {
         HUB | "index.docker.io" => "https://index.docker.io/v1/".to_owned(),
         other => other.to_owned(),
     }
 }
 
-/// Without a tag all tags would be pulled.
-pub(super) fn with_tag(image: &str) -> String {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_without_tag_means_latest() {
-        assert_eq!(with_tag("debian"), "debian:latest");
-        assert_eq!(with_tag("host:5000/debian"), "host:5000/debian:latest");
-        assert_eq!(with_tag("host:5000/debian:12"), "host:5000/debian:12");
-        assert_eq!(with_tag("debian@sha256:00"), "debian@sha256:00");
-    }
 
     #[test]
     fn a_mirror_has_the_images_of_its_registry() {

@@ -11,6 +11,7 @@ use bollard::query_parameters::{
 };
 
 use super::backend::Shared;
+use super::connect::Client;
 use super::ending::standing;
 use super::error::{failed, is_name_taken, is_unreachable, refused, status_of, words_of};
 use super::logs::{Pump, Spools};
@@ -155,17 +156,7 @@ impl Shared {
         let label = format!("{INSTANCE}={}", self.instance.0);
         let filters = HashMap::from([("label".to_owned(), vec![label])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
-        let listed = self.engine.bounded(async {
-            let mut pause = Duration::from_millis(50);
-            loop {
-                match client.docker.list_containers(Some(options.clone())).await {
-                    // Podman tells "stopped", which Docker does not know, of a container that is about to be "exited".
-                    Err(Error::JsonDataError { .. }) if client.is_podman => tokio::time::sleep(pause).await,
-                    listed => return listed,
-                }
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-        });
+        let listed = self.settled(&client, || client.docker.list_containers(Some(options.clone())));
         let mut found = Vec::new();
         for summary in listed.await.map_err(|error| failed(LISTING, &error))? {
             let labels = summary.labels.unwrap_or_default();
@@ -187,11 +178,32 @@ impl Shared {
         Ok(found)
     }
 
+    /// The answer to `request`, which tells of containers: asked again while Podman tells of one that it is "stopped", which
+    /// Docker's API does not know. It is about to be "exited".
+    async fn settled<T, R>(&self, client: &Client, request: impl Fn() -> R) -> Result<T, Error>
+    where
+        R: Future<Output = Result<T, Error>>,
+    {
+        self.engine
+            .bounded(async {
+                let mut pause = Duration::from_millis(20);
+                loop {
+                    match request().await {
+                        Err(Error::JsonDataError { .. }) if client.is_podman => tokio::time::sleep(pause).await,
+                        answer => return answer,
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+            })
+            .await
+    }
+
     /// The container of `run` if there is one and it is ours.
     pub(super) async fn inspect(&self, run: &RunRef) -> Result<Option<ContainerInspectResponse>, BackendError> {
         let client = self.engine.client().await?;
         let name = run.name();
-        match self.engine.bounded(client.docker.inspect_container(&name, None::<InspectContainerOptions>)).await {
+        let look = || client.docker.inspect_container(&name, None::<InspectContainerOptions>);
+        match Box::pin(self.settled(&client, look)).await {
             Ok(found) => {
                 let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
                 let is_ours = labels.is_some_and(|labels| {

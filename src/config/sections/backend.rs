@@ -42,6 +42,7 @@ fn docker(r: &mut Reader, login: (PathBuf, Origin), max_log: u64) -> Docker {
         shared_state,
         pull_timeout: r.time("backend.docker.pull_timeout"),
         mirrors: r.each("backend.docker.mirrors", "give HOST[:PORT][/PATH], or REGISTRY=HOST[:PORT][/PATH]", mirror),
+        image_age: r.time("backend.docker.image_age"),
         credentials: credentials(r, login),
         request_timeout: r.time("backend.docker.request_timeout"),
         log_driver: r

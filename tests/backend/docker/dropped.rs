@@ -79,8 +79,9 @@ async fn a_creation_that_the_engine_comes_to_late_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_that_took_too_long_leaves_nothing() {
     let Some(mut bed) = DockerBed::of(own(), true).await else { return };
-    bed.settings.request_timeout = Duration::from_secs(1);
-    let treatment = Treatment::Delay("/containers/create", Duration::from_millis(1500));
+    // Podman needs a second to tell about itself where much is going on.
+    bed.settings.request_timeout = Duration::from_secs(if bed.is_podman { 8 } else { 1 });
+    let treatment = Treatment::Delay("/containers/create", bed.settings.request_timeout + Duration::from_millis(500));
     let interposed = Interposed::before(&bed.socket(), treatment);
     let backend = bed.through(&interposed);
     let spec = bed.spec("true");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use uwsd::backend::docker::Instance;
 use uwsd::ports::{Backend, How, RunRef, RunSpec};
 
-use super::{DockerBed, adapter, own};
+use super::{DockerBed, adapter, is_version_1, own};
 use crate::suite::{Bed, can, clean, end_of, launch, live, new_run, prepare};
 
 const MIB: u64 = 1 << 20;
@@ -27,8 +27,7 @@ fn group_of(bed: &DockerBed, run: &RunRef) -> PathBuf {
 
 async fn bed() -> Option<DockerBed> {
     let bed = DockerBed::of(own(), true).await?;
-    let is_v1 = PathBuf::from("/sys/fs/cgroup/memory").is_dir();
-    if !geteuid().is_root() || !is_v1 {
+    if !geteuid().is_root() || !is_version_1() {
         eprintln!("SKIPPED: groups can be made by root only, and are looked for where version 1 has them");
         return None;
     }
@@ -90,7 +89,7 @@ async fn a_kill_because_a_group_above_ran_out_is_no_oom_of_the_run() {
 async fn a_child_that_was_killed_for_want_of_memory_is_told_by_every_look() {
     let Some(bed) = bed().await else { return };
     let bed: Arc<dyn Bed> = Arc::new(bed);
-    if !can(&*bed, crate::suite::Can::LimitMemory) {
+    if !can(&*bed, crate::suite::Can::TellOutOfMemory) {
         return;
     }
     // The command gives up at once: the engine may well hear of its exit before it hears of the kill.

@@ -58,14 +58,14 @@ pub async fn a_high_exit_code_is_no_oom_and_told_in_any_case(bed: &Arc<dyn Bed>)
 }
 
 pub async fn out_of_memory_is_told(bed: &Arc<dyn Bed>) {
-    if can(&**bed, Can::LimitMemory) {
+    if can(&**bed, Can::LimitMemory) && can(&**bed, Can::TellOutOfMemory) {
         let how = how_in_little_memory(bed, GLUTTON).await;
         assert!(matches!(how, How::OutOfMemory { .. }), "{how:?}");
     }
 }
 
 pub async fn a_child_out_of_memory_that_brought_it_down_is_told(bed: &Arc<dyn Bed>) {
-    if can(&**bed, Can::LimitMemory) {
+    if can(&**bed, Can::LimitMemory) && can(&**bed, Can::TellOutOfMemory) {
         let how = how_in_little_memory(bed, &format!("({GLUTTON}) || exit 7")).await;
         // The kernel may choose the command beside the child.
         assert!(matches!(how, How::OutOfMemory { exit_code: Some(7 | 137) | None }), "{how:?}");

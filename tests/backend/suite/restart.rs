@@ -6,8 +6,8 @@ use uwsd::ports::{How, RunState};
 
 use super::{Bed, clean, end_of, in_an_earlier_life, launch, log_of, prepare, soon, stdout_of, until, until_it_says};
 
-/// Long enough for the next life of the daemon to begin.
-const LONG: &str = "echo begun; sleep 1.5; echo err >&2; echo ended; exit 7";
+/// Long enough for the next life of the daemon to begin: Podman answers a start seconds after the command began.
+const LONG: &str = "echo begun; sleep 6; echo err >&2; echo ended; exit 7";
 
 pub async fn a_run_that_runs_is_adopted(bed: &Arc<dyn Bed>) {
     let spec = bed.spec(LONG);
