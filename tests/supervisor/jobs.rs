@@ -100,6 +100,7 @@ async fn an_engine_that_was_restarted_under_a_job_makes_no_success_of_it() {
     let daemon = bed.start().await;
     let id = daemon.submit("hang").await;
     daemon.reaches(id, Phase::Executing).await;
+    eventually("the start", || async { (bed.engine.starts().0 > 0).then_some(()) }).await;
     // The engine comes back and says that the run ended with 0.
     bed.engine.reboot("boot-2");
     let outcome = daemon.reaches(id, Phase::Error).await.outcome.expect("ended");
