@@ -161,6 +161,29 @@ impl Drop for Bed {
     }
 }
 
+/// Whether this machine has what a bed needs; else what it lacks.
+pub fn can_be_made(mode: Mode) -> Result<(), String> {
+    let tools =
+        if mode == Mode::Process { &["mkfs.ext4", "bwrap"][..] } else { &["mkfs.ext4", "dockerd", "containerd"] };
+    for tool in tools {
+        let found = Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin:/sbin command -v \"$0\"", tool]).output();
+        if !found.is_ok_and(|found| found.status.success()) {
+            return Err(format!("there is no {tool}; tests/run installs it"));
+        }
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let (file, at) = (dir.path().join("disk.img"), dir.path().join("disk"));
+    fs::create_dir(&at).expect("made");
+    fs::File::create(&file).and_then(|file| file.set_len(8 << 20)).expect("a file");
+    run(Command::new("/usr/sbin/mkfs.ext4").arg("-q").arg(&file));
+    let mounted = Command::new("mount").args(["-o", "loop"]).arg(&file).arg(&at).output().expect("mount");
+    if !mounted.status.success() {
+        return Err(format!("no file can be mounted here: {}", String::from_utf8_lossy(&mounted.stderr).trim()));
+    }
+    run(Command::new("umount").arg(&at));
+    Ok(())
+}
+
 pub fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().expect("a program");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

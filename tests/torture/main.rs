@@ -101,6 +101,10 @@ fn main() -> ExitCode {
         println!("torture: SKIPPED, it needs root for a disk and an engine of its own");
         return ExitCode::SUCCESS;
     }
+    if let Err(why) = bed::can_be_made(options.mode) {
+        println!("torture: SKIPPED, {why}");
+        return ExitCode::SUCCESS;
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let bed = Arc::new(Bed::new(options.mode));

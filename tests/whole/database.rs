@@ -27,7 +27,12 @@ impl Disk {
         std::fs::File::create(&image).and_then(|file| file.set_len(mebibytes << 20)).expect("a file");
         run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
         // A failure makes it read-only, as Debian's installer sets it up.
-        run(Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(&image).arg(&at));
+        let mounted = Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(&image).arg(&at).output();
+        let mounted = mounted.expect("mount");
+        if !mounted.status.success() {
+            eprintln!("SKIPPED: no file can be mounted here: {}", String::from_utf8_lossy(&mounted.stderr));
+            return None;
+        }
         Some(disk)
     }
 

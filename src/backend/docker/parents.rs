@@ -27,6 +27,8 @@ struct Inner {
     place: OnceLock<Option<Place>>,
     /// Whether the engine turned out to make its groups where we cannot see them.
     is_elsewhere: AtomicBool,
+    /// Whether what earlier lives left was removed.
+    is_swept: AtomicBool,
 }
 
 /// Where groups can be made.
@@ -78,7 +80,12 @@ impl Parent {
 impl Parents {
     pub(super) fn new(instance: &str) -> Self {
         let ours = Path::new(OURS).join(instance);
-        Self(Arc::new(Inner { ours, place: OnceLock::new(), is_elsewhere: AtomicBool::new(false) }))
+        Self(Arc::new(Inner {
+            ours,
+            place: OnceLock::new(),
+            is_elsewhere: AtomicBool::new(false),
+            is_swept: AtomicBool::new(false),
+        }))
     }
 
     /// Makes the group for `run`; its path in the engine's words, or `None` where there can be none.
@@ -107,7 +114,7 @@ impl Parents {
         .await;
     }
 
-    /// Removes the groups of our runs that are none of these.
+    /// Removes the groups of our runs that are none of these; only the first call does.
     pub(super) async fn sweep(&self, runs: impl Iterator<Item = RunRef>) {
         let names: Vec<String> = runs.map(|run| run.name()).collect();
         self.blocking(move |inner| {
@@ -133,16 +140,13 @@ impl Parents {
 
 impl Inner {
     fn place(&self) -> Option<&Place> {
-        // The removal of a run may take the directory away in between.
-        let find = || (0..3).find_map(|_| Place::find(&Mounts::read(), &self.ours));
-        self.place.get_or_init(find).as_ref()
+        self.place.get_or_init(|| Place::find(&Mounts::read(), &self.ours)).as_ref()
     }
 
     fn make(&self, name: &str) -> Option<String> {
         let place = self.place()?;
         let dir = place.memory.join(&self.ours).join(name);
-        // The removal of another run may take the directory above away in between.
-        fs::create_dir_all(&dir).or_else(|_| fs::create_dir_all(&dir)).ok()?;
+        fs::create_dir_all(&dir).ok()?;
         if place.version == Version::V2 {
             dir.parent().filter(|ours| delegate(ours))?;
         }
@@ -158,13 +162,16 @@ impl Inner {
 
     fn remove(&self, name: &str) {
         for point in self.place().into_iter().flat_map(|place| &place.all) {
-            let ours = point.join(&self.ours);
-            remove(&ours.join(name));
-            let _ = fs::remove_dir(ours); // others may be there
+            // Never the directory above: the engine may be making the groups of another container in it.
+            remove(&point.join(&self.ours).join(name));
         }
     }
 
     fn sweep(&self, names: &[String]) {
+        // Once, before anything is started: later there are groups whose containers are still being made.
+        if self.is_swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
         for point in self.place().into_iter().flat_map(|place| &place.all) {
             let ours = point.join(&self.ours);
             for entry in fs::read_dir(&ours).into_iter().flatten().flatten() {
@@ -231,7 +238,12 @@ mod tests {
             fs::create_dir_all(root.path().join(group)).expect("made");
         }
         fs::write(root.path().join("uwsd/one/memory.use_hierarchy"), "1\n").expect("written");
-        let inner = Inner { ours: "uwsd/one".into(), place: OnceLock::new(), is_elsewhere: AtomicBool::new(false) };
+        let inner = Inner {
+            ours: "uwsd/one".into(),
+            place: OnceLock::new(),
+            is_elsewhere: AtomicBool::new(false),
+            is_swept: AtomicBool::new(false),
+        };
         let place = Place::find(&mounts(root.path(), "/"), &inner.ours).expect("a place");
         inner.place.set(Some(place)).expect("new");
         inner.sweep(&["c".to_owned()]);
@@ -240,7 +252,7 @@ mod tests {
         assert_eq!(inner.make("d").as_deref(), Some("/uwsd/one/d"));
         assert!(inner.find("d").is_some() && inner.find("a").is_none());
         inner.remove("d");
-        assert!(inner.find("d").is_none());
+        assert!(inner.find("d").is_none() && root.path().join("uwsd/one").exists());
     }
 
     #[test]

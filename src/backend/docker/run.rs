@@ -130,6 +130,14 @@ impl Shared {
                 let why = "the engine went down when it was asked to, and does not know whether the command began";
                 return Err(refused(STARTING, why));
             }
+            // An earlier request may be carried out at this very moment. What is attached now may come too late for the first
+            // words: they are read from what the engine keeps.
+            let name = run.name();
+            let started = client.docker.start_container(&name, None::<StartContainerOptions>);
+            return match self.engine.bounded(started).await {
+                Err(error) if status_of(&error) != Some(304) => Err(failed(STARTING, &error)),
+                Ok(()) | Err(_) => Ok(()),
+            };
         }
         let client = self.engine.client().await?;
         let name = run.name();

@@ -14,11 +14,12 @@ use crate::suite::{Bed, can, clean, end_of, launch, live, new_run, prepare};
 
 const MIB: u64 = 1 << 20;
 
-/// Every directory of `instance` in the hierarchies that there are.
-fn groups_of(instance: &str) -> Vec<PathBuf> {
+/// Every directory of `run` in the hierarchies that there are.
+fn groups_of(bed: &DockerBed, run: &RunRef) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
     let points = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-    points.map(|point| PathBuf::from(point).join("uwsd").join(instance)).filter(|path| path.exists()).collect()
+    let groups = points.map(|point| PathBuf::from(point).join("uwsd").join(&bed.instance.0).join(run.name()));
+    groups.filter(|path| path.exists()).collect()
 }
 
 fn group_of(bed: &DockerBed, run: &RunRef) -> PathBuf {
@@ -40,11 +41,11 @@ async fn a_run_has_a_group_in_every_hierarchy_and_leaves_none() {
     let spec = bed.spec("exit 0");
     live(&*bed.backend, &spec).await;
     assert!(group_of(&bed, &spec.run).is_dir());
-    let many = groups_of(&bed.instance.0).len();
+    let many = groups_of(&bed, &spec.run).len();
     clean(&*bed.backend, &spec).await;
     eprintln!("it had groups in {many} hierarchies");
     assert!(many > 1);
-    assert_eq!(groups_of(&bed.instance.0), Vec::<PathBuf>::new());
+    assert_eq!(groups_of(&bed, &spec.run), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
