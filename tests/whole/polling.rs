@@ -32,6 +32,15 @@ struct Poller {
     is_kept_alive: bool,
     connection: Option<SendRequest<Empty<Bytes>>>,
     drivers: JoinSet<()>,
+    /// Whether a request that could not be sent, since its connection had broken unnoticed, is sent on a new one.
+    sends_again: bool,
+}
+
+/// Why a request came to nothing.
+enum Failure {
+    /// It was never sent: the connection was closed.
+    Unsent,
+    Other(String),
 }
 
 impl Poller {
@@ -42,7 +51,18 @@ impl Poller {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let (phase, connection) = self.request(connection).await?;
+        let answer = match self.request(connection).await {
+            // The connection had broken unnoticed, and the request was never sent.
+            Err(Failure::Unsent) if self.sends_again => {
+                let connection = self.connect().await?;
+                self.request(connection).await
+            }
+            answer => answer,
+        };
+        let (phase, connection) = answer.map_err(|failure| match failure {
+            Failure::Unsent => "the connection was closed before the request".to_owned(),
+            Failure::Other(why) => why,
+        })?;
         self.connection = connection.filter(|_| self.is_kept_alive);
         Ok(phase)
     }
@@ -58,16 +78,20 @@ impl Poller {
     async fn request(
         &self,
         mut connection: SendRequest<Empty<Bytes>>,
-    ) -> Result<(String, Option<SendRequest<Empty<Bytes>>>), String> {
+    ) -> Result<(String, Option<SendRequest<Empty<Bytes>>>), Failure> {
         let request = Request::get(&self.path).header("host", "localhost").body(Empty::new()).expect("a request");
-        let answer = connection.send_request(request).await.map_err(|error| format!("asking: {error:?}"))?;
+        let other = |why: String| Failure::Other(why);
+        let answer = connection
+            .send_request(request)
+            .await
+            .map_err(|error| if error.is_canceled() { Failure::Unsent } else { other(format!("asking: {error:?}")) })?;
         let (status, is_last) =
             (answer.status(), answer.headers().get("connection").is_some_and(|value| value == "close"));
-        let body = answer.into_body().collect().await.map_err(|error| format!("reading: {error:?}"))?.to_bytes();
+        let body = answer.into_body().collect().await.map_err(|error| other(format!("reading: {error:?}")))?.to_bytes();
         if status != 200 {
-            return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
+            return Err(other(format!("{status}: {}", String::from_utf8_lossy(&body))));
         }
-        let job: serde_json::Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let job: serde_json::Value = serde_json::from_slice(&body).map_err(|error| other(error.to_string()))?;
         // What any client does that reads the headers.
         let phase = job["phase"].as_str().unwrap_or_default().to_owned();
         Ok((phase, (!is_last).then_some(connection)))
@@ -95,7 +119,8 @@ async fn who_polls_is_never_turned_away_while_the_daemon_is_restarted_a_hundred_
     for is_kept_alive in [true, false, true, false] {
         let (is_over, asked) = (Arc::clone(&is_over), Arc::clone(&asked));
         let path = format!("/api/v1/job/{id}");
-        let mut poller = Poller { port, path, is_kept_alive, connection: None, drivers: JoinSet::new() };
+        let mut poller =
+            Poller { port, path, is_kept_alive, connection: None, drivers: JoinSet::new(), sends_again: false };
         pollers.spawn(async move {
             while !is_over.load(Ordering::SeqCst) {
                 let told = poller.ask().await;
@@ -140,7 +165,8 @@ async fn after_a_kill_only_requests_in_flight_fail() {
     for is_kept_alive in [true, false, true, false] {
         let is_over = Arc::clone(&is_over);
         let path = format!("/api/v1/job/{id}");
-        let mut poller = Poller { port, path, is_kept_alive, connection: None, drivers: JoinSet::new() };
+        let mut poller =
+            Poller { port, path, is_kept_alive, connection: None, drivers: JoinSet::new(), sends_again: true };
         pollers.spawn(async move {
             let (mut asked, mut failed) = (0_u32, Vec::new());
             while !is_over.load(Ordering::SeqCst) {
