@@ -12,8 +12,9 @@ use crate::engine::{Engine, IMAGE};
 use crate::http::{Http, free_port};
 use crate::processes;
 
-/// The size of the disk that the daemon and its jobs write to, in MiB.
+/// The size of the disk that the daemon and its jobs write to, in MiB; each second fills so much of it.
 const DISK: u64 = 400;
+const DISK_FOR_A_SECOND: f64 = 0.5;
 
 /// What runs the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    pub fn new(mode: Mode) -> Self {
+    pub fn new(mode: Mode, lasts: Duration) -> Self {
         let dir = tempfile::Builder::new().prefix("torture").tempdir().expect("a directory");
         let is_live_restore = mode == Mode::LiveRestore;
         let engine = (mode != Mode::Process).then(|| Engine::make(dir.path().join("engine"), is_live_restore));
@@ -48,7 +49,8 @@ impl Bed {
             fs::create_dir(bed.path(name)).expect("made");
         }
         let file = bed.path("disk.img");
-        fs::File::create(&file).and_then(|file| file.set_len(DISK << 20)).expect("a file");
+        let size = DISK + lasts.mul_f64(DISK_FOR_A_SECOND).as_secs();
+        fs::File::create(&file).and_then(|file| file.set_len(size << 20)).expect("a file");
         // Without room that is kept for root: full is full.
         run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
         run(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(bed.path("disk")));

@@ -107,7 +107,7 @@ fn main() -> ExitCode {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let bed = Arc::new(Bed::new(options.mode));
+    let bed = Arc::new(Bed::new(options.mode, Duration::from_secs(options.seconds)));
     let report = runtime.block_on(torture(&bed, &options));
     report.print();
     if report.is_clean() {

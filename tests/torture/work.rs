@@ -27,7 +27,9 @@ pub async fn until(bed: Arc<Bed>, seed: u64, end: Instant) -> Vec<Job> {
             let mut jobs = Vec::new();
             while Instant::now() < end {
                 let mut client = Client { bed: &bed, is_uws: random.next() % 2 == 0 };
-                let mut job = client.submit(Kind::any(random.next()), random.next()).await;
+                let submitted = client.submit(Kind::any(random.next()), random.next());
+                // Where there is no room for so long none will come any more.
+                let Ok(mut job) = tokio::time::timeout_at((end + PATIENCE / 2).into(), submitted).await else { break };
                 client.follow(&mut job, random.next() % 4000, end + PATIENCE).await;
                 jobs.push(job);
             }
