@@ -129,7 +129,7 @@ mod tests {
             ("docker.io/debian", "docker.io/library/debian:latest"),
             ("index.docker.io/library/debian:latest", "docker.io/library/debian:latest"),
             ("lsst/x:w_1", "docker.io/lsst/x:w_1"),
-            ("ghcr.io/lsst/x", "ghcr.io/lsst/x:latest"),
+            ("registry.example.org/lsst/x", "registry.example.org/lsst/x:latest"),
             ("localhost/x:1", "localhost/x:1"),
             ("host:5000/x@sha256:00", "host:5000/x@sha256:00"),
         ] {

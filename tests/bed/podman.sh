@@ -129,18 +129,18 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 init_path = "$(command -v docker-init)"
-static_dir = "$dir/root/libpod"
+static_dir = "$dir/store/libpod"
 tmp_dir = "$dir/tmp"
-volume_path = "$dir/root/volumes"
+volume_path = "$dir/store/volumes"
 [network]
 network_config_dir = "$dir/networks"
 END
 cat >"$dir/storage.conf" <<END
 [storage]
 driver = "$driver"
-graphroot = "$dir/root"
+graphroot = "$dir/store"
 runroot = "$dir/run"
-rootless_storage_path = "$dir/root"
+rootless_storage_path = "$dir/store"
 END
 # Registries of tests speak plain http.
 cat >"$dir/registries.conf" <<END
