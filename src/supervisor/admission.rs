@@ -1,8 +1,9 @@
 //! Who runs next: pure; in fair turns, within a number of jobs and a budget of CPUs and memory.
 //!
-//! The next job is of those with the highest priority, which rises while a job waits; of these of the service that has least of
-//! its share running, there of the owner with fewest jobs running, and of those the oldest. A job that does not fit holds up all that come after it in this order, so that a large job is
-//! not starved by small ones. One whose service or owner has as many as it may is passed over.
+//! The next job is of those with the highest priority, which rises while a job waits; of these of the service that has least
+//! of its share running, there of the owner with fewest jobs running, and of those the oldest. A job that does not fit holds
+//! up all that come after it in this order, so that a large job is not starved by small ones. One whose service or owner has
+//! as many as it may is passed over.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -10,6 +10,7 @@
 # Everything of it lies in DIR (made if need be): docker.sock, dockerd.pid, dockerd.log, its data and its own containerd.
 # Started again on the same DIR, it finds its images and containers again. What DIR/dockerd.conf says holds, if it is there.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
 die() {
     printf 'dockerd.sh: %s\n' "$*" >&2
@@ -40,16 +41,9 @@ dir=$(cd "$dir" && pwd -P)
 # A Unix socket's path ends at 107 bytes; the longest here is DIR/containerd.sock.ttrpc.
 [ ${#dir} -le 80 ] || code=2 die "$dir is too long a path for sockets in it"
 
-# The process in DIR/$1.pid, if it is still ours: a pid is given out again, so its command line must name this DIR.
+# The process in DIR/$1.pid; its command line names this DIR.
 pid_of() {
-    local pid
-    pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
-    if tr '\0' '\n' 2>/dev/null <"/proc/${pid:-0}/cmdline" | grep -qFx -- "$dir/$1.conf"; then echo "$pid"; else return 1; fi
-}
-
-# A zombie counts as gone: in a container nobody may be there to reap it.
-alive() {
-    [ -r "/proc/$1/stat" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+    process_of "$dir/$1.pid" "$dir/$1.conf"
 }
 
 # Ends the process in DIR/$1.pid: TERM, and after $2 seconds KILL; KILL at once if that is 0.

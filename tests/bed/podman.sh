@@ -7,6 +7,7 @@
 # Everything of it lies in DIR (made if need be): podman.sock, podman.pid, podman.log, its images, its containers, its network
 # namespace. As root it is rootful; as another user rootless, for which the user needs ranges in /etc/subuid and /etc/subgid.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
 die() {
     printf 'podman.sh: %s\n' "$*" >&2
@@ -39,16 +40,8 @@ export CONTAINERS_CONF=$dir/containers.conf CONTAINERS_STORAGE_CONF=$dir/storage
 export XDG_RUNTIME_DIR=$dir/xdg
 unset CONTAINER_HOST CONTAINER_CONNECTION DOCKER_HOST
 
-# The process in DIR/podman.pid, if it is still ours: a pid is given out again, so its command line must name this DIR.
 pid_of() {
-    local pid
-    pid=$(cat "$dir/podman.pid" 2>/dev/null) || return 1
-    if tr '\0' '\n' 2>/dev/null <"/proc/${pid:-0}/cmdline" | grep -qFx -- "unix://$dir/podman.sock"; then echo "$pid"; else return 1; fi
-}
-
-# A zombie counts as gone: in a container nobody may be there to reap it.
-alive() {
-    [ -r "/proc/$1/stat" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+    process_of "$dir/podman.pid" "unix://$dir/podman.sock"
 }
 
 # The monitors of this Podman's containers; they name its directory in their arguments.
