@@ -52,6 +52,11 @@ pub fn job_details(job: &Job) -> String {
         match value {
             Value::Null => {}
             Value::String(text) => add(&words(name), Some(text)),
+            Value::Array(replicas) if name == "replicas" => {
+                for (number, replica) in replicas.iter().enumerate() {
+                    add(&format!("replica {number}"), Some(&in_a_line(replica)));
+                }
+            }
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 add(&words(name), Some(&value.to_string()));
             }
@@ -90,6 +95,13 @@ pub fn shown(text: &str) -> String {
         }
     }
     shown
+}
+
+/// The values of an object in one line, each after its name.
+fn in_a_line(object: &Value) -> String {
+    let values = object.as_object().into_iter().flatten();
+    let parts: Vec<String> = values.map(|(name, value)| format!("{} {value}", words(name))).collect();
+    parts.join(", ")
 }
 
 /// `exitCode` as `exit code`.
@@ -142,6 +154,14 @@ mod tests {
              00000000000000000000000000000000  COMPLETED  7\\u{1b}[31m  ada    2031-03-04T08:15:00.250Z\n\
              11111111111111111111111111111111  QUEUED     -            -      -\n"
         );
+    }
+
+    #[test]
+    fn details_have_a_line_for_each_replica() {
+        let replicas = json!([{"exitCode": 0, "stdoutBytes": 5}, {"signal": 9}]);
+        let info = json!({"reason": "signal", "replicas": replicas});
+        let text = job_details(&job(json!({"jobId": "0".repeat(32), "phase": "ERROR", "jobInfo": info})));
+        assert!(text.contains("\nreplica 0  exit code 0, stdout bytes 5\nreplica 1  signal 9\n"), "{text}");
     }
 
     #[test]
