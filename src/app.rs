@@ -10,13 +10,15 @@ use tracing::info;
 
 use crate::backend::docker::{DockerBackend, Instance};
 use crate::backend::process::{HostError, ProcessBackend};
-use crate::config::{BackendKind, Config};
+use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::ports::{Backend, BackendError, Clock, Images, Sources, Store, StoreError, SystemClock};
+use crate::reload::Reloader;
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
 use crate::supervisor::{self, Parts};
+use crate::telemetry::LogFilter;
 
 /// Why the daemon could not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -65,24 +67,37 @@ impl AppError {
             | Self::Sources(_)
             | Self::Backend(_)
             | Self::Directory { .. }
-            | Self::Bind(BindError::Unmatched(_) | BindError::Unusable { .. }) => true,
+            | Self::Bind(BindError::Unmatched(_) | BindError::Exposed(_) | BindError::Unusable { .. }) => true,
             Self::Running(_) | Self::Bind(_) | Self::Open(_) | Self::Store(_) | Self::Lifecycle(_) => false,
         }
     }
+}
+
+/// What the daemon is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// What the configuration was read from, and will be again.
+    pub request: LoadRequest,
+    /// What was read.
+    pub loaded: Loaded,
+    /// What the log lets through.
+    pub log: Option<LogFilter>,
 }
 
 /// Runs the daemon until it is stopped. Jobs that run are left alone: the next start goes on with them.
 ///
 /// # Errors
 /// What kept it from starting, or an end that nobody asked for.
-pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
+pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let signals = Signals::install()?;
-    let config = Arc::new(config);
+    let Setup { request, loaded: Loaded { config, effective, .. }, log } = setup;
+    let live = Live::new(config);
+    let config = live.get();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Before anything of the state is touched: two daemons on one state would run jobs twice.
     let _lock = lock_state(&config.server.state_dir)?;
     make_directory(&config.server.jobs_dir, 0o711)?;
-    let listeners = bind(&config.server, Passed::take()?)?;
+    let (listening, listeners) = bind(&config.server, Passed::take()?)?;
     let store = Arc::new(SqliteStore::open(&config.store.path)?);
     // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
     let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
@@ -94,7 +109,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
         backend,
         sources: Arc::clone(&sources) as Arc<dyn Sources>,
         clock: Arc::clone(&clock),
-        config: Arc::clone(&config),
+        config: live.clone(),
         host: host_name(),
     })
     .await?;
@@ -109,9 +124,12 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     let writer = Arc::clone(&store);
     until_soft(&lifecycle, "sqlite", async move { writer.ended().await });
 
-    let addresses: Vec<String> = listeners.iter().map(|bound| bound.address().to_string()).collect();
+    let addresses: Vec<String> = listeners.addresses().map(ToString::to_string).collect();
     let bodies = Bodies::new(config.server.max_body);
-    let api = Api { handle: started.handle, store, config: Arc::clone(&config), clock, bodies };
+    let (reloads, wishes) = Reloads::new();
+    let reloader = Reloader { request, effective, live: live.clone(), listening, log };
+    until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
+    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: reloads.clone() };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
     let life = lifecycle.clone();
     lifecycle.spawn("http", async move {
@@ -121,7 +139,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> Result<(), AppError> {
     });
     info!("uwsd {} answers on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
     lifecycle.ready();
-    lifecycle.run_until_stopped(signals).await?;
+    lifecycle.run_until_stopped(signals, || reloads.ask()).await?;
     Ok(())
 }
 

@@ -47,6 +47,7 @@ pub mod domain;
 pub mod http;
 pub mod lifecycle;
 pub mod ports;
+pub mod reload;
 pub mod sources;
 pub mod sqlite;
 pub mod supervisor;

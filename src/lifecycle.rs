@@ -134,26 +134,39 @@ impl Lifecycle {
         self.shared.soft.cancel();
     }
 
-    /// Tells systemd that requests are answered now.
+    /// Tells systemd that requests are answered now, and that a reload is over.
     pub fn ready(&self) {
-        notify(NotifyState::Ready);
+        notify(&[NotifyState::Ready]);
     }
 
-    /// The main loop: waits for the stop, then for the tasks, and feeds the watchdog meanwhile.
+    /// Tells systemd that the configuration is being read again.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// The main loop: waits for the stop, then for the tasks, and feeds the watchdog meanwhile. At SIGHUP it calls `reload`.
     ///
     /// # Errors
     /// [`LifecycleError`] if the stop was not asked for or not clean: the exit code is then not 0.
-    pub async fn run_until_stopped(&self, mut signals: Signals) -> Result<(), LifecycleError> {
-        self.run(async || signals.next().await, sd_notify::watchdog_enabled()).await
+    pub async fn run_until_stopped(&self, mut signals: Signals, reload: impl Fn()) -> Result<(), LifecycleError> {
+        self.run(async || signals.next().await, reload, sd_notify::watchdog_enabled()).await
     }
 
-    async fn run(&self, mut next: impl AsyncFnMut() -> Wish, watchdog: Option<Duration>) -> Result<(), LifecycleError> {
+    async fn run(
+        &self,
+        mut next: impl AsyncFnMut() -> Wish,
+        reload: impl Fn(),
+        watchdog: Option<Duration>,
+    ) -> Result<(), LifecycleError> {
         let shared = &self.shared;
         // Half of what systemd allows, as it advises; without a watchdog the beat has nothing to do and is rare.
         let mut beat = interval(watchdog.map_or(Duration::from_secs(86_400), |allowed| allowed / 2));
         let beat_now = || {
             if watchdog.is_some() {
-                notify(NotifyState::Watchdog);
+                notify(&[NotifyState::Watchdog]);
             }
         };
 
@@ -165,14 +178,17 @@ impl Lifecycle {
                         info!("{signal} received: stopping");
                         shared.soft.cancel();
                     }
-                    Wish::Reload => ignore_reload(),
+                    Wish::Reload => {
+                        info!("SIGHUP received: reading the configuration again");
+                        reload();
+                    }
                 },
                 () = shared.soft.cancelled() => {}
                 _ = beat.tick() => beat_now(),
             }
         }
 
-        notify(NotifyState::Stopping);
+        notify(&[NotifyState::Stopping]);
         shared.tracker.close();
         let deadline = Instant::now() + shared.grace;
         while !shared.hard.is_cancelled() {
@@ -183,7 +199,7 @@ impl Lifecycle {
                         warn!("{signal} received again: stopping at once");
                         shared.hard.cancel();
                     }
-                    Wish::Reload => ignore_reload(),
+                    Wish::Reload => debug!("SIGHUP ignored: stopping"),
                 },
                 () = sleep_until(deadline) => {
                     warn!("not stopped within {:?}: dropping {}", shared.grace, self.running());
@@ -261,13 +277,9 @@ pub fn raise_open_file_limit() -> io::Result<()> {
     Ok(())
 }
 
-fn ignore_reload() {
-    info!("SIGHUP ignored: the configuration is read at start only; restart to apply a change, jobs run on");
-}
-
-/// Sends a notice to systemd, if it listens. One small datagram: not worth a thread of its own.
-fn notify(state: NotifyState<'_>) {
-    if let Err(e) = sd_notify::notify(&[state]) {
+/// Sends notices to systemd, if it listens. One small datagram: not worth a thread of its own.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
         warn!("systemd cannot be notified: {e}");
     }
 }
@@ -293,7 +305,7 @@ mod tests {
             Some(wish) => wish,
             None => std::future::pending().await,
         };
-        let end = life.run(next, None).await;
+        let end = life.run(next, || {}, None).await;
         (end, begin.elapsed())
     }
 

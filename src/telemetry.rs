@@ -1,15 +1,17 @@
-//! The log: what is let through, and in which form it goes to standard error.
+//! The log: what is let through, and in which form it goes to the journal or to standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
 
 use nix::sys::stat::fstat;
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, format};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt as subscriber};
+use tracing_subscriber::{EnvFilter, Registry, fmt as subscriber, reload};
 
 use crate::config::{Log, LogFormat};
 
@@ -33,20 +35,57 @@ pub enum TelemetryError {
 /// Parts that chat about every exchange at levels that are meant for our own steps.
 const CHATTY: [&str; 4] = ["bollard", "hyper", "hyper_util", "h2"];
 
+/// The way to change what is let through while the daemon runs.
+#[derive(Debug, Clone)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Lets through what a level or a filter of pairs says, from now on.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Filter`].
+    pub fn set(&self, level: &str) -> Result<(), TelemetryError> {
+        let new = filter(level)?;
+        // It is gone with the subscriber only: then nobody logs any more.
+        drop(self.0.reload(new));
+        Ok(())
+    }
+}
+
 /// Sets up the log of the process; `journal_stream` is the variable `JOURNAL_STREAM`.
 ///
 /// # Errors
 /// [`TelemetryError`].
-pub fn init(log: &Log, journal_stream: Option<&str>) -> Result<(), TelemetryError> {
-    let filter = filter(&log.level)?;
+pub fn init(log: &Log, instance: &str, journal_stream: Option<&str>) -> Result<LogFilter, TelemetryError> {
+    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
+    let filtered = Registry::default().with(filter);
     // What cannot be written is lost. The complaint about it would go to where nothing can be written either, and panic.
-    let builder = subscriber().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
-    let subscriber: Box<dyn Subscriber + Send + Sync> = match resolve(log.format, journal_stream) {
-        Form::Json => Box::new(builder.json().flatten_event(true).with_current_span(false).finish()),
-        Form::Text => Box::new(builder.with_ansi(io::stderr().is_terminal()).finish()),
-        Form::Journald => Box::new(builder.with_ansi(false).event_format(Journald).finish()),
+    let lines = subscriber::layer().with_writer(io::stderr).log_internal_errors(false);
+    let layer = match resolve(log.format, journal_stream) {
+        Form::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        Form::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        Form::Journald => match journal(instance) {
+            Ok(journal) => journal.boxed(),
+            // Its socket may be out of reach where its stream is not.
+            Err(_) => lines.with_ansi(false).event_format(Journald).boxed(),
+        },
     };
-    subscriber.try_init().map_err(TelemetryError::Twice)
+    filtered.with(layer).try_init().map_err(TelemetryError::Twice)?;
+    Ok(LogFilter(handle))
+}
+
+/// journald itself, to which fields are fields: `job.id` becomes `JOB_ID`, and `journalctl JOB_ID=…` finds it.
+fn journal(instance: &str) -> io::Result<tracing_journald::Layer> {
+    let priorities = PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    };
+    let named = (!instance.is_empty()).then_some(("INSTANCE", instance));
+    let layer = tracing_journald::layer()?.with_field_prefix(None).with_syslog_identifier("uwsd".to_owned());
+    Ok(layer.with_priority_mappings(priorities).with_custom_fields(named))
 }
 
 /// The form of lines once `auto` is decided.
@@ -135,7 +174,7 @@ mod tests {
         let memory = Memory::default();
         let writer = memory.clone();
         let subscriber =
-            subscriber().with_max_level(Level::TRACE).event_format(Journald).with_writer(move || writer.clone());
+            subscriber::fmt().with_max_level(Level::TRACE).event_format(Journald).with_writer(move || writer.clone());
         tracing::subscriber::with_default(subscriber.finish(), || {
             tracing::error!(target: "uwsd", "first\nsecond");
             tracing::info!(target: "uwsd", { job.id = "x" }, "third");

@@ -10,10 +10,14 @@ use super::settings::Settings;
 
 /// Takes over the main file, then the drop-ins beside it, in name order.
 ///
-/// A main file that was named must exist; the directory `conf.d` beside it need not.
+/// A main file that was named must exist; the directory `conf.d` beside it need not. Of a main file that is not called
+/// `uwsd.toml` it is `NAME.conf.d`: a second instance on the host does not read what is meant for the first.
 pub(super) fn apply(main: &Path, is_named: bool, settings: &mut Settings) {
     apply_file(main, is_named, settings);
-    let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
+    let directory = match main.file_stem() {
+        Some(name) if name != "uwsd" => main.with_file_name(format!("{}.conf.d", name.to_string_lossy())),
+        Some(_) | None => main.with_file_name("conf.d"),
+    };
     match drop_ins(&directory) {
         Ok(files) => files.iter().for_each(|file| apply_file(file, true, settings)),
         Err(e) => file_problem(settings, &directory, format!("cannot be read: {e}; make it readable")),

@@ -8,11 +8,13 @@ mod files;
 mod host;
 mod keys;
 mod kind;
+mod live;
 mod load;
 mod mask;
 mod outline;
 mod problem;
 mod reader;
+mod reload;
 mod sample;
 mod sections;
 mod service_table;
@@ -28,9 +30,11 @@ mod units;
 mod variables;
 
 pub use host::Host;
+pub use live::Live;
 pub use load::{LoadRequest, Loaded, load};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use reader::Effective;
+pub use reload::{ReloadOutcome, ReloadWishes, Reloaded, Reloads, carry_over};
 pub use sample::sample;
 pub use show::show;
 pub use types::{

@@ -9,7 +9,11 @@ const fn section(path: &'static str, heading: &'static str, doc: &'static str) -
 /// The tables of the file, in the order of the sample.
 pub(super) static SECTIONS: &[Section] = &[
     section("server", "[server]", "Who answers, and where."),
-    section("server.listener[]", "[[server.listener]]", "An address to listen on; the table may be repeated."),
+    section(
+        "server.listener[]",
+        "[[server.listener]]",
+        "An address to listen on; the table may be repeated. Without any: the sockets that systemd passes, else 127.0.0.1:8080.",
+    ),
     section("log", "[log]", "The log, on standard error."),
     section("store", "[store]", "The database of jobs."),
     section("queue", "[queue]", "How much runs at a time."),

@@ -2,15 +2,19 @@
 
 use super::keys::{self, Key, SECTIONS};
 use super::kind::Kind;
+use super::reload;
 
 const HEAD: &str = "\
 # The configuration of uwsd, with every key, what it does and its default.
 #
-# A line that begins with # and a letter is a key at its default: take the # away to set it. Headings stay as they are.
+# A line that begins with # and a letter is a key at its default: take the # away to set it. Headings stay as they are; the
+# # of #[[server.listener]] goes with those of its keys.
 # Drop-ins, conf.d/*.toml beside this file, are read after it in name order: a key replaces, arrays as a whole.
+# (Those of another main file NAME.toml are in NAME.conf.d.)
 # Every key but those of arrays of tables has an environment variable, which wins: UWSD_QUEUE_MAX_RUNNING is
 # queue.max_running, UWSD_SERVICE_OCPS_IMAGE is image of [service.ocps]; lists with commas, tables as TOML.
-# `uwsd check` says what is wrong and prints what is in force, and from where.
+# `uwsd check` says what is wrong and prints what is in force, and from where; `uwsd reload` makes a running daemon read
+# everything again. A configuration with a problem is refused as a whole, and the old one stays in force.
 ";
 
 /// `config/uwsd.toml`.
@@ -20,8 +24,9 @@ pub fn sample() -> String {
     for section in SECTIONS {
         text.push('\n');
         comment(&mut text, section.doc);
-        text.extend([section.heading, "\n"]);
         let is_row = section.path.ends_with("[]");
+        // A row that stood there would be a listener.
+        text.extend([if is_row { "#" } else { "" }, section.heading, "\n"]);
         for key in keys_of(section.path) {
             // The addresses have a heading of their own.
             if key.path == "server.listener" {
@@ -29,11 +34,12 @@ pub fn sample() -> String {
             }
             text.push('\n');
             comment(&mut text, key.doc);
-            comment(&mut text, &format!("{}.", capitalised(&key.kind.description())));
+            let at_restart = if reload::needs_restart(key.path) { " A change needs a restart." } else { "" };
+            comment(&mut text, &format!("{}.{at_restart}", capitalised(&key.kind.description())));
             fields(&mut text, key);
             match key.default {
-                // A row without its required field would be refused: so the sample sets it.
-                "" if is_row => text.extend([name(key), " = \"127.0.0.1:8080\"\n"]),
+                // The required field of a row.
+                "" if is_row => text.extend(["#", name(key), " = \"127.0.0.1:8080\"\n"]),
                 default => text.extend(["#", name(key), " = ", default, "\n"]),
             }
         }

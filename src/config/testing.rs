@@ -29,6 +29,7 @@ pub fn config_in(dir: &Path) -> Config {
             shutdown_linger: Duration::from_millis(200),
             shutdown_grace: Duration::from_secs(5),
             listeners: Vec::new(),
+            listeners_by_default: false,
             admin_socket: None,
         },
         log: Log { level: "info".to_owned(), format: LogFormat::Text },

@@ -67,6 +67,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// `[[server.listener]]`.
     pub listeners: Vec<Listener>,
+    /// Whether nobody named a listener: sockets that the service manager passed then take the place of the default.
+    pub listeners_by_default: bool,
     /// The administration socket, if there is one.
     pub admin_socket: Option<PathBuf>,
 }

@@ -39,7 +39,7 @@ pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>, started: Timestamp) -
 }
 
 fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Result<Response, ApiError> {
-    if !api.config.services.contains_key(service) {
+    if !api.config.get().services.contains_key(service) {
         return Err(ApiError::NoSuchPath);
     }
     if !is_read(method) {
@@ -52,7 +52,7 @@ fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Resu
             (false, None, why.as_str())
         }
     };
-    let availability = Availability { is_available, up_since, instance: &api.config.server.instance, note };
+    let availability = Availability { is_available, up_since, instance: &api.config.get().server.instance, note };
     Ok(with_type(StatusCode::OK, "text/xml; charset=utf-8", availability.to_xml()))
 }
 

@@ -11,7 +11,7 @@ use listenfd::ListenFd;
 
 use super::extract::Via;
 use super::socket_file::SocketFile;
-use crate::config::{ListenAddress, Listener, Server, Trust};
+use crate::config::{ListenAddress, Listener, Trust};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -32,6 +32,15 @@ pub(super) struct Door {
 }
 
 impl Door {
+    /// That of a listener.
+    pub(super) fn of(listener: &Listener) -> Self {
+        Self {
+            trust: listener.trust,
+            proxies: listener.trusted_proxies.clone().into(),
+            trusts_unix: listener.trusts_unix,
+        }
+    }
+
     /// Whether the word of a proxy at `via` counts.
     pub(super) fn is_proxy(&self, via: Via) -> bool {
         match via {
@@ -49,6 +58,8 @@ impl Door {
 pub struct Bound {
     socket: Socket,
     door: Door,
+    /// The address as it is configured, or was passed.
+    configured: ListenAddress,
     address: ListenAddress,
     /// Removes the file when the listener goes; a passed socket's file belongs to whoever passed it.
     file: Option<SocketFile>,
@@ -59,6 +70,11 @@ impl Bound {
     #[must_use]
     pub const fn address(&self) -> &ListenAddress {
         &self.address
+    }
+
+    /// The address as it is configured, or was passed.
+    pub(super) const fn configured(&self) -> &ListenAddress {
+        &self.configured
     }
 
     /// The socket, what it makes of callers, and what must be kept as long as it listens.
@@ -98,6 +114,12 @@ pub enum BindError {
         "no listener is configured for the passed socket {0}; add it as [[server.listener]] or take it out of the socket unit"
     )]
     Unmatched(String),
+    /// A socket was passed that other hosts reach, and nobody said what it trusts.
+    #[error(
+        "other hosts reach the passed socket {0}, and its callers would be anonymous: add it as [[server.listener]] with \
+         insecure = true, or give the socket unit a loopback address"
+    )]
+    Exposed(SocketAddr),
     /// What was passed cannot be served.
     #[error(
         "the passed file descriptor number {index} is neither a TCP nor a Unix stream socket; correct the socket unit"
@@ -141,7 +163,7 @@ fn parent(path: &Path) -> String {
 
 /// Sockets that the service manager passed.
 #[derive(Debug, Default)]
-pub struct Passed(Vec<(ListenAddress, Socket)>);
+pub struct Passed(pub(super) Vec<(ListenAddress, Socket)>);
 
 impl Passed {
     /// Takes them from the process (`LISTEN_FDS`). Call it once, before any other thread runs: it clears the variables.
@@ -151,6 +173,11 @@ impl Passed {
     pub fn take() -> Result<Self, BindError> {
         let mut fds = ListenFd::from_env();
         (0..fds.len()).map(|index| take_one(&mut fds, index)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Their addresses.
+    pub(super) fn addresses(&self) -> Vec<ListenAddress> {
+        self.0.iter().map(|(address, _)| address.clone()).collect()
     }
 
     fn find(&mut self, wanted: &ListenAddress) -> Option<Socket> {
@@ -172,41 +199,17 @@ fn take_one(fds: &mut ListenFd, index: usize) -> Result<(ListenAddress, Socket),
     Ok((ListenAddress::Tcp(address), Socket::Tcp(listener)))
 }
 
-/// Binds every configured listener and the administration socket, or takes the passed socket of its address.
-///
-/// # Errors
-/// [`BindError`], with the address and what to do about it; nothing stays bound then.
-pub fn bind(server: &Server, mut passed: Passed) -> Result<Vec<Bound>, BindError> {
-    let admin = server.admin_socket.as_ref().map(|path| Listener {
-        address: ListenAddress::Unix(path.clone()),
-        trust: Trust::Operator,
-        trusted_proxies: Vec::new(),
-        trusts_unix: false,
-        is_insecure: false,
-    });
-    let mut bound = Vec::with_capacity(server.listeners.len() + 1);
-    for listener in server.listeners.iter().chain(&admin) {
-        let (socket, file) = match passed.find(&listener.address) {
-            Some(socket) => (socket, None),
-            None => open(&listener.address)?,
-        };
-        let address = settle(&socket, &listener.address).map_err(|source| match &listener.address {
-            ListenAddress::Tcp(address) => BindError::tcp(*address, source),
-            ListenAddress::Unix(path) => BindError::unix(path, source),
-        })?;
-        let door = Door {
-            trust: listener.trust,
-            proxies: listener.trusted_proxies.clone().into(),
-            trusts_unix: listener.trusts_unix,
-        };
-        bound.push(Bound { socket, door, address, file });
-    }
-    match passed.0.as_slice() {
-        [] => Ok(bound),
-        left => Err(BindError::Unmatched(
-            left.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", "),
-        )),
-    }
+/// The listener `listener` with the passed socket of its address, if there is one, else with one of our own.
+pub(super) fn bind_one(listener: &Listener, passed: &mut Passed) -> Result<Bound, BindError> {
+    let (socket, file) = match passed.find(&listener.address) {
+        Some(socket) => (socket, None),
+        None => open(&listener.address)?,
+    };
+    let address = settle(&socket, &listener.address).map_err(|source| match &listener.address {
+        ListenAddress::Tcp(address) => BindError::tcp(*address, source),
+        ListenAddress::Unix(path) => BindError::unix(path, source),
+    })?;
+    Ok(Bound { socket, door: Door::of(listener), configured: listener.address.clone(), address, file })
 }
 
 fn open(address: &ListenAddress) -> Result<(Socket, Option<SocketFile>), BindError> {
@@ -226,55 +229,5 @@ fn settle(socket: &Socket, configured: &ListenAddress) -> io::Result<ListenAddre
             socket.local_addr().map(ListenAddress::Tcp)
         }
         Socket::Unix(socket) => socket.set_nonblocking(true).map(|()| configured.clone()),
-    }
-}
-
-#[cfg(all(test, feature = "test-support"))]
-mod tests {
-    use super::*;
-    use crate::config::testing;
-
-    fn server(dir: &Path, addresses: &[&ListenAddress]) -> Server {
-        let mut server = testing::config_in(dir).server;
-        server.listeners = addresses
-            .iter()
-            .map(|address| Listener {
-                address: (*address).clone(),
-                trust: Trust::Anonymous,
-                trusted_proxies: Vec::new(),
-                trusts_unix: false,
-                is_insecure: false,
-            })
-            .collect();
-        server
-    }
-
-    fn passed_tcp() -> (ListenAddress, Socket) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        (ListenAddress::Tcp(listener.local_addr().expect("an address")), Socket::Tcp(listener))
-    }
-
-    #[test]
-    fn a_passed_socket_is_used_instead_of_binding() {
-        let dir = tempfile::tempdir().expect("temp dir");
-        let path = dir.path().join("s");
-        let tcp = passed_tcp();
-        let unix = ListenAddress::Unix(path.clone());
-        let listener = UnixListener::bind(&path).expect("bound");
-        let config = server(dir.path(), &[&unix, &tcp.0]);
-        // Binding either of them again would fail.
-        let bound = bind(&config, Passed(vec![tcp, (unix, Socket::Unix(listener))])).expect("both were passed");
-        assert_eq!(bound.len(), 2);
-        drop(bound);
-        assert!(path.exists(), "the file belongs to whoever passed the socket");
-    }
-
-    #[test]
-    fn a_passed_socket_that_nobody_asks_for_is_an_error_that_names_it() {
-        let dir = tempfile::tempdir().expect("temp dir");
-        let (tcp, other) = (passed_tcp(), passed_tcp());
-        let (config, name) = (server(dir.path(), &[&tcp.0]), other.0.to_string());
-        let error = bind(&config, Passed(vec![tcp, other])).expect_err("one too many");
-        assert!(matches!(error, BindError::Unmatched(_)) && error.to_string().contains(&name), "{error}");
     }
 }

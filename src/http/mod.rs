@@ -8,6 +8,7 @@
 //! There are two dialects, which do not know each other: `json`, the OCPS JSON API of the service `ocps`, and `uws`, the
 //! IVOA UWS 1.1 API of every service. What both need is beside them: forms, files, links, the writer of XML.
 
+mod accept;
 mod admin;
 mod attachment;
 mod availability;
@@ -23,6 +24,8 @@ mod idempotency;
 mod json;
 mod links;
 mod listen;
+mod listeners;
+mod operations;
 mod patience;
 mod program;
 mod range;
@@ -37,5 +40,6 @@ mod web;
 mod xml;
 
 pub use body::Bodies;
-pub use listen::{BindError, Bound, Passed, bind};
+pub use listen::{BindError, Passed};
+pub use listeners::{Exchange, Listeners, Listening, bind};
 pub use server::{Api, serve};

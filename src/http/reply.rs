@@ -160,7 +160,7 @@ impl ApiError {
                 | Denied::AlreadyFinal { .. }
                 | Denied::Backend { .. }
                 | Denied::QueueFull { .. }
-                | Denied::NoRoom { .. }
+                | Denied::NotAccepting { .. }
                 | Denied::ShuttingDown,
             )
             | Self::Malformed(_)
@@ -213,7 +213,7 @@ fn of_denied(denied: &Denied) -> Verdict {
         // UWS 1.1 §2.2: a request that is illegal in the current phase.
         Denied::AlreadyFinal { .. } | Denied::WrongPhase { .. } => say(StatusCode::FORBIDDEN),
         Denied::Backend { .. } => say(StatusCode::BAD_GATEWAY),
-        Denied::QueueFull { retry_after, .. } | Denied::NoRoom { retry_after, .. } => {
+        Denied::QueueFull { retry_after, .. } | Denied::NotAccepting { retry_after, .. } => {
             Verdict::later(Cow::Owned(denied.to_string()), *retry_after)
         }
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),

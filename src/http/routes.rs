@@ -9,14 +9,14 @@ use warp::reply::Response;
 
 use super::reply::ApiError;
 use super::server::Api;
-use super::{admin, availability, health, json, uws};
+use super::{admin, availability, health, json, operations, uws};
 use crate::domain::Timestamp;
 
 /// Everything that this daemon answers.
 ///
 /// `stop` ends requests that wait for something.
 pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -> BoxedFilter<(Response,)> {
-    let base = below(&api.config.server.base_path);
+    let base = below(&api.config.get().server.base_path);
     json::routes(&base, api)
         .or(uws::routes(&base, api, started, stop))
         .unify()
@@ -25,6 +25,8 @@ pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -
         .or(availability::route(base, api, started))
         .unify()
         .or(admin::routes(api))
+        .unify()
+        .or(operations::routes(api, started))
         .unify()
         .or(warp::any().map(|| ApiError::NoSuchPath.as_text()))
         .unify()

@@ -1,4 +1,4 @@
-//! The accept loop: connections bounded in number and time, and an end that has a deadline.
+//! Connections bounded in number and time, and an end that has a deadline.
 
 use std::convert::Infallible;
 use std::io;
@@ -6,8 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use http::header::{CONNECTION, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
@@ -15,27 +15,26 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
-use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::Instrument;
 use warp::reply::Response;
 
+use super::accept::{Doors, OpenListener};
 use super::body::Bodies;
 use super::detached::detached;
 use super::extract::{Asked, Peer, Via};
 use super::forwarded::Forwarded;
 use super::guard::Guard;
-use super::listen::{Bound, Door, Socket};
+use super::listen::Door;
+use super::listeners::{Exchange, Listeners};
 use super::patience::{PATIENCE, Patient};
 use super::reply::{ApiError, Failure};
 use super::routes;
-use super::socket_file::SocketFile;
-use crate::config::Config;
+use crate::config::{Live, Reloads};
 use crate::ports::{Clock, Store};
 use crate::supervisor::Handle;
 
@@ -47,19 +46,19 @@ pub struct Api {
     /// The jobs, for reading.
     pub store: Arc<dyn Store>,
     /// The configuration.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// What reads request bodies.
     pub bodies: Bodies,
+    /// Makes the daemon read its configuration again.
+    pub reloads: Reloads,
 }
 
-/// How long the loop rests after the system refused a connection for want of resources.
-const REST: Duration = Duration::from_millis(200);
 /// The largest request head, and how much of a body is read ahead.
 const READ_AHEAD: usize = 64 << 10;
 
-/// Answers requests on `listeners` until `soft` is cancelled.
+/// Answers requests on `listeners` until `soft` is cancelled; a reload may exchange them.
 ///
 /// Then no connection is accepted any more. Those that are there are served one more request, whose answer says that it is
 /// the last, for as long as `shutdown_linger` says: whoever polls over one of them is not turned away. Idle ones are closed
@@ -67,72 +66,44 @@ const READ_AHEAD: usize = 64 << 10;
 ///
 /// # Errors
 /// If a listener cannot be handed to the runtime.
-pub async fn serve(api: Api, listeners: Vec<Bound>, soft: CancellationToken, tracker: TaskTracker) -> io::Result<()> {
-    let server = &api.config.server;
-    let end = End { soft: soft.clone(), linger: server.shutdown_linger, grace: server.shutdown_grace };
+pub async fn serve(api: Api, listeners: Listeners, soft: CancellationToken, tracker: TaskTracker) -> io::Result<()> {
+    let Listeners { bound, mut exchanges } = listeners;
+    let config = api.config.get();
+    let server = &config.server;
+    let (linger, grace) = (server.shutdown_linger, server.shutdown_grace);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(server.header_timeout).max_buf_size(READ_AHEAD);
-    let guard = Arc::new(Guard::new(server));
+    let guard = Arc::new(watch::Sender::new(Arc::new(Guard::new(server))));
     let places = Arc::new(Semaphore::new(server.max_connections as usize));
-    let max_connections = server.max_connections;
     let started = api.clock.now();
     let service = warp::service(routes::all(&Arc::new(api), started, soft.clone()));
-    let front = Front { guard, service, soft: soft.clone() };
-    let listeners: Vec<Listener> = listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?;
-    let loops = listeners.iter().map(|listener| {
-        accept_loop(listener, Connections { http: &http, front: &front, places: &places, end: &end, tracker: &tracker })
-    });
-    join_all(loops).await;
-    drop(listeners);
+    let listen = |open: OpenListener| {
+        let end = End { soft: open.close.clone(), linger, grace };
+        let front = Front { guard: Arc::clone(&guard), service: service.clone(), soft: open.close.clone() };
+        let (http, places, tracker) = (&http, &places, &tracker);
+        async move { open.accept(&Connections { http, front, places, end, tracker }).await }
+    };
+    let mut doors = Doors::new(soft.clone());
+    let mut loops: FuturesUnordered<_> = doors.open(bound)?.into_iter().map(&listen).collect();
+    loop {
+        // Each branch may be dropped: loops stay where they are, an exchange that was not taken stays in the channel.
+        tokio::select! {
+            () = soft.cancelled() => break,
+            Some(()) = loops.next() => {}
+            Some(Exchange { wanted, opened, guard: new }) = exchanges.recv() => {
+                guard.send_replace(new);
+                doors.keep(&wanted);
+                loops.extend(doors.open(opened)?.into_iter().map(&listen));
+            }
+        }
+    }
+    while loops.next().await.is_some() {}
     // Each connection ends by itself in its time and gives its place back.
-    let _ = places.acquire_many(max_connections).await;
+    let _ = places.acquire_many(server.max_connections).await;
     Ok(())
 }
 
-/// A listener on the runtime.
-struct Listener {
-    socket: Accepting,
-    door: Door,
-    /// Keeps the socket's file until the end.
-    _file: Option<SocketFile>,
-}
-
-enum Accepting {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-enum Accepted {
-    Tcp(TcpStream, Via),
-    Unix(UnixStream),
-}
-
-impl Listener {
-    fn new(bound: Bound) -> io::Result<Self> {
-        let (socket, door, file) = bound.into_parts();
-        let socket = match socket {
-            Socket::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
-            Socket::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
-        };
-        Ok(Self { socket, door, _file: file })
-    }
-
-    async fn accept(&self) -> io::Result<Accepted> {
-        match &self.socket {
-            Accepting::Tcp(listener) => {
-                let (stream, remote) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                // A client that vanished without a word is noticed while we wait for it.
-                setsockopt(&stream, sockopt::KeepAlive, &true)?;
-                let local = stream.local_addr()?.ip().to_canonical();
-                Ok(Accepted::Tcp(stream, Via::Tcp { local, remote }))
-            }
-            Accepting::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
-        }
-    }
-}
-
-/// How connections come to their end.
+/// How the connections of a listener come to their end.
 #[derive(Debug, Clone)]
 struct End {
     /// Tells that it has come.
@@ -144,46 +115,21 @@ struct End {
 }
 
 /// What every connection of a listener is served with.
-struct Connections<'a, S> {
+pub(super) struct Connections<'a, S> {
     http: &'a http1::Builder,
-    front: &'a Front<S>,
+    front: Front<S>,
     places: &'a Arc<Semaphore>,
-    end: &'a End,
+    end: End,
     tracker: &'a TaskTracker,
 }
 
-async fn accept_loop<S: Routes>(listener: &Listener, with: Connections<'_, S>) {
-    // Nothing is lost when this is: a connection that was not accepted waits in the kernel.
-    while let Some(accepted) = with.end.soft.run_until_cancelled(listener.accept()).await {
-        let accepted = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                rest(&error, &with.end.soft).await;
-                continue;
-            }
-        };
-        // One that was accepted is never dropped unserved, also if the stop comes while it waits for a place.
-        let Ok(place) = Arc::clone(with.places).acquire_owned().await else { return };
-        match accepted {
-            Accepted::Tcp(stream, via) => with.spawn(stream, via, &listener.door, place),
-            Accepted::Unix(stream) => with.spawn(stream, Via::Unix, &listener.door, place),
-        }
-    }
-}
-
-/// After an error of one connection goes on at once, after one of the system's resources rests.
-async fn rest(error: &io::Error, soft: &CancellationToken) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
-    if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected) {
-        tracing::debug!(%error, "a client gave up before it was served");
-        return;
-    }
-    tracing::error!(%error, "a connection could not be accepted; trying again");
-    soft.run_until_cancelled(tokio::time::sleep(REST)).await;
-}
-
 impl<S: Routes> Connections<'_, S> {
-    fn spawn<I>(&self, io: I, via: Via, door: &Door, place: OwnedSemaphorePermit)
+    /// Waits for a place for one more connection; `None` at the end of the server.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(self.places).acquire_owned().await.ok()
+    }
+
+    pub(super) fn spawn<I>(&self, io: I, via: Via, door: &Door, place: OwnedSemaphorePermit)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -235,7 +181,7 @@ where
 }
 
 /// What the routes are to hyper.
-trait Routes:
+pub(super) trait Routes:
     Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 {
 }
@@ -259,7 +205,7 @@ struct Visitor {
 /// The guard and what is behind it.
 #[derive(Clone)]
 struct Front<S> {
-    guard: Arc<Guard>,
+    guard: Arc<watch::Sender<Arc<Guard>>>,
     service: S,
     soft: CancellationToken,
 }
@@ -300,6 +246,7 @@ impl<S: Routes> Front<S> {
         visitor: Visitor,
     ) -> impl Future<Output = Response> + Send + use<S> {
         let Self { guard, mut service, .. } = self;
+        let guard = Arc::clone(&guard.borrow());
         let Visitor { peer, proxies } = visitor;
         let forwarded = peer.is_proxy.then(|| Box::new(Forwarded::of(request.headers(), &proxies)));
         let origin = request.headers().get(ORIGIN).cloned();
@@ -328,6 +275,7 @@ impl<S: Routes> Front<S> {
 #[cfg(all(test, feature = "test-support"))]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use warp::Filter;
 
     use super::*;
@@ -337,7 +285,7 @@ mod tests {
     /// Serves one connection with an answer of 64 MiB.
     async fn serve_one(stream: TcpStream, patience: Duration) {
         let config = config_in(std::path::Path::new("/nowhere"));
-        let guard = Arc::new(Guard::new(&config.server));
+        let guard = Arc::new(watch::Sender::new(Arc::new(Guard::new(&config.server))));
         let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
         let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
         let visitor = Visitor { peer, proxies: Arc::new([]) };

@@ -328,6 +328,13 @@ pub trait Store: Send + Sync {
     /// many, and when the next one is due.
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError>;
 
+    /// Since when an operator drains the daemon, if that is so.
+    async fn drained(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Notes since when an operator drains the daemon, or that nobody does any more. The first time stays; returns what is
+    /// noted now.
+    async fn set_drained(&self, since: Option<Timestamp>) -> Result<Option<Timestamp>, StoreError>;
+
     /// How many jobs there are.
     async fn totals(&self) -> Result<Totals, StoreError>;
 

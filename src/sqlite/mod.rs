@@ -11,6 +11,7 @@ mod idempotency;
 mod images;
 mod jobs;
 mod list;
+mod meta;
 mod open;
 mod readers;
 mod results;

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
-use uuid::Uuid;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::error::{OpenError, While};
 use super::file_system;
@@ -99,18 +98,6 @@ fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
     transaction.commit()
 }
 
-/// The identity of this installation, made once with the database: it marks what is ours in an engine.
-pub(super) fn instance_id(connection: &Connection) -> Result<String, rusqlite::Error> {
-    let known =
-        connection.query_row("SELECT value FROM meta WHERE key = 'instance_id'", [], |row| row.get(0)).optional()?;
-    if let Some(id) = known {
-        return Ok(id);
-    }
-    let id = Uuid::new_v4().to_string();
-    connection.execute("INSERT INTO meta (key, value) VALUES ('instance_id', ?1)", [&id])?;
-    Ok(id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,15 +126,6 @@ mod tests {
         .expect("written");
         let refused = open_writer(&path).expect_err("damaged").to_string();
         assert!(refused.contains("is damaged or is no database"), "{refused}");
-    }
-
-    #[test]
-    fn the_instance_id_is_made_once() {
-        let dir = tempfile::tempdir().expect("temp dir");
-        let path = dir.path().join("uwsd.db");
-        let first = instance_id(&open_writer(&path).expect("made")).expect("id");
-        let second = instance_id(&open_writer(&path).expect("opened")).expect("id");
-        assert_eq!(first, second);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::ports::{
 use super::error::OpenError;
 use super::readers::Readers;
 use super::thread::Writer;
-use super::{changes, events, images, jobs, list, open, retention};
+use super::{changes, events, images, jobs, list, meta, open, retention};
 
 /// Jobs in a SQLite database.
 pub struct SqliteStore {
@@ -31,7 +31,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = open::open_writer(path)?;
         let instance_id =
-            open::instance_id(&connection).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+            meta::instance_id(&connection).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(connection).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         Ok(Self { writer, readers, instance_id })
@@ -157,6 +157,14 @@ impl Store for SqliteStore {
 
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError> {
         self.writer.write("forgetting deleted jobs", move |c| retention::forget(c, now, limit)).await
+    }
+
+    async fn drained(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(meta::drained).await
+    }
+
+    async fn set_drained(&self, since: Option<Timestamp>) -> Result<Option<Timestamp>, StoreError> {
+        self.writer.write("noting whether the daemon is drained", move |c| meta::set_drained(c, since)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

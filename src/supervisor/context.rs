@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::Live;
 use crate::domain::{Job, JobId};
 use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, RunRef, Sources, Store, StoreError};
 
@@ -40,7 +40,7 @@ pub struct Parts {
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The configuration.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The name of this host, for the jobs' records.
     pub host: String,
 }
@@ -72,13 +72,17 @@ pub(super) struct Context {
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) engine: Mutex<Option<EngineFacts>>,
     pub(super) jobs_dir: PathBuf,
-    pub(super) visible_for: Duration,
     pub(super) host: String,
 }
 
 impl Context {
     pub(super) fn dirs(&self, job: JobId) -> JobDirs {
         JobDirs { root: self.jobs_dir.join(job.to_string()) }
+    }
+
+    /// How long after its end a job that was deleted while active still reads `aborted`.
+    pub(super) fn visible_for(&self) -> Duration {
+        self.shared.config.get().json.deletion_visible
     }
 
     pub(super) fn engine(&self) -> Option<EngineFacts> {
@@ -97,22 +101,24 @@ pub(super) fn runs(job: &Job) -> impl Iterator<Item = RunRef> + use<> {
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
 pub async fn start(parts: Parts) -> Result<Started, StoreError> {
-    let Parts { store, images, backend, sources, clock, config, host } = parts;
+    let Parts { store, images, backend, sources, clock, config: live, host } = parts;
+    let config = live.get();
     let totals = store.totals().await?;
+    let drained = store.drained().await?;
     let (inbox, wishes) = mpsc::channel(INBOX);
     let (readiness, _) = watch::channel(Readiness::Starting(format!("looking for the {} backend", backend.kind())));
     let shared = Arc::new(Shared {
         store,
         sources,
         clock,
-        services: config.services.clone(),
-        queue: config.queue.clone(),
+        config: live,
         waiting: AtomicU64::new(totals.waiting),
         wake: Notify::new(),
         swept: Notify::new(),
         standings: Mutex::new(HashMap::new()),
         readiness,
         disk: watch::Sender::default(),
+        drained: watch::Sender::new(drained),
         unwritable: watch::Sender::default(),
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
@@ -132,7 +138,6 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         inbox: inbox.clone(),
         engine: Mutex::new(None),
         jobs_dir: config.server.jobs_dir.clone(),
-        visible_for: config.json.deletion_visible,
         host,
     });
     Ok(Started {
@@ -140,8 +145,8 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         queue: QueueLoop::new(Arc::clone(&context), wishes),
         retention: Retention::new(Arc::clone(&context)),
         health: Health::new(Arc::clone(&context)),
-        images: UnusedImages::new(Arc::clone(&context), config.backend.docker.image_age),
+        images: UnusedImages::new(Arc::clone(&context)),
         store: StoreWatch::new(Arc::clone(&shared)),
-        disk: DiskWatch::new(context, config.disk.clone(), places),
+        disk: DiskWatch::new(context, places),
     })
 }

@@ -56,9 +56,9 @@ pub enum Denied {
         /// When to try again.
         retry_after: Duration,
     },
-    /// There is too little room on a disk.
+    /// No job is accepted at the moment: there is too little room on a disk, or an operator drains the daemon.
     #[error("{why}; try again later")]
-    NoRoom {
+    NotAccepting {
         /// A sentence.
         why: String,
         /// When to try again.

@@ -27,7 +27,6 @@ const MOST_LEAVING: u32 = 1000;
 /// The task that watches the disks.
 pub struct DiskWatch {
     context: Arc<Context>,
-    settings: Disk,
     /// Where the daemon and its jobs write.
     places: Vec<PathBuf>,
 }
@@ -40,8 +39,8 @@ struct Least {
 }
 
 impl DiskWatch {
-    pub(super) const fn new(context: Arc<Context>, settings: Disk, places: Vec<PathBuf>) -> Self {
-        Self { context, settings, places }
+    pub(super) const fn new(context: Arc<Context>, places: Vec<PathBuf>) -> Self {
+        Self { context, places }
     }
 
     /// Runs for ever; dropping it is safe at any time.
@@ -51,12 +50,16 @@ impl DiskWatch {
             let is_cleaning = match self.look().await {
                 Some(least) => {
                     self.tell(&least);
-                    least.free < self.settings.clean_below && self.clean(&least, &mut leaving).await
+                    least.free < self.settings().clean_below && self.clean(&least, &mut leaving).await
                 }
                 None => false,
             };
             tokio::time::sleep(if is_cleaning { SOON } else { EVERY }).await;
         }
+    }
+
+    fn settings(&self) -> Disk {
+        self.context.shared.config.get().disk.clone()
     }
 
     /// The place with the least room; `None` if no place could be looked at.
@@ -77,14 +80,14 @@ impl DiskWatch {
     fn tell(&self, least: &Least) {
         let Least { place, free } = least;
         self.context.shared.disk.send_if_modified(|before| {
-            let needed = self.settings.refuse_below;
+            let needed = self.settings().refuse_below;
             let needed = if before.is_some() { needed.saturating_add(needed / 10) } else { needed };
             let is_low = *free < needed;
             if is_low == before.is_some() {
                 return false;
             }
             *before = is_low.then(|| {
-                let (place, free, needed) = (place.display(), bytes(*free), bytes(self.settings.refuse_below));
+                let (place, free, needed) = (place.display(), bytes(*free), bytes(self.settings().refuse_below));
                 format!("no new jobs: {free} are free in {place}, and {needed} are wanted")
             });
             if let Some(why) = before {
@@ -115,7 +118,7 @@ impl DiskWatch {
             return Ok(true);
         }
         let now = shared.clock.now();
-        let old = shared.store.ended_before(now.before(self.settings.clean_min_age), BATCH).await?;
+        let old = shared.store.ended_before(now.before(self.settings().clean_min_age), BATCH).await?;
         for id in &old {
             match shared.store.update(*id, vec![Update::GiveUpFiles(now)]).await {
                 Ok(_) => warn!(

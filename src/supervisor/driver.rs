@@ -277,7 +277,7 @@ impl Driver {
             ended_at: ended_at.unwrap_or_else(|| self.context.shared.clock.now()),
             results,
             facts: Some(self.facts.clone()),
-            visible_for: self.context.visible_for,
+            visible_for: self.context.visible_for(),
         };
         crate::crash::point("harvested");
         self.commit(Change::End(Box::new(end))).await;
@@ -324,7 +324,7 @@ impl Driver {
             ended_at: self.context.shared.clock.now(),
             results: Vec::new(),
             facts: Some(self.facts.clone()),
-            visible_for: self.context.visible_for,
+            visible_for: self.context.visible_for(),
         };
         self.commit(Change::End(Box::new(end))).await;
     }

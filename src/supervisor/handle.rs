@@ -1,14 +1,14 @@
 //! What the outside may ask of the supervisor: submit, abort, delete, look.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::config;
-use crate::domain::{Caller, Job, JobId, Phase, Stage, Standing};
+use crate::config::{Config, Live, Service};
+use crate::domain::{Caller, Job, JobId, Phase, Stage, Standing, Timestamp};
 use crate::ports::{Clock, Sources, Store};
 
 use super::denied::Denied;
@@ -43,8 +43,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) sources: Arc<dyn Sources>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) services: BTreeMap<String, config::Service>,
-    pub(super) queue: config::Queue,
+    pub(super) config: Live,
     /// Jobs that wait, including those that are being accepted right now.
     pub(super) waiting: AtomicU64,
     /// Rung when there may be something to start.
@@ -55,6 +54,8 @@ pub(super) struct Shared {
     pub(super) readiness: watch::Sender<Readiness>,
     /// Why new jobs are refused, while there is too little room on a disk.
     pub(super) disk: watch::Sender<Option<String>>,
+    /// Since when an operator drains the daemon, while that is so.
+    pub(super) drained: watch::Sender<Option<Timestamp>>,
     /// Why nothing can be written down, while that is so.
     pub(super) unwritable: watch::Sender<Option<String>>,
     /// Requests that wait for a change of a job's phase.
@@ -87,6 +88,11 @@ impl Shared {
             standing.detail = detail;
         }
     }
+}
+
+/// The service of that name.
+pub(super) fn service_named<'a>(config: &'a Config, name: &str) -> Result<&'a Service, Denied> {
+    config.services.get(name).ok_or_else(|| Denied::NoSuchService(name.to_owned()))
 }
 
 /// The supervisor's door for request handlers; cheap to clone.
@@ -171,10 +177,6 @@ impl Handle {
         }
     }
 
-    pub(super) fn service_named(&self, name: &str) -> Result<&config::Service, Denied> {
-        self.shared.services.get(name).ok_or_else(|| Denied::NoSuchService(name.to_owned()))
-    }
-
     pub(super) async fn send(&self, message: Message) -> Result<(), Denied> {
         self.inbox.send(message).await.map_err(|_| Denied::ShuttingDown)
     }
@@ -195,10 +197,12 @@ impl Handle {
         self.shared.disk.borrow().clone()
     }
 
-    /// Why no job can be accepted at the moment, if that is so: for want of room, or of a database that can be written.
+    /// Why no job can be accepted at the moment, if that is so: an operator drains the daemon, or it lacks room, or a
+    /// database that can be written.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.lack_of_room().or_else(|| self.shared.unwritable.borrow().clone())
+        let unwritable = || self.shared.unwritable.borrow().clone();
+        self.drained().or_else(|| self.lack_of_room()).or_else(unwritable)
     }
 
     /// Whether jobs can run.

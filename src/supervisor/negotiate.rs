@@ -10,7 +10,7 @@ use crate::ports::{Change, StoreError, Update};
 use super::acceptable;
 use super::denied::Denied;
 use super::files;
-use super::handle::Handle;
+use super::handle::{Handle, service_named};
 use super::limits;
 use super::publish::Waiter;
 use super::submit::Asked;
@@ -48,7 +48,7 @@ impl Handle {
     pub async fn run(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
         let shared = Arc::clone(&self.shared);
-        let service = self.service(&job)?.clone();
+        let service = self.service(&job)?;
         self.finish(async move {
             let _alone = shared.negotiation.lock().await;
             let now = shared.clock.now();
@@ -88,7 +88,7 @@ impl Handle {
         change: impl FnOnce(Work) -> Work + Send + 'static,
     ) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
-        let service = self.service(&job)?.clone();
+        let service = self.service(&job)?;
         let this = self.clone();
         self.finish(async move {
             let shared = &this.shared;
@@ -125,12 +125,12 @@ impl Handle {
     ) -> Result<(), Denied> {
         let job = open(self.visible(caller, id).await?)?;
         let service = self.service(&job)?;
-        let work = acceptable::values(service, change(job.work))?;
-        self.check(service, &work).map(drop)
+        let work = acceptable::values(&service, change(job.work))?;
+        self.check(&service, &work).map(drop)
     }
 
-    fn service(&self, job: &Job) -> Result<&Service, Denied> {
-        self.service_named(&job.service)
+    fn service(&self, job: &Job) -> Result<Service, Denied> {
+        service_named(&self.shared.config.get(), &job.service).cloned()
     }
 
     /// Sets how long a job may execute, clamped to what the service allows; `None` is without limit (UWS 1.1 §2.2.3.4).
@@ -145,7 +145,7 @@ impl Handle {
     ) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
         let service = self.service(&job)?;
-        let limit = limits::execution_duration(service, asked);
+        let limit = limits::execution_duration(&service, asked);
         self.update(id, Update::ExecutionDuration(limit), "its execution duration is settled").await
     }
 
@@ -157,7 +157,7 @@ impl Handle {
     pub async fn set_destruction(&self, caller: &Caller, id: JobId, asked: Option<Timestamp>) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
         let service = self.service(&job)?;
-        let at = limits::destruction(service, asked, self.shared.clock.now());
+        let at = limits::destruction(&service, asked, self.shared.clock.now());
         let job = self.update(id, Update::Destruction(at), "it is destroyed already").await?;
         // The next destruction may be sooner now.
         self.shared.swept.notify_one();

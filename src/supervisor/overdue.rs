@@ -15,12 +15,12 @@ const MOST: u32 = 100;
 impl Context {
     /// Whether any service limits the wait.
     pub(super) fn limits_the_wait(&self) -> bool {
-        self.shared.services.values().any(|service| service.queue_timeout.is_some())
+        self.shared.config.get().services.values().any(|service| service.queue_timeout.is_some())
     }
 
     /// Ends those jobs, but for the ones that `is_running`: these are being prepared, and wait no longer.
     pub(super) async fn end_overdue(&self, is_running: impl Fn(&JobId) -> bool) -> Result<(), StoreError> {
-        for (name, service) in &self.shared.services {
+        for (name, service) in &self.shared.config.get().services {
             let Some(limit) = service.queue_timeout else { continue };
             let since_boot = self.shared.clock.since_boot();
             for id in self.shared.store.overdue(name, limit, since_boot, MOST).await? {

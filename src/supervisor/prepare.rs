@@ -32,7 +32,7 @@ pub(super) async fn prepare(
 ) -> Result<Vec<RunSpec>, Box<Outcome>> {
     let stage = |stage| context.shared.set_stage(job.id, Some(stage));
     let dirs = context.dirs(job.id);
-    if !context.shared.services.contains_key(&job.service) {
+    if !context.shared.config.get().services.contains_key(&job.service) {
         let message = format!("the service {:?} is not configured any more", job.service);
         return Err(Box::new(Outcome::new(Reason::EngineError, message).of_kind(SummaryKind::Fatal)));
     }

@@ -95,7 +95,7 @@ impl Context {
             ended_at: now,
             results: Vec::new(),
             facts: None,
-            visible_for: self.visible_for,
+            visible_for: self.visible_for(),
         };
         match self.shared.store.change(id, Change::End(Box::new(end)), now).await {
             Ok(changed) => {
@@ -149,8 +149,8 @@ impl QueueLoop {
         };
         tokio::pin!(recovered);
         let mut changes = context.shared.readiness.subscribe();
+        let mut reloads = context.shared.config.subscribe();
         let mut wishes = Vec::with_capacity(WISHES);
-        let limits_the_wait = context.limits_the_wait();
         let mut look = tokio::time::interval(overdue::LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -168,7 +168,8 @@ impl QueueLoop {
                 Some(swept) = self.sweeps.join_next() => self.swept(swept),
                 () = context.shared.wake.notified() => {}
                 Ok(()) = changes.changed() => {}
-                _ = look.tick(), if limits_the_wait && self.is_reconciled => self.end_overdue().await,
+                Ok(()) = reloads.changed() => {}
+                _ = look.tick(), if self.is_reconciled && context.limits_the_wait() => self.end_overdue().await,
                 () = tokio::time::sleep(AGAIN), if self.is_behind => {}
             }
         }
@@ -236,7 +237,8 @@ impl QueueLoop {
     /// The service of a job. One that is no longer configured is lent the settings of another: its runs must not be
     /// left without an end.
     fn service(&self, job: &Job) -> Option<Service> {
-        let services = &self.context.shared.services;
+        let config = self.context.shared.config.get();
+        let services = &config.services;
         let service = services.get(&job.service).or_else(|| {
             warn!("job {} belongs to service {:?}, which is not configured any more", job.id, job.service);
             services.values().next()
@@ -279,10 +281,11 @@ impl QueueLoop {
     }
 
     async fn start_admitted(&mut self) -> Result<(), StoreError> {
-        let queue = &self.context.shared.queue;
+        let queue = &self.context.shared.config.get().queue;
         let jobs = usize::try_from(queue.max_running).unwrap_or(usize::MAX);
         let is_ready = matches!(*self.context.shared.readiness.borrow(), Readiness::Ready { .. });
-        if !is_ready || self.running.len() >= jobs {
+        let is_drained = self.context.shared.drained.borrow().is_some();
+        if !is_ready || is_drained || self.running.len() >= jobs {
             return Ok(());
         }
         let budget = Budget { jobs, cpus: queue.cpus, memory: queue.memory };
@@ -293,7 +296,8 @@ impl QueueLoop {
 
     /// Starts those of the queue's head that fit; returns how many.
     async fn start_some(&mut self, budget: Budget) -> Result<usize, StoreError> {
-        let services = &self.context.shared.services;
+        let config = self.context.shared.config.get();
+        let services = &config.services;
         let share = |name: &str| services.get(name).map_or(admission::Share::NONE, admission::Share::of);
         let of_service = |name: &str| self.running.values().filter(|running| running.service == name).count();
         let has_its_share = |name: &&String| share(name).jobs.is_some_and(|most| of_service(name) >= most);
@@ -316,7 +320,7 @@ impl QueueLoop {
                 reservation: *reservation,
             })
             .collect();
-        let admitted = admission::admit(budget, share, self.context.shared.queue.aging, &running, &queued);
+        let admitted = admission::admit(budget, share, config.queue.aging, &running, &queued);
         let mut started = 0;
         for position in admitted {
             let id = queued[position].id;

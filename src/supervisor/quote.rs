@@ -52,8 +52,9 @@ impl Handle {
             Phase::Queued => shared.store.queued_before(job.seq, LONGEST_QUEUE).await?,
             _ => shared.store.queued_before(i64::MAX, LONGEST_QUEUE).await?,
         };
-        let of_service = self.shared.services.get(&job.service).map_or(0, |service| service.max_running);
-        let of_queue = shared.queue.max_running;
+        let config = shared.config.get();
+        let of_service = config.services.get(&job.service).map_or(0, |service| service.max_running);
+        let of_queue = config.queue.max_running;
         let slots = if of_service == 0 { of_queue } else { of_service.min(of_queue) };
         Ok(guess(job, shared.clock.now(), Known { typical, before, slots }))
     }

@@ -79,7 +79,7 @@ impl Retention {
     async fn destroy(&self, id: JobId, now: Timestamp) -> Result<(), StoreError> {
         let store = &self.context.shared.store;
         let Some(job) = store.job(id).await? else { return Ok(()) };
-        let archive = self.context.shared.services.get(&job.service).and_then(|service| service.archive);
+        let archive = self.context.shared.config.get().services.get(&job.service).and_then(|service| service.archive);
         let job = match (archive, job.phase) {
             // The time of the record itself has come, or there is none to be kept.
             (None, _) | (Some(_), Phase::Archived) => store.request_deletion(id, now).await?,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::config;
+use crate::config::Service;
 use crate::domain::{Caller, IdempotencyKey, Job, JobId, NewJob, Phase, Reservation, RunId, Timestamp, Work};
 
 use super::acceptable;
 use super::denied::Denied;
-use super::handle::Handle;
+use super::handle::{Handle, service_named};
 use super::idempotency::fingerprint;
 use super::limits;
 use super::uploads::Staged;
@@ -58,7 +58,7 @@ impl Handle {
     /// idempotency key is answered with the job that it made first, also if nothing more would be accepted.
     ///
     /// # Errors
-    /// [`Denied::NoSuchService`], [`Denied::Unacceptable`], [`Denied::QueueFull`], [`Denied::NoRoom`],
+    /// [`Denied::NoSuchService`], [`Denied::Unacceptable`], [`Denied::QueueFull`], [`Denied::NotAccepting`],
     /// [`Denied::Store`]; nothing is accepted then.
     pub async fn submit(
         &self,
@@ -75,7 +75,7 @@ impl Handle {
         let job = self.accept(caller, submission, key)?;
         let shared = Arc::clone(&self.shared);
         self.finish(async move {
-            let place = Place::reserve(&shared.waiting, shared.queue.max_queued)?;
+            let place = Place::reserve(&shared.waiting, shared.config.get().queue.max_queued)?;
             let id = job.id;
             let adopted = match &staged {
                 Some(staged) => shared.uploads.adopt(id, staged).await.map_err(Denied::Upload),
@@ -116,15 +116,16 @@ impl Handle {
             return Ok(Some(first));
         }
         self.has_room()?;
-        let service = self.service_named(&submission.service)?;
+        let config = self.shared.config.get();
+        let service = service_named(&config, &submission.service)?;
         let work = acceptable::values(service, submission.work.clone())?;
         let work = if submission.is_run { acceptable::complete(service, work)? } else { work };
         self.check(service, &work).map(|_| None)
     }
 
     fn has_room(&self) -> Result<(), Denied> {
-        let lack = self.lack_of_room();
-        lack.map_or(Ok(()), |why| Err(Denied::NoRoom { why, retry_after: Duration::from_secs(60) }))
+        let lack = self.drained().or_else(|| self.lack_of_room());
+        lack.map_or(Ok(()), |why| Err(Denied::NotAccepting { why, retry_after: Duration::from_secs(60) }))
     }
 
     /// The job that a request with this key made before.
@@ -143,7 +144,8 @@ impl Handle {
     ) -> Result<NewJob, Denied> {
         let now = self.shared.clock.now();
         let Submission { service: name, run_id, work, is_run, execution_duration, destruction, .. } = submission;
-        let service = self.service_named(&name)?;
+        let config = self.shared.config.get();
+        let service = service_named(&config, &name)?;
         let work = acceptable::work(service, work)?;
         let work = if is_run { acceptable::complete(service, work)? } else { work };
         let reservation = self.check(service, &work)?;
@@ -171,7 +173,7 @@ impl Handle {
     }
 
     /// Refuses work that could never be done; returns what it reserves.
-    pub(super) fn check(&self, service: &config::Service, work: &Work) -> Result<Reservation, Denied> {
+    pub(super) fn check(&self, service: &Service, work: &Work) -> Result<Reservation, Denied> {
         if work.size() > Work::MAX_SIZE {
             let why = format!(
                 "command, url, commit_ref, environment and other parameters are {} bytes in all; {} is the most that one \
@@ -189,7 +191,7 @@ impl Handle {
             cpus: service.cpus * f64::from(work.replicas),
             memory: service.memory.saturating_mul(u64::from(work.replicas)),
         };
-        let queue = &self.shared.queue;
+        let queue = &self.shared.config.get().queue;
         if reservation.cpus > queue.cpus || reservation.memory > queue.memory {
             let why = format!(
                 "replicas: {} of them would reserve {} CPUs and {} bytes of memory; this host gives out {} and {}",

@@ -50,13 +50,11 @@ impl Claims {
 /// The task that removes unused images.
 pub struct UnusedImages {
     context: Arc<Context>,
-    /// How long one is kept after its last use; zero: for ever.
-    age: Duration,
 }
 
 impl UnusedImages {
-    pub(super) const fn new(context: Arc<Context>, age: Duration) -> Self {
-        Self { context, age }
+    pub(super) const fn new(context: Arc<Context>) -> Self {
+        Self { context }
     }
 
     /// Runs for ever; dropping it is safe at any time.
@@ -79,7 +77,8 @@ impl UnusedImages {
         for name in running.iter().filter_map(image_of).collect::<HashSet<_>>() {
             images.still_used(name, now).await?;
         }
-        let before = if self.age.is_zero() { Timestamp::from_millis(i64::MIN) } else { now.before(self.age) };
+        let age = self.context.shared.config.get().backend.docker.image_age;
+        let before = if age.is_zero() { Timestamp::from_millis(i64::MIN) } else { now.before(age) };
         let unused = images.unused_since(before).await?;
         if unused.is_empty() {
             return Ok(());
@@ -127,7 +126,8 @@ impl UnusedImages {
     async fn wanted(&self) -> Result<HashSet<String>, StoreError> {
         let shared = &self.context.shared;
         // An image of a service's is not to be had again where there is no registry.
-        let mut wanted: HashSet<String> = shared.services.values().map(|service| full_name(&service.image)).collect();
+        let config = shared.config.get();
+        let mut wanted: HashSet<String> = config.services.values().map(|service| full_name(&service.image)).collect();
         let phases = vec![Phase::Pending, Phase::Held, Phase::Queued, Phase::Executing, Phase::Suspended];
         let filter = JobFilter { phases, ..JobFilter::default() };
         let mut after = None;
@@ -136,7 +136,7 @@ impl UnusedImages {
             let Some(last) = jobs.last() else { break };
             after = Some(last.place());
             for job in &jobs {
-                let asked = shared.services.get(&job.service).and_then(|service| image::of(service, &job.work).ok());
+                let asked = config.services.get(&job.service).and_then(|service| image::of(service, &job.work).ok());
                 wanted.extend(asked.map(|(image, _)| full_name(&image)).into_iter().chain(image_of(job)));
             }
         }
@@ -148,7 +148,8 @@ impl UnusedImages {
     /// Whether the backend may need the image to remove the files of its jobs.
     fn may_help(&self, files: &ImageOfFiles) -> bool {
         let own = geteuid();
-        let user = self.context.shared.services.get(&files.service).map(|service| service.user);
+        let config = self.context.shared.config.get();
+        let user = config.services.get(&files.service).map(|service| service.user);
         let is_own = user.is_some_and(|user| user.is_none_or(|user| user.uid == own.as_raw()));
         self.context.backend.shares_files() && !own.is_root() && !is_own
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
-use uwsd::config::{Config, ListenAddress, Listener, Trust, testing};
+use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
 use uwsd::ports::{Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
@@ -92,26 +92,28 @@ impl Bed {
         engine.reboot("boot-1");
         engine.set_silent(!engine_answers);
         let clock = Arc::<ShiftedClock>::default();
-        let config = Arc::new(config);
+        let live = Live::new(config);
+        let config = live.get();
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(FakeBackend::new(Arc::clone(&engine))),
             sources: Arc::new(NoSources),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            config: Arc::clone(&config),
+            config: live.clone(),
             host: "testhost".to_owned(),
         };
         let started = start(parts).await.expect("started");
         let api = Api {
             handle: started.handle,
             store: before(Arc::clone(&store)),
-            config: Arc::clone(&config),
+            config: live.clone(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             bodies: Bodies::new(config.server.max_body),
+            reloads: Reloads::new().0,
         };
-        let bound = bind(&config.server, Passed::default()).expect("bound");
-        let addresses: Vec<ListenAddress> = bound.iter().map(|bound| bound.address().clone()).collect();
+        let (_, bound) = bind(&config.server, Passed::default()).expect("bound");
+        let addresses: Vec<ListenAddress> = bound.addresses().cloned().collect();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(started.queue.run());

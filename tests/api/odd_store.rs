@@ -57,6 +57,15 @@ impl Store for OddStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.real.check().await
     }
+
+    async fn drained(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.real.drained().await
+    }
+
+    async fn set_drained(&self, since: Option<Timestamp>) -> Result<Option<Timestamp>, StoreError> {
+        self.real.set_drained(since).await
+    }
+
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         assert!(!self.panics.load(Ordering::SeqCst), "the test wants it");
         if self.fails.load(Ordering::SeqCst) { Err(broken("reading a job")) } else { self.real.job(id).await }

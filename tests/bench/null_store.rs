@@ -13,6 +13,14 @@ pub struct NullStore;
 
 #[async_trait]
 impl Store for NullStore {
+    async fn drained(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn set_drained(&self, since: Option<Timestamp>) -> Result<Option<Timestamp>, StoreError> {
+        Ok(since)
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
-use uwsd::config::{ListenAddress, Listener, Trust, testing};
+use uwsd::config::{ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
 use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
@@ -65,7 +65,8 @@ async fn run(kind: &str, dir: &Path) {
         trusts_unix: false,
         is_insecure: false,
     }];
-    let config = Arc::new(config);
+    let live = Live::new(config);
+    let config = live.get();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, images): (Arc<dyn Store>, Arc<dyn Images>) = if kind == "null" {
         (Arc::new(NullStore), Arc::new(NullStore))
@@ -79,7 +80,7 @@ async fn run(kind: &str, dir: &Path) {
         backend: Arc::new(FakeBackend::new(Arc::new(FakeEngine::default()))),
         sources: Arc::new(GitSources::new(config.sources.clone(), dir.join("git")).expect("git")),
         clock: Arc::clone(&clock),
-        config: Arc::clone(&config),
+        config: live.clone(),
         host: "bench".to_owned(),
     };
     let started = start(parts).await.expect("started");
@@ -87,12 +88,12 @@ async fn run(kind: &str, dir: &Path) {
     tracker.spawn(started.queue.run());
     tracker.spawn(started.retention.run());
     tracker.spawn(started.health.run());
-    let bound = bind(&config.server, Passed::default()).expect("bound");
-    if let ListenAddress::Tcp(address) = bound[0].address() {
+    let (_listening, bound) = bind(&config.server, Passed::default()).expect("bound");
+    if let Some(ListenAddress::Tcp(address)) = bound.addresses().next() {
         println!("{}", address.port());
         std::io::stdout().flush().expect("written");
     }
     let bodies = Bodies::new(config.server.max_body);
-    let api = Api { handle: started.handle, store, config, clock, bodies };
+    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: Reloads::new().0 };
     serve(api, bound, CancellationToken::new(), tracker).await.expect("served");
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
-use uwsd::config::{Config, testing};
+use uwsd::config::{Config, Live, testing};
 use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
 use uwsd::ports::{Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
@@ -91,7 +91,7 @@ impl Bed {
             backend: Arc::new(FakeBackend::new(Arc::clone(&self.engine))),
             sources: Arc::new(FakeSources),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            config: Arc::new(self.config.clone()),
+            config: Live::new(self.config.clone()),
             host: "testhost".to_owned(),
         };
         let started = start(parts).await.expect("started");

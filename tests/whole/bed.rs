@@ -283,10 +283,14 @@ impl Daemon {
         drop(self.0.wait());
     }
 
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("sent");
+    }
+
     /// SIGTERM; returns the exit code.
     pub async fn terminate(mut self) -> Option<i32> {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
+        self.signal(nix::sys::signal::Signal::SIGTERM);
         self.dies().await
     }
 

@@ -14,4 +14,5 @@ mod limits;
 mod ocps;
 mod passed;
 mod polling;
+mod reload;
 mod replicas;

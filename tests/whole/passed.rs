@@ -72,6 +72,28 @@ async fn passed_sockets_are_served_and_keep_requests_while_the_daemon_restarts()
 }
 
 #[tokio::test]
+async fn passed_sockets_are_the_listeners_where_none_is_configured() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("uwsd.sock");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let unix = UnixListener::bind(&path).expect("bound");
+    let address = tcp.local_addr().expect("bound");
+    let mut daemon = Command::new("sh")
+        .args(["-c", "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ exec \"$@\"", "sh", UWSD])
+        .args(["serve", "--backend", "process", "--state-dir"])
+        .arg(dir.path().join("state"))
+        .env("LISTEN_FDS", "2")
+        .stdin(Stdio::from(OwnedFd::from(tcp.try_clone().expect("cloned"))))
+        .stdout(Stdio::from(OwnedFd::from(unix.try_clone().expect("cloned"))))
+        .spawn()
+        .expect("started");
+    let answer = tokio::time::timeout(Duration::from_secs(20), get(&path, "/healthz")).await;
+    let stream = std::net::TcpStream::connect(address).expect("listens");
+    drop((stream, daemon.kill(), daemon.wait()));
+    assert_eq!(answer.expect("in time"), "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
 async fn a_passed_socket_that_no_listener_names_stops_the_start_by_name() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("other.sock");

@@ -47,6 +47,7 @@ pub(in super::super) fn server(r: &mut Reader, state: Option<(PathBuf, Origin)>,
         shutdown_linger: r.time("server.shutdown_linger"),
         shutdown_grace: r.time("server.shutdown_grace"),
         listeners: listeners(r),
+        listeners_by_default: r.origin("server.listener") == Origin::Default,
         admin_socket,
     }
 }

@@ -61,7 +61,8 @@ fn a_named_file_is_read_instead_of_that_of_the_system() {
     let mut files = site()
         .main("[queue]\nmax_running = 1\n")
         .file("other/named.toml", "[queue]\nmax_running = 7\n")
-        .file("other/conf.d/x.toml", "[queue]\nmax_queued = 9\n")
+        .file("other/named.conf.d/x.toml", "[queue]\nmax_queued = 9\n")
+        .file("other/conf.d/y.toml", "[queue]\nmax_queued = 11\n")
         .file("third.toml", "");
     let named = files.path("other/named.toml").display().to_string();
     files = files.variable("UWSD_CONFIG", &named);

@@ -3,4 +3,5 @@
 mod fixture;
 mod layers;
 mod problems;
+mod reload;
 mod sample;

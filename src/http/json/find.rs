@@ -27,7 +27,7 @@ pub(super) async fn job(api: &Api, caller: &Caller, id: &str) -> Result<Found, A
         return Err(ApiError::NoSuchJob);
     }
     let now = api.clock.now();
-    let phase = shown(&job, now, api.config.json.deletion_visible).ok_or(ApiError::NoSuchJob)?;
+    let phase = shown(&job, now, api.config.get().json.deletion_visible).ok_or(ApiError::NoSuchJob)?;
     Ok(Found { job, phase, now })
 }
 

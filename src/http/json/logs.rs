@@ -81,7 +81,7 @@ async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiEr
         return Err(ApiError::FilesRemoved(at));
     }
     let run = RunRef { job: job.id, replica: replica(&job, asked.query())?, replicas: job.work.replicas };
-    let root = api.config.server.jobs_dir.clone();
+    let root = api.config.get().server.jobs_dir.clone();
     // Relative to the directory of all jobs, so that no component of it is taken on trust.
     let below = JobDirs { root: job.id.to_string().into() }.log(&run);
     let opened = file::open_below(root, below, name.to_owned()).await.map_err(ApiError::File)?;

@@ -61,7 +61,7 @@ pub(super) struct JobObject<'a> {
 pub(super) struct ParametersObject<'a> {
     /// The command as it is started.
     #[schema(example = json!(["/bin/bash", "-c", "ls"]))]
-    command: Vec<&'a str>,
+    command: Vec<Cow<'a, str>>,
     /// The service's and the client's variables; the site's own are not shown.
     environment: Vec<VariableObject<'a>>,
     /// The source, without credentials.
@@ -221,11 +221,12 @@ impl<'a> JobObject<'a> {
 
 impl<'a> ParametersObject<'a> {
     fn new(api: &'a Api, job: &'a Job, inside: &str) -> Self {
-        let shell = match api.config.services.get(SERVICE).map(|service| &service.program) {
-            Some(Program::Shell(shell)) => shell.as_slice(),
-            Some(Program::Command(_)) | None => &[],
-        };
-        let command = shell.iter().map(String::as_str).chain([job.work.command.as_str()]).collect();
+        let mut command: Vec<Cow<'_, str>> = Vec::with_capacity(3);
+        match api.config.get().services.get(SERVICE).map(|service| &service.program) {
+            Some(Program::Shell(shell)) => command.extend(shell.iter().cloned().map(Cow::Owned)),
+            Some(Program::Command(_)) | None => {}
+        }
+        command.push(Cow::Borrowed(&job.work.command));
         let url = job.work.source.as_ref().map(|source| strip_credentials(&source.url));
         let commit_ref = job.work.source.as_ref().map(|source| source.commit_ref.as_str());
         let mut environment = Vec::with_capacity(job.work.environment.len() + 6);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
 use utoipa::OpenApi;
 use utoipa::openapi::Server;
@@ -38,10 +37,10 @@ use crate::http::resource::{READ_ONLY, is_read, other};
 )]
 struct Document;
 
-/// The document; it is made once.
+/// The document.
 pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    let document = Bytes::from(document(api));
-    warp::path!("openapi.json").and(warp::method()).map(move |method| dress(get(&method, &document))).boxed()
+    let api = Arc::clone(api);
+    warp::path!("openapi.json").and(warp::method()).map(move |method| dress(get(&api, &method))).boxed()
 }
 
 /// Shows this document.
@@ -52,16 +51,17 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     tag = "service",
     responses((status = 200, description = "An OpenAPI 3.1 document", body = Object, content_type = "application/json"))
 )]
-fn get(method: &Method, document: &Bytes) -> Result<Response, ApiError> {
+fn get(api: &Api, method: &Method) -> Result<Response, ApiError> {
     if is_read(method) {
-        Ok(with_type(StatusCode::OK, "application/json", document.clone()))
+        Ok(with_type(StatusCode::OK, "application/json", document(api).into()))
     } else {
         other(method, READ_ONLY)
     }
 }
 
 fn document(api: &Api) -> String {
-    let server = &api.config.server;
+    let config = api.config.get();
+    let server = &config.server;
     let base = server.public_url.as_deref().unwrap_or(&server.base_path).trim_end_matches('/');
     let mut document = Document::openapi();
     document.servers = Some(vec![Server::new(if base.is_empty() { "/" } else { base })]);

@@ -72,7 +72,7 @@ pub(super) async fn get(
         return Err(ApiError::FilesRemoved(at));
     }
     let path = &job.results.get(number).ok_or(ApiError::NoSuchResult)?.path;
-    let root = api.config.server.jobs_dir.clone();
+    let root = api.config.get().server.jobs_dir.clone();
     let below = JobDirs { root: job.id.to_string().into() }.output();
     let opened = file::open_below(root, below, path.clone()).await.map_err(ApiError::File)?;
     let mut response = opened.ok_or(ApiError::NoSuchResult)?.respond(method, headers).await?;

@@ -27,11 +27,12 @@ pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>, started: Timestamp) -
         .and(asked())
         .and(warp::header::headers_cloned())
         .map(move |service: String, method: Method, asked: Asked, headers: HeaderMap| {
-            let Some(configured) = api.config.services.get(&service) else { return ApiError::NoSuchPath.as_text() };
+            let config = api.config.get();
+            let Some(configured) = config.services.get(&service) else { return ApiError::NoSuchPath.as_text() };
             if !is_read(&method) {
                 return other(&method, READ_ONLY).unwrap_or_else(|error| error.as_text());
             }
-            answer(configured, &Links::of(&api.config.server, &asked, &headers, &service), started)
+            answer(configured, &Links::of(&config.server, &asked, &headers, &service), started)
         })
         .boxed()
 }

@@ -43,7 +43,7 @@ impl Request {
 
     /// The links of the service, as this client reaches it.
     pub(super) fn links(&self, api: &Api) -> Links {
-        Links::of(&api.config.server, &self.asked, &self.headers, &self.service)
+        Links::of(&api.config.get().server, &self.asked, &self.headers, &self.service)
     }
 
     /// The fields of query and body together.
@@ -105,7 +105,8 @@ pub(super) async fn answer<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
 ) -> Result<Answered, ApiError> {
     let api = &uws.api;
-    let Some(service) = api.config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
+    let config = api.config.get();
+    let Some(service) = config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
     let (id, part) = match Target::parse(tail.as_str())? {
         Target::List => return of_list(api, service, request, body).await.map(Answered::Now),
         Target::Job(id, part) => (id, part),

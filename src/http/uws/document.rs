@@ -155,7 +155,8 @@ pub(super) fn execution_duration(job: &Job) -> u64 {
 pub(super) fn values<'a>(api: &Api, job: &'a Job) -> Vec<(&'a str, Cow<'a, str>)> {
     let work = &job.work;
     let mut all: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(4 + work.environment.len() + work.parameters.len());
-    let service = api.config.services.get(&job.service);
+    let config = api.config.get();
+    let service = config.services.get(&job.service);
     if service.is_none_or(|service| service.program.jdl().is_none()) {
         all.extend(free_values(work));
     }

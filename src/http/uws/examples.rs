@@ -30,7 +30,8 @@ pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>) -> BoxedFilter<(Respo
 }
 
 fn answer(api: &Api, name: &str, method: &Method, asked: &Asked, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let service = api.config.services.get(name).ok_or(ApiError::NoSuchPath)?;
+    let config = api.config.get();
+    let service = config.services.get(name).ok_or(ApiError::NoSuchPath)?;
     let examples = of(service);
     if examples.is_empty() {
         return Err(ApiError::NoSuchPath);
@@ -38,7 +39,7 @@ fn answer(api: &Api, name: &str, method: &Method, asked: &Asked, headers: &Heade
     if !is_read(method) {
         return other(method, READ_ONLY);
     }
-    let links = Links::of(&api.config.server, asked, headers, name);
+    let links = Links::of(&config.server, asked, headers, name);
     let page = page(name, &links, &examples).into_bytes();
     Ok(with_type(StatusCode::OK, "application/xhtml+xml; charset=utf-8", page))
 }

@@ -29,7 +29,8 @@ pub(super) async fn missing(
     files: &[(String, String)],
     staged: &mut Option<Staged>,
 ) -> Result<(), ApiError> {
-    let settings = &api.config.uploads;
+    let config = api.config.get();
+    let settings = &config.uploads;
     let mut left = settings.max_size;
     if let Some(staged) = staged {
         left = left.saturating_sub(staged.files().iter().map(|file| file.size).sum());
@@ -65,7 +66,8 @@ pub(super) async fn missing(
 }
 
 async fn one(api: &Api, name: String, uri: &str, staged: &mut Staged, left: &mut u64) -> Result<(), ApiError> {
-    let settings = &api.config.uploads;
+    let config = api.config.get();
+    let settings = &config.uploads;
     let web = Web::new(Arc::from(settings.url_networks.as_slice()));
     let refused = |why: web::WebError| ApiError::Malformed(format!("{name}: {uri} cannot be fetched: {why}"));
     let mut answer = web.get(uri).await.map_err(refused)?;

@@ -66,8 +66,8 @@ pub(super) async fn read<B: Buf>(
         fields: urlencoded(query.as_bytes())?,
         staged: None,
         room: None,
-        text_left: api.config.server.max_body,
-        files_left: api.config.uploads.max_size,
+        text_left: api.config.get().server.max_body,
+        files_left: api.config.get().uploads.max_size,
         unread: Arc::default(),
     };
     let body = body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining())).boxed();
@@ -134,7 +134,7 @@ impl Reader<'_> {
     /// Takes what was read from the limit for text, and gives it room.
     async fn take_text(&mut self, size: u64) -> Result<(), ApiError> {
         self.unread.store(0, Ordering::Relaxed);
-        let limit = self.api.config.server.max_body;
+        let limit = self.api.config.get().server.max_body;
         take(&mut self.text_left, size, limit)?;
         self.api.bodies.make_room(&mut self.room, limit - self.text_left).await
     }
@@ -163,7 +163,7 @@ impl Reader<'_> {
         let mut arriving = staged.begin(name, media_type, None).await.map_err(not_kept)?;
         while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
             self.unread.store(0, Ordering::Relaxed);
-            take(&mut self.files_left, length(&piece), self.api.config.uploads.max_size)?;
+            take(&mut self.files_left, length(&piece), self.api.config.get().uploads.max_size)?;
             arriving.write(&piece).await.map_err(not_kept)?;
         }
         staged.keep(arriving).await.map_err(not_kept)

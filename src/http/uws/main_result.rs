@@ -39,7 +39,8 @@ pub(super) fn media_type(api: &Api, job: &Job, path: &str) -> Cow<'static, str> 
 
 /// The value of RESPONSEFORMAT, if it means something to the job's service.
 fn response_format<'a>(api: &Api, job: &'a Job) -> Option<&'a str> {
-    let declared = api.config.services.get(&job.service)?.program.jdl()?.find("RESPONSEFORMAT")?;
+    let config = api.config.get();
+    let declared = config.services.get(&job.service)?.program.jdl()?.find("RESPONSEFORMAT")?;
     let given = job.work.parameters.iter().find(|given| given.name == declared.name)?;
     Some(&given.value)
 }

@@ -67,6 +67,6 @@ fn dirs(job: &Job) -> JobDirs {
 }
 
 async fn open(api: &Api, below: PathBuf, path: &str) -> Result<Option<Opened>, ApiError> {
-    let root = api.config.server.jobs_dir.clone();
+    let root = api.config.get().server.jobs_dir.clone();
     file::open_below(root, below, path.to_owned()).await.map_err(ApiError::File)
 }

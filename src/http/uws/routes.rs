@@ -34,7 +34,7 @@ pub(in crate::http) fn routes(
     started: Timestamp,
     stop: CancellationToken,
 ) -> BoxedFilter<(Response,)> {
-    let uws = Arc::new(Uws { api: Arc::clone(api), waits: Waits::new(&api.config.uws, stop) });
+    let uws = Arc::new(Uws { api: Arc::clone(api), waits: Waits::new(api.config.clone(), stop) });
     let (tree, sync) = (Arc::clone(&uws), uws);
     let tree = below(base, "async").then(move |service, tail: Tail, method, asked, headers, body| {
         let request = Request { service, method, asked, headers };

@@ -33,7 +33,8 @@ pub(super) async fn answer<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let api = &uws.api;
-    let Some(service) = api.config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
+    let config = api.config.get();
+    let Some(service) = config.services.get(&request.service) else { return Err(ApiError::NoSuchPath) };
     let tail = tail.as_str();
     let tail = tail.strip_suffix('/').unwrap_or(tail);
     if !tail.is_empty() {
@@ -43,12 +44,12 @@ pub(super) async fn answer<B: Buf>(
         if !is_read(&request.method) {
             return other(&request.method, READ_ONLY);
         }
-        let job = uws.waits.ended(api, &seeker, id, api.config.uws.sync_timeout).await?;
+        let job = uws.waits.ended(api, &seeker, id, config.uws.sync_timeout).await?;
         return end(&uws, &request, &job).await;
     }
-    let is_made = request.method == Method::POST || (request.method == Method::GET && api.config.uws.sync_get);
+    let is_made = request.method == Method::POST || (request.method == Method::GET && config.uws.sync_get);
     if !is_made {
-        return other(&request.method, if api.config.uws.sync_get { METHODS_WITH_GET } else { METHODS });
+        return other(&request.method, if config.uws.sync_get { METHODS_WITH_GET } else { METHODS });
     }
     if !request.asked.may_change {
         return Err(ApiError::Foreign("a web page of another site may not make a job".to_owned()));

@@ -1,30 +1,29 @@
 //! The blocking GET of a job (UWS 1.1 §2.2.1.2): woken by committed changes, never by polling.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::find::Seeker;
 use super::query::Wait;
-use crate::config::Uws;
+use crate::config::Live;
 use crate::domain::{Job, JobId, Phase};
 use crate::http::Api;
 use crate::http::reply::ApiError;
 
 /// The requests that wait.
 pub(super) struct Waits {
-    places: Arc<Semaphore>,
-    longest: Duration,
+    waiting: AtomicU32,
+    config: Live,
     stop: CancellationToken,
 }
 
 impl Waits {
     /// Nobody waits yet; `stop` ends every wait.
-    pub(super) fn new(config: &Uws, stop: CancellationToken) -> Self {
-        Self { places: Arc::new(Semaphore::new(config.max_waiting as usize)), longest: config.max_wait, stop }
+    pub(super) fn new(config: Live, stop: CancellationToken) -> Self {
+        Self { waiting: AtomicU32::new(0), config, stop }
     }
 
     /// The job `id` when its phase is not any more what it is now, or when the wait is over.
@@ -38,7 +37,8 @@ impl Waits {
         id: JobId,
         wait: Wait,
     ) -> Result<Box<Job>, ApiError> {
-        let patience = wait.patience.map_or(self.longest, |patience| patience.min(self.longest));
+        let longest = self.config.get().uws.max_wait;
+        let patience = wait.patience.map_or(longest, |patience| patience.min(longest));
         let mut began = None;
         let is_over = |job: &Job| {
             let began = *began.get_or_insert(job.phase);
@@ -61,6 +61,13 @@ impl Waits {
         self.until(api, seeker, id, patience, |job| job.phase.is_final()).await
     }
 
+    /// A place among those that wait, if there is one.
+    fn place(&self) -> Option<Place<'_>> {
+        let place = Place(&self.waiting);
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        (before < self.config.get().uws.max_waiting).then_some(place)
+    }
+
     /// Nothing but the subscription and a place is held meanwhile.
     async fn until(
         &self,
@@ -77,7 +84,7 @@ impl Waits {
         if is_over(&job) {
             return Ok(job);
         }
-        let Ok(_place) = self.places.try_acquire() else { return Ok(job) };
+        let Some(_place) = self.place() else { return Ok(job) };
         drop(job);
         loop {
             // Each branch may be dropped: a change that was not heard is read from the store.
@@ -91,6 +98,15 @@ impl Waits {
                 return Ok(job);
             }
         }
+    }
+}
+
+/// A place among those that wait, given back when it is dropped.
+struct Place<'a>(&'a AtomicU32);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

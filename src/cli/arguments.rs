@@ -1,0 +1,136 @@
+//! What may be given on the command line, and who does it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use super::check;
+use super::operate::{self, Order};
+use super::serve::Serve;
+use crate::config::LoadRequest;
+
+/// The exit code of a configuration error, as of a usage error.
+pub(super) const EXIT_CONFIG: u8 = 2;
+
+/// A job server for observatory machines: OCPS and IVOA UWS over local containers.
+#[derive(Debug, Parser)]
+#[command(name = "uwsd", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground.
+    ///
+    /// Without any configuration it listens on 127.0.0.1:8080 and offers one service, `ocps`, on Docker. SIGTERM or
+    /// SIGINT stops it; jobs run on and are adopted at the next start. A second signal stops it at once. SIGHUP makes it
+    /// read its configuration again.
+    Serve(Serve),
+    /// Check the configuration and print it.
+    ///
+    /// Prints the configuration in force, each value with where it comes from, credentials masked. Exit code 0, or 2
+    /// with every problem on standard error. For the process backend it also looks whether bubblewrap works here.
+    Check(Files),
+    /// Show how the running daemon does: whether it accepts and runs jobs, and which.
+    ///
+    /// Exit code 0 if it accepts jobs and can run them, else 1.
+    Status {
+        #[command(flatten)]
+        operator: Operator,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Accept no new jobs and start none of those that wait; those that run go on.
+    ///
+    /// It lasts until `uwsd undrain`, over restarts and reboots. New jobs are answered 503 with Retry-After.
+    Drain {
+        #[command(flatten)]
+        operator: Operator,
+        /// Return only once no job runs any more.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Accept and start jobs again.
+    Undrain(Operator),
+    /// Make the running daemon read its configuration again, and print what that changes.
+    ///
+    /// A configuration with a problem is refused as a whole, and the old one stays in force: exit code 2. Some keys need
+    /// a restart, which is said.
+    Reload(Operator),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "these texts are printed as help, where backticks are noise")]
+pub(super) struct Files {
+    /// The configuration file; drop-ins are read from conf.d/*.toml beside it (of NAME.toml: NAME.conf.d).
+    ///
+    /// Default: /etc/uwsd/uwsd.toml if it exists, else none. [env: UWSD_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+impl Files {
+    /// What the configuration is loaded from.
+    pub(super) fn request(self, environment: Vec<(OsString, OsString)>) -> LoadRequest {
+        LoadRequest { config: self.config, ..LoadRequest::new(environment) }
+    }
+}
+
+/// Where the running daemon is.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "these texts are printed as help, where backticks are noise")]
+pub(super) struct Operator {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// The daemon's administration socket.
+    ///
+    /// Default: server.admin_socket of the configuration, if that can be read, else $RUNTIME_DIRECTORY/uwsd.sock, else
+    /// /run/uwsd/uwsd.sock. [env: UWSD_SOCKET]
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// The command line, for manuals and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Parses the command line and does what it asks for; `environment` is that of the process.
+///
+/// Help, version and usage errors end the process here.
+#[must_use]
+pub fn main(environment: Vec<(OsString, OsString)>) -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(serve) => serve.run(environment),
+        Command::Check(files) => check::run(files, environment),
+        Command::Status { operator, json } => operate::run(operator, environment, Order::Status { json }),
+        Command::Drain { operator, wait } => operate::run(operator, environment, Order::Drain { wait }),
+        Command::Undrain(operator) => operate::run(operator, environment, Order::Undrain),
+        Command::Reload(operator) => operate::run(operator, environment, Order::Reload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn serve_takes_several_addresses() {
+        let parsed = Arguments::try_parse_from(["uwsd", "serve", "--listen", "127.0.0.1:0", "--listen", "unix:/x"]);
+        let Command::Serve(serve) = parsed.expect("fine").command else { panic!("serve was asked for") };
+        assert_eq!(serve.listen, ["127.0.0.1:0", "unix:/x"]);
+        assert!(Arguments::try_parse_from(["uwsd"]).is_err(), "a command has to be given");
+    }
+}

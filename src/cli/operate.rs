@@ -1,0 +1,139 @@
+//! Orders to the running daemon, over its administration socket.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::arguments::{EXIT_CONFIG, Operator};
+use super::output::print;
+use crate::client::print::shown;
+use crate::client::{Client, ClientError, ReloadAnswer, Status};
+use crate::config::load;
+
+/// How often it is asked whether jobs still run.
+const EVERY: Duration = Duration::from_secs(1);
+/// Where the daemon of the package listens.
+const SYSTEM_SOCKET: &str = "/run/uwsd/uwsd.sock";
+
+/// What is ordered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    /// To tell how it does.
+    Status {
+        /// As JSON.
+        json: bool,
+    },
+    /// To accept and start no more jobs.
+    Drain {
+        /// Until none runs.
+        wait: bool,
+    },
+    /// To accept and start jobs again.
+    Undrain,
+    /// To read the configuration again.
+    Reload,
+}
+
+/// Gives the order and prints what came of it.
+pub(super) fn run(operator: Operator, environment: Vec<(OsString, OsString)>, order: Order) -> ExitCode {
+    let socket = match socket(operator, environment) {
+        Ok(socket) => socket,
+        Err(why) => {
+            eprintln!("uwsd: {why}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("uwsd: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let client = Client::of_operator(&socket);
+    match runtime.block_on(give(&client, order)) {
+        Ok(done) => done,
+        Err(error) => fail(&socket, &error),
+    }
+}
+
+async fn give(client: &Client, order: Order) -> Result<ExitCode, ClientError> {
+    match order {
+        Order::Status { json } => {
+            let status = client.status().await?;
+            let code = if status.accepts && status.runs { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            let text = if json { status.to_json() } else { status.to_string() };
+            Ok(print(&text, code))
+        }
+        Order::Drain { wait } => {
+            let mut status = client.drain(true).await?;
+            while wait && status.running_total > 0 {
+                tokio::time::sleep(EVERY).await;
+                status = client.status().await?;
+            }
+            Ok(print(&drained(&status), ExitCode::SUCCESS))
+        }
+        Order::Undrain => {
+            client.drain(false).await?;
+            Ok(print("jobs are accepted and started again\n", ExitCode::SUCCESS))
+        }
+        Order::Reload => match client.reload().await? {
+            ReloadAnswer::Done(text) => Ok(print(&text, ExitCode::SUCCESS)),
+            ReloadAnswer::Refused(why) => {
+                eprintln!("uwsd: the old configuration stays in force\n{why}");
+                Ok(ExitCode::from(EXIT_CONFIG))
+            }
+        },
+    }
+}
+
+fn drained(status: &Status) -> String {
+    let running = match status.running_total {
+        0 => "no job runs".to_owned(),
+        1 => "1 job still runs".to_owned(),
+        n => format!("{n} jobs still run"),
+    };
+    format!("drained: no job is accepted or started until uwsd undrain; {running}\n")
+}
+
+/// The administration socket of the daemon that is meant.
+fn socket(operator: Operator, environment: Vec<(OsString, OsString)>) -> Result<PathBuf, &'static str> {
+    let variable = |name: &str| {
+        let found = environment.iter().find(|(known, value)| known == name && !value.is_empty());
+        found.map(|(_, value)| PathBuf::from(value))
+    };
+    if let Some(socket) = operator.socket.or_else(|| variable("UWSD_SOCKET")) {
+        return Ok(socket);
+    }
+    let runtime = variable("RUNTIME_DIRECTORY");
+    // A configuration with a problem is no reason: the daemon is to be asked what it says to it.
+    match load(&operator.files.request(environment)) {
+        Ok(loaded) => match loaded.config.server.admin_socket {
+            Some(socket) => Ok(socket),
+            None => Err("the configuration says admin_socket = \"none\": the daemon takes no orders"),
+        },
+        Err(_) => Ok(runtime.map_or_else(|| PathBuf::from(SYSTEM_SOCKET), |dir| dir.join("uwsd.sock"))),
+    }
+}
+
+fn fail(socket: &Path, error: &ClientError) -> ExitCode {
+    let socket = socket.display();
+    match error {
+        ClientError::Unreachable { source, .. } => {
+            eprintln!(
+                "uwsd: no daemon answers at {socket}; is it running (systemctl status uwsd), may this user use its socket \
+                 (root and group uwsd), and is --socket or --config right? ({source})"
+            );
+        }
+        ClientError::BadUrl { .. }
+        | ClientError::Broken { .. }
+        | ClientError::TimedOut { .. }
+        | ClientError::Refused { .. }
+        | ClientError::Malformed { .. }
+        | ClientError::Output(_) => {
+            eprintln!("uwsd: {}", shown(&format!("{:#}", anyhow::Error::msg(error.to_string()))));
+        }
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,74 @@
+//! The reload: the configuration is read again and checked, and put in force as a whole or not at all.
+
+use tracing::{info, warn};
+
+use crate::config::{Effective, Live, LoadRequest, Loaded, ReloadOutcome, ReloadWishes, Reloaded, carry_over, load};
+use crate::http::Listening;
+use crate::lifecycle::Lifecycle;
+use crate::telemetry::LogFilter;
+
+/// What reads the configuration again.
+#[derive(Debug)]
+pub struct Reloader {
+    /// What it was read from at the start.
+    pub request: LoadRequest,
+    /// What was read last, for telling what has changed.
+    pub effective: Vec<Effective>,
+    /// The configuration in force.
+    pub live: Live,
+    /// The listeners.
+    pub listening: Listening,
+    /// What the log lets through; `None` where the log is not ours.
+    pub log: Option<LogFilter>,
+}
+
+impl Reloader {
+    /// Meets wishes until nobody can have one any more. Dropping it between two reloads is safe.
+    pub async fn run(mut self, mut wishes: ReloadWishes, lifecycle: Lifecycle) {
+        while let Some(reply) = wishes.recv().await {
+            lifecycle.reloading();
+            let outcome = self.reload().await;
+            lifecycle.ready();
+            match &outcome {
+                Ok(reloaded) => tell(reloaded),
+                Err(why) => warn!("the configuration is not reloaded, the old one stays in force: {why}"),
+            }
+            if let Some(reply) = reply {
+                // Whoever asked may have gone away.
+                drop(reply.send(outcome));
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> ReloadOutcome {
+        let request = self.request.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&request)).await;
+        let loaded = loaded.map_err(|_| "it could not be read".to_owned())?;
+        let Loaded { config, effective, warnings } = loaded.map_err(|errors| errors.to_string())?;
+        let old = self.live.get();
+        let new = carry_over(&old, config);
+        // The one step that can fail comes first, and has no effect yet.
+        let exchange = self.listening.prepare(&new.server).map_err(|error| error.to_string())?;
+        if let Some(log) = &self.log {
+            log.set(&new.log.level).map_err(|error| error.to_string())?;
+        }
+        self.live.replace(new);
+        self.listening.exchange(exchange).await;
+        let reloaded = Reloaded::between(&self.effective, &effective, warnings);
+        self.effective = effective;
+        Ok(reloaded)
+    }
+}
+
+fn tell(reloaded: &Reloaded) {
+    for warning in &reloaded.warnings {
+        warn!("configuration: {warning}");
+    }
+    match reloaded.changed.as_slice() {
+        [] => info!("the configuration is reloaded: nothing has changed that a reload changes"),
+        changed => info!("the configuration is reloaded: {}", changed.join(", ")),
+    }
+    if !reloaded.at_restart.is_empty() {
+        warn!("these changes of the configuration take effect at the next restart: {}", reloaded.at_restart.join(", "));
+    }
+}
