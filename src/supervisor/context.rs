@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Live;
-use crate::domain::{Job, JobId};
+use crate::domain::{Job, JobId, OwnerId};
 use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, RunRef, Sources, Store, StoreError};
 
 use super::disk::DiskWatch;
@@ -78,6 +78,13 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn dirs(&self, job: JobId) -> JobDirs {
         JobDirs { root: self.jobs_dir.join(job.to_string()) }
+    }
+
+    /// What the log entries of a job's run have in common.
+    pub(super) fn span(&self, job: &Job) -> tracing::Span {
+        let owner = job.owner.as_ref().map(OwnerId::as_str);
+        let kind = self.backend.kind();
+        tracing::info_span!("run", job.id = %job.id, service = job.service, owner, run.backend = kind)
     }
 
     /// How long after its end a job that was deleted while active still reads `aborted`.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::config::Service;
 use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason};
@@ -78,7 +78,7 @@ impl Driver {
 
     /// Runs a queued job. Returns the runs that are left to be removed.
     pub(super) async fn run_new(mut self) -> Vec<RunRef> {
-        let span = info_span!("run", job.id = %self.job.id, run.backend = self.context.backend.kind());
+        let span = self.context.span(&self.job);
         async move {
             match self.prepare().await {
                 Prepared::Ready(specs) => self.launch(specs).await,
@@ -94,7 +94,7 @@ impl Driver {
 
     /// Goes on with a job that an earlier process of this daemon launched. Returns the runs that are left to be removed.
     pub(super) async fn run_adopted(mut self, adoption: Adoption) -> Vec<RunRef> {
-        let span = info_span!("run", job.id = %self.job.id, run.backend = self.context.backend.kind());
+        let span = self.context.span(&self.job);
         async move {
             let dirs = self.context.dirs(self.job.id);
             // Its runs were made as the service was then: what they run is asked only of those that are still to be made.

@@ -67,8 +67,9 @@ impl Context {
         }
         let reason = changed.job.outcome.as_ref().map(|outcome| outcome.reason.as_str());
         let run_id = changed.job.run_id.as_ref().map(RunId::as_str);
+        let owner = changed.job.owner.as_ref().map(OwnerId::as_str);
         info!(
-            job.id = %changed.job.id, job.run_id = run_id, job.phase = %changed.job.phase, job.reason = reason,
+            job.id = %changed.job.id, service = changed.job.service, owner, job.run_id = run_id, job.phase = %changed.job.phase, job.reason = reason,
             "job {} moved from {} to {}", changed.job.id, changed.from, changed.job.phase
         );
         if changed.job.deletion.is_some() || (changed.job.is_expired && changed.job.phase.is_final()) {

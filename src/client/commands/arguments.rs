@@ -56,6 +56,18 @@ pub enum Command {
         #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         last: Option<u64>,
     },
+    /// Show what runs and what waits, again and again (as top does)
+    Top {
+        /// How many seconds each look is shown
+        #[arg(long, short, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+        interval: u64,
+        /// At most N jobs that run or wait
+        #[arg(long = "rows", short = 'n', value_name = "N", default_value_t = 20)]
+        rows: usize,
+        /// Look once only
+        #[arg(long)]
+        once: bool,
+    },
     /// Show all that is known about a job
     Show {
         /// The job

@@ -10,6 +10,7 @@ mod show;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use arguments::{Cli, Command, SubmitArguments};
 pub use ending::{Ending, Failure};

@@ -1,10 +1,13 @@
 //! From the command line to the command.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::logs::Which;
-use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit};
+use super::top::Frames;
+use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit, top};
 use crate::client::{Client, Log, Order};
 
 /// Where a command writes.
@@ -50,6 +53,9 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
         Command::Submit(arguments) => submit::submit(&client, arguments, output).await,
         Command::Run(arguments) => submit::run(&client, arguments, output).await,
         Command::List { phases, last } => show::list(&client, &phases, last, output).await,
+        Command::Top { interval, rows, once } => {
+            top::top(&client, Frames { every: Duration::from_secs(interval), rows, once }, output).await
+        }
         Command::Show { id } => show::show(&client, id, output).await,
         Command::Wait { id } => show::wait(&client, id, output).await,
         Command::Logs { id, stderr, replica, follow: is_followed } => {
