@@ -16,5 +16,5 @@ pub use run::{
 };
 pub use source::{Checkout, SourceError, Sources};
 pub use store::{
-    Accepted, Change, Changed, DeletedJob, End, Event, Launch, QueuedJob, Store, StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, End, Event, JobCount, Launch, QueuedJob, Store, StoreError, Totals, Update,
 };

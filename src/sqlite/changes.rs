@@ -9,7 +9,7 @@ use crate::ports::{Change, Changed, End, Launch, StoreError};
 
 use super::error::While;
 use super::jobs::{alone, must_load, set_facts, standing};
-use super::rows::{millis, replicas_body, signed};
+use super::rows::{duration, millis, replicas_body, signed};
 use super::{events, results};
 
 pub(super) fn change(
@@ -31,6 +31,7 @@ pub(super) fn change(
     if !from.may_become(wanted) || !is_meant_for(&change, from) {
         return Err(denied());
     }
+    let mut in_queue = None;
     match change {
         Change::Run { since_boot, is_exclusive } => {
             if is_exclusive {
@@ -40,14 +41,14 @@ pub(super) fn change(
         }
         Change::Release(at) => release(connection, seq, Some(Phase::Queued), at)?.then_some(()).ok_or_else(denied)?,
         Change::Hold => hold(connection, seq, from)?,
-        Change::Launch(launch) => begin(connection, seq, &launch)?,
+        Change::Launch(launch) => in_queue = begin(connection, seq, &launch)?,
         Change::Suspend(since_boot) => suspend(connection, seq, since_boot)?,
         Change::Resume(since_boot) => resume(connection, seq, since_boot)?,
         Change::End(end) => finish(connection, seq, *end, now)?,
         Change::Archive { until } => archive(connection, seq, until)?,
     }
     events::insert(connection, seq, now, Some(from), wanted, reason)?;
-    Ok(Changed { job: must_load(connection, id)?, from })
+    Ok(Changed { job: must_load(connection, id)?, from, waited: in_queue })
 }
 
 /// Whether a change that leads to a phase from several ones is the one for a job in `from`.
@@ -120,12 +121,17 @@ fn archive(connection: &Connection, seq: i64, until: Timestamp) -> Result<(), St
         .doing(doing)
 }
 
-fn begin(connection: &Connection, seq: i64, launch: &Launch) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("UPDATE job SET phase = 'EXECUTING', started_at = ?2 WHERE seq = ?1")
-        .and_then(|mut update| update.execute(params![seq, launch.started_at.millis()]))
+/// Returns how long the job was QUEUED; since the host's boot, if it was queued before that.
+fn begin(connection: &Connection, seq: i64, launch: &Launch) -> Result<Option<Duration>, StoreError> {
+    let sql = "UPDATE job SET phase = 'EXECUTING', started_at = ?2 WHERE seq = ?1 RETURNING queued_ms";
+    let queued: Option<i64> = connection
+        .prepare_cached(sql)
+        .and_then(|mut update| update.query_row(params![seq, launch.started_at.millis()], |row| row.get(0)))
         .doing("launching a job")?;
-    set_facts(connection, seq, &launch.facts)
+    set_facts(connection, seq, &launch.facts)?;
+    let Some(now) = launch.facts.launched_since_boot else { return Ok(None) };
+    let queued = queued.filter(|queued| *queued <= millis(now)).map_or(Duration::ZERO, duration);
+    Ok(Some(now.saturating_sub(queued)))
 }
 
 fn finish(connection: &Connection, seq: i64, end: End, now: Timestamp) -> Result<(), StoreError> {

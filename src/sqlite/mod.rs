@@ -4,6 +4,7 @@
 //! submissions share one sync to the disk; each is answered after that commit. Reads use a few connections of their own.
 
 mod changes;
+mod counts;
 mod error;
 mod events;
 mod file_system;

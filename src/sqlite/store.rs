@@ -7,14 +7,14 @@ use async_trait::async_trait;
 
 use crate::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use crate::ports::{
-    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, PulledImage, QueuedJob, Store,
-    StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage, QueuedJob,
+    Store, StoreError, Totals, Update,
 };
 
 use super::error::OpenError;
 use super::readers::Readers;
 use super::thread::Writer;
-use super::{changes, events, images, jobs, list, meta, open, retention};
+use super::{changes, counts, events, images, jobs, list, meta, open, retention};
 
 /// Jobs in a SQLite database.
 pub struct SqliteStore {
@@ -169,6 +169,14 @@ impl Store for SqliteStore {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.readers.read(list::totals).await
+    }
+
+    async fn count_active(&self) -> Result<Vec<JobCount>, StoreError> {
+        self.readers.read(counts::active).await
+    }
+
+    async fn count_ended(&self) -> Result<Vec<JobCount>, StoreError> {
+        self.readers.read(counts::ended).await
     }
 
     async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
-use uwsd::ports::{Accepted, Change, Changed, DeletedJob, Event, QueuedJob, Store, StoreError, Totals, Update};
+use uwsd::ports::{
+    Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
+};
 use uwsd::sqlite::SqliteStore;
 
 use crate::bed::{Bed, Daemon};
@@ -154,6 +156,12 @@ impl Store for OddStore {
     }
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.real.totals().await
+    }
+    async fn count_active(&self) -> Result<Vec<JobCount>, StoreError> {
+        self.real.count_active().await
+    }
+    async fn count_ended(&self) -> Result<Vec<JobCount>, StoreError> {
+        self.real.count_ended().await
     }
     async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
         self.real.events(after, limit).await

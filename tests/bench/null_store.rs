@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
-    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, PulledImage, QueuedJob, Store,
-    StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage, QueuedJob,
+    Store, StoreError, Totals, Update,
 };
 
 pub struct NullStore;
@@ -114,6 +114,14 @@ impl Store for NullStore {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         Ok(Totals::default())
+    }
+
+    async fn count_active(&self) -> Result<Vec<JobCount>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn count_ended(&self) -> Result<Vec<JobCount>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn events(&self, _: i64, _: u32) -> Result<Vec<Event>, StoreError> {
