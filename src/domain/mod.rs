@@ -12,6 +12,7 @@ mod outcome;
 mod phase;
 mod reason;
 mod redact;
+mod room;
 mod time;
 mod work;
 
@@ -25,5 +26,6 @@ pub use outcome::{JobResult, LogBytes, Outcome, PeakMemory, ReplicaEnd, Summary,
 pub use phase::{Phase, UnknownPhase};
 pub use reason::{Reason, UnknownReason};
 pub use redact::strip_credentials;
+pub use room::DiskRoom;
 pub use time::Timestamp;
 pub use work::{BadEnvironmentName, Parameter, Source, Upload, Variable, Work};

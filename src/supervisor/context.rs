@@ -1,7 +1,7 @@
 //! What the supervisor's tasks share, and how they are started.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::domain::{Job, JobId, OwnerId};
 use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, RunRef, Sources, Store, StoreError};
 
 use super::disk::DiskWatch;
+use super::figures::Noted;
 use super::handle::{Handle, Readiness, Shared};
 use super::health::Health;
 use super::message::Message;
@@ -133,9 +134,10 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         experience: Experience::default(),
         uploads: Uploads::new(config.server.state_dir.join("uploads")),
         negotiation: tokio::sync::Mutex::new(()),
+        noted: Noted::default(),
     });
-    let mut places = vec![config.server.state_dir.clone(), config.server.jobs_dir.clone()];
-    places.extend(config.store.path.parent().map(Path::to_owned));
+    let mut places = vec![("state", config.server.state_dir.clone()), ("jobs", config.server.jobs_dir.clone())];
+    places.extend(config.store.path.parent().map(|dir| ("database", dir.to_owned())));
     shared.uploads.sweep(&*shared.store).await?;
     let context = Arc::new(Context {
         shared: Arc::clone(&shared),

@@ -8,6 +8,7 @@ use nix::sys::statvfs::statvfs;
 use tracing::{error, info, warn};
 
 use crate::config::Disk;
+use crate::domain::DiskRoom;
 use crate::ports::{StoreError, Update};
 
 use super::context::Context;
@@ -27,8 +28,8 @@ const MOST_LEAVING: u32 = 1000;
 /// The task that watches the disks.
 pub struct DiskWatch {
     context: Arc<Context>,
-    /// Where the daemon and its jobs write.
-    places: Vec<PathBuf>,
+    /// Where the daemon and its jobs write, and what lies there.
+    places: Vec<(&'static str, PathBuf)>,
 }
 
 /// The place with the least room.
@@ -39,7 +40,7 @@ struct Least {
 }
 
 impl DiskWatch {
-    pub(super) const fn new(context: Arc<Context>, places: Vec<PathBuf>) -> Self {
+    pub(super) const fn new(context: Arc<Context>, places: Vec<(&'static str, PathBuf)>) -> Self {
         Self { context, places }
     }
 
@@ -66,14 +67,17 @@ impl DiskWatch {
     async fn look(&self) -> Option<Least> {
         let places = self.places.clone();
         let looked = tokio::task::spawn_blocking(move || {
-            let free = places.into_iter().filter_map(|place| Some(Least { free: free(&place)?, place }));
-            free.min_by_key(|least| least.free)
+            let rooms = places.into_iter().filter_map(|(name, path)| Some((room(name, &path)?, path)));
+            rooms.collect::<Vec<_>>()
         });
-        let Ok(Ok(least)) = tokio::time::timeout(PATIENCE, looked).await else {
+        let Ok(Ok(rooms)) = tokio::time::timeout(PATIENCE, looked).await else {
             warn!("it is not known how much room there is: a disk does not answer");
+            self.context.shared.noted.rooms(Vec::new());
             return None;
         };
-        least
+        self.context.shared.noted.rooms(rooms.iter().map(|(room, _)| *room).collect());
+        let least = rooms.into_iter().min_by_key(|(room, _)| room.free);
+        least.map(|(room, place)| Least { place, free: room.free })
     }
 
     /// Tells whether new jobs are accepted. Once they are not, they are again when a tenth more is free.
@@ -134,8 +138,9 @@ impl DiskWatch {
     }
 }
 
-/// What is free for us on the disk of `place`, in bytes.
-fn free(place: &Path) -> Option<u64> {
-    let told = statvfs(place).ok()?;
-    Some(told.blocks_available().saturating_mul(told.fragment_size()))
+/// How much room is on the disk of `path`.
+fn room(place: &'static str, path: &Path) -> Option<DiskRoom> {
+    let told = statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(told.fragment_size());
+    Some(DiskRoom { place, free: bytes(told.blocks_available()), size: bytes(told.blocks()) })
 }

@@ -12,6 +12,7 @@ use crate::domain::{Caller, Job, JobId, Phase, Stage, Standing, Timestamp};
 use crate::ports::{Clock, Sources, Store};
 
 use super::denied::Denied;
+use super::figures::Noted;
 use super::message::{Message, StopWhy};
 use super::publish::Waiters;
 use super::quote::Experience;
@@ -70,6 +71,8 @@ pub(super) struct Shared {
     pub(super) uploads: Uploads,
     /// Held while the parameters of a job are read, changed and written: of two such requests none may be lost.
     pub(super) negotiation: tokio::sync::Mutex<()>,
+    /// What the tasks note for whoever looks at the daemon.
+    pub(super) noted: Noted,
 }
 
 impl Shared {

@@ -232,7 +232,12 @@ impl QueueLoop {
         let (service_name, owner) = (job.service.clone(), job.owner.clone());
         let running = Running { service: service_name, owner, reservation: job.reservation, stop, orders };
         self.running.insert(job.id, running);
+        self.note_taken();
         Some(Driver::new(Arc::clone(&self.context), job, service, signal, received))
+    }
+
+    fn note_taken(&self) {
+        self.context.shared.noted.taken(self.running.values().map(|running| running.reservation));
     }
 
     /// The service of a job. One that is no longer configured is lent the settings of another: its runs must not be
@@ -343,6 +348,7 @@ impl QueueLoop {
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let gone = self.running.remove(&id);
+        self.note_taken();
         // A wish that came while its driver committed something else is met now.
         self.is_behind |= gone.is_some_and(|gone| gone.stop.borrow().is_some());
         for run in runs {
