@@ -13,6 +13,7 @@ use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
+use crate::metrics::{About, MeasuredBackend, MeasuredStore, Metrics};
 use crate::ports::{Backend, BackendError, Clock, Images, Sources, Store, StoreError, SystemClock};
 use crate::reload::Reloader;
 use crate::sources::{GitSources, SetupError};
@@ -101,12 +102,13 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let store = Arc::new(SqliteStore::open(&config.store.path)?);
     // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
     let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
+    let metrics = Arc::new(Metrics::new(About { backend: backend.kind(), started: clock.now() }));
     let sources = Arc::new(GitSources::new(config.sources.clone(), config.server.state_dir.join("git"))?);
 
     let started = supervisor::start(Parts {
-        store: Arc::clone(&store) as Arc<dyn Store>,
+        store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
         images: Arc::clone(&store) as Arc<dyn Images>,
-        backend,
+        backend: Arc::new(MeasuredBackend::new(backend, Arc::clone(&metrics))),
         sources: Arc::clone(&sources) as Arc<dyn Sources>,
         clock: Arc::clone(&clock),
         config: live.clone(),
@@ -129,7 +131,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let (reloads, wishes) = Reloads::new();
     let reloader = Reloader { request, effective, live: live.clone(), listening, log };
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
-    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: reloads.clone() };
+    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
     let life = lifecycle.clone();
     lifecycle.spawn("http", async move {

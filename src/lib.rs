@@ -24,17 +24,19 @@
 //! the stored phase and the engine's containers together tell what is left to do: `recovery` removes containers that
 //! never started, goes on with those that did, and ends as `lost` what has vanished. A run outlives the daemon.
 //!
+//! What goes to the store and to the backend passes through [`metrics`], which counts and times it; `/metrics` tells that.
+//!
 //! Where a run happens is a [`ports::Backend`]: [`backend::docker`] or [`backend::process`]; where source code comes
 //! from is a [`ports::Sources`]: [`sources`]. Neither knows the store or HTTP.
 //!
 //! # Which way arrows point
 //!
 //! ```text
-//! domain ◄── ports ◄── supervisor ◄── app ──► sqlite, backend, sources, http (adapters)
+//! domain ◄── ports ◄── supervisor ◄── app ──► sqlite, backend, sources, metrics, http (adapters)
 //! ```
 //!
-//! `domain` is values: no I/O, no clock. Adapters know `domain` and `ports`, `http` also the supervisor's handle, and
-//! never each other; [`app`] alone chooses and wires them. [`config`] is read once into checked types. A test reads the
+//! `domain` is values: no I/O, no clock. Adapters know `domain` and `ports`, `http` also the supervisor's handle and `metrics`, and
+//! else never each other; [`app`] alone chooses and wires them. [`config`] is read once into checked types. A test reads the
 //! `use` lines and fails on an arrow outwards.
 
 pub mod app;
@@ -46,6 +48,7 @@ pub mod crash;
 pub mod domain;
 pub mod http;
 pub mod lifecycle;
+pub mod metrics;
 pub mod ports;
 pub mod reload;
 pub mod sources;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of the crate that it may name.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("domain", &["domain"]),
     ("ports", &["ports", "domain"]),
     ("config", &["config", "domain", "ports"]),
@@ -12,7 +12,8 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("sqlite", &["sqlite", "domain", "ports"]),
     ("backend", &["backend", "domain", "ports", "config", "crash"]),
     ("sources", &["sources", "domain", "ports", "config"]),
-    ("http", &["http", "domain", "ports", "config", "supervisor"]),
+    ("metrics", &["metrics", "domain", "ports"]),
+    ("http", &["http", "domain", "ports", "config", "supervisor", "metrics"]),
     ("client", &["client", "domain"]),
 ];
 

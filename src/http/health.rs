@@ -32,12 +32,20 @@ fn alive() -> Response {
 }
 
 fn ready(api: &Api) -> Response {
+    match readiness(api) {
+        Ok(backend) => text(StatusCode::OK, format!("ready: {backend}")),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+/// The backend that runs jobs, or why they are not accepted or cannot run.
+pub(super) fn readiness(api: &Api) -> Result<String, String> {
     if let Some(why) = api.handle.trouble() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}"));
+        return Err(format!("not ready: {why}"));
     }
     match api.handle.readiness() {
-        Readiness::Ready { backend } => text(StatusCode::OK, format!("ready: {backend}")),
-        Readiness::Starting(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("starting: {why}")),
-        Readiness::Unreachable(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}")),
+        Readiness::Ready { backend } => Ok(backend),
+        Readiness::Starting(why) => Err(format!("starting: {why}")),
+        Readiness::Unreachable(why) => Err(format!("not ready: {why}")),
     }
 }

@@ -9,7 +9,7 @@ use warp::reply::Response;
 
 use super::reply::ApiError;
 use super::server::Api;
-use super::{admin, availability, health, json, operations, uws};
+use super::{admin, availability, health, json, metrics, operations, uws};
 use crate::domain::Timestamp;
 
 /// Everything that this daemon answers.
@@ -21,6 +21,8 @@ pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -
         .or(uws::routes(&base, api, started, stop))
         .unify()
         .or(health::routes(api))
+        .unify()
+        .or(metrics::route(api))
         .unify()
         .or(availability::route(base, api, started))
         .unify()

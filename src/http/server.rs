@@ -25,6 +25,7 @@ use warp::reply::Response;
 
 use super::accept::{Doors, OpenListener};
 use super::body::Bodies;
+use super::counted::Counted;
 use super::detached::detached;
 use super::extract::{Asked, Peer, Via};
 use super::forwarded::Forwarded;
@@ -35,6 +36,7 @@ use super::patience::{PATIENCE, Patient};
 use super::reply::{ApiError, Failure};
 use super::routes;
 use crate::config::{Live, Reloads};
+use crate::metrics::Metrics;
 use crate::ports::{Clock, Store};
 use crate::supervisor::Handle;
 
@@ -53,6 +55,8 @@ pub struct Api {
     pub bodies: Bodies,
     /// Makes the daemon read its configuration again.
     pub reloads: Reloads,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The largest request head, and how much of a body is read ahead.
@@ -76,10 +80,12 @@ pub async fn serve(api: Api, listeners: Listeners, soft: CancellationToken, trac
     let guard = Arc::new(watch::Sender::new(Arc::new(Guard::new(server))));
     let places = Arc::new(Semaphore::new(server.max_connections as usize));
     let started = api.clock.now();
+    let counted = Arc::new(Counted::new(Arc::clone(&api.metrics), &server.base_path));
     let service = warp::service(routes::all(&Arc::new(api), started, soft.clone()));
     let listen = |open: OpenListener| {
         let end = End { soft: open.close.clone(), linger, grace };
-        let front = Front { guard: Arc::clone(&guard), service: service.clone(), soft: open.close.clone() };
+        let (guard, counted) = (Arc::clone(&guard), Arc::clone(&counted));
+        let front = Front { guard, counted, service: service.clone(), soft: open.close.clone() };
         let (http, places, tracker) = (&http, &places, &tracker);
         async move { open.accept(&Connections { http, front, places, end, tracker }).await }
     };
@@ -136,10 +142,11 @@ impl<S: Routes> Connections<'_, S> {
         let io = Patient::new(io, PATIENCE);
         let peer = Peer { via, trust: door.trust, is_proxy: door.is_proxy(via) };
         let visitor = Visitor { peer, proxies: Arc::clone(&door.proxies) };
+        let open = self.front.counted.connection();
         let connection = connection(io, visitor, self.http, self.front.clone(), self.end.clone());
         self.tracker.spawn(async move {
             connection.await;
-            drop(place);
+            drop((open, place));
         });
     }
 }
@@ -206,6 +213,7 @@ struct Visitor {
 #[derive(Clone)]
 struct Front<S> {
     guard: Arc<watch::Sender<Arc<Guard>>>,
+    counted: Arc<Counted>,
     service: S,
     soft: CancellationToken,
 }
@@ -221,7 +229,7 @@ impl<S: Routes> Front<S> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // On the way of every request: nothing is formatted unless somebody wants to read it.
         let span = tracing::debug_span!("request", %method, path = uri.path());
-        let soft = self.soft.clone();
+        let (soft, counted) = (self.soft.clone(), Arc::clone(&self.counted));
         let guarded = span.in_scope(|| self.guarded(request, visitor));
         async move {
             let mut response = guarded.await;
@@ -233,8 +241,9 @@ impl<S: Routes> Front<S> {
                 // The next request belongs on a new connection.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            let status = response.status().as_u16();
-            tracing::debug!(status, ms = began.elapsed().as_millis(), "answered");
+            let (status, took) = (response.status().as_u16(), began.elapsed());
+            counted.answered(&method, &uri, status, took);
+            tracing::debug!(status, ms = took.as_millis(), "answered");
             Ok(response)
         }
         .instrument(span)
@@ -281,17 +290,21 @@ mod tests {
     use super::*;
     use crate::config::Trust;
     use crate::config::testing::config_in;
+    use crate::metrics::About;
+    use crate::ports::SystemClock;
 
     /// Serves one connection with an answer of 64 MiB.
     async fn serve_one(stream: TcpStream, patience: Duration) {
         let config = config_in(std::path::Path::new("/nowhere"));
         let guard = Arc::new(watch::Sender::new(Arc::new(Guard::new(&config.server))));
+        let about = About { backend: "none", started: SystemClock.now() };
+        let counted = Arc::new(Counted::new(Arc::new(Metrics::new(about)), "/api"));
         let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
         let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
         let visitor = Visitor { peer, proxies: Arc::new([]) };
         let (io, soft) = (Patient::new(stream, patience), CancellationToken::new());
         let end = End { soft: soft.clone(), linger: Duration::ZERO, grace: Duration::ZERO };
-        connection(io, visitor, &http1::Builder::new(), Front { guard, service, soft }, end).await;
+        connection(io, visitor, &http1::Builder::new(), Front { guard, counted, service, soft }, end).await;
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
-use uwsd::ports::{Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
+use uwsd::metrics::{About, MeasuredBackend, MeasuredStore, Metrics};
+use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Parts, start};
 
@@ -94,10 +95,12 @@ impl Bed {
         let clock = Arc::<ShiftedClock>::default();
         let live = Live::new(config);
         let config = live.get();
+        let backend = Arc::new(FakeBackend::new(Arc::clone(&engine)));
+        let metrics = Arc::new(Metrics::new(About { backend: backend.kind(), started: clock.now() }));
         let parts = Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
             images: Arc::clone(&store) as Arc<dyn Images>,
-            backend: Arc::new(FakeBackend::new(Arc::clone(&engine))),
+            backend: Arc::new(MeasuredBackend::new(backend, Arc::clone(&metrics))),
             sources: Arc::new(NoSources),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             config: live.clone(),
@@ -111,6 +114,7 @@ impl Bed {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             bodies: Bodies::new(config.server.max_body),
             reloads: Reloads::new().0,
+            metrics,
         };
         let (_, bound) = bind(&config.server, Passed::default()).expect("bound");
         let addresses: Vec<ListenAddress> = bound.addresses().cloned().collect();

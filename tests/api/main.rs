@@ -2,6 +2,7 @@
 
 mod bed;
 mod client;
+mod exposition;
 mod odd_store;
 mod uws;
 
@@ -18,6 +19,7 @@ mod jobs;
 mod limits;
 mod list;
 mod methods;
+mod metrics;
 mod operator;
 mod sockets;
 mod stopping;

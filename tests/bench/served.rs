@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
+use uwsd::metrics::{About, MeasuredStore, Metrics};
 use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
 use uwsd::sqlite::SqliteStore;
@@ -74,8 +75,9 @@ async fn run(kind: &str, dir: &Path) {
         let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
         (Arc::clone(&store) as Arc<dyn Store>, store)
     };
+    let metrics = Arc::new(Metrics::new(About { backend: "fake", started: clock.now() }));
     let parts = Parts {
-        store: Arc::clone(&store),
+        store: Arc::new(MeasuredStore::new(Arc::clone(&store), Arc::clone(&metrics))),
         images,
         backend: Arc::new(FakeBackend::new(Arc::new(FakeEngine::default()))),
         sources: Arc::new(GitSources::new(config.sources.clone(), dir.join("git")).expect("git")),
@@ -94,6 +96,6 @@ async fn run(kind: &str, dir: &Path) {
         std::io::stdout().flush().expect("written");
     }
     let bodies = Bodies::new(config.server.max_body);
-    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: Reloads::new().0 };
+    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: Reloads::new().0, metrics };
     serve(api, bound, CancellationToken::new(), tracker).await.expect("served");
 }

@@ -85,6 +85,7 @@ impl Waits {
             return Ok(job);
         }
         let Some(_place) = self.place() else { return Ok(job) };
+        let _counted = api.metrics.http().waiting();
         drop(job);
         loop {
             // Each branch may be dropped: a change that was not heard is read from the store.
