@@ -20,6 +20,7 @@ mod limits;
 mod list;
 mod methods;
 mod metrics;
+mod metrics_documents;
 mod operator;
 mod sockets;
 mod stopping;
