@@ -15,4 +15,5 @@ mod ocps;
 mod passed;
 mod polling;
 mod reload;
+mod prometheus;
 mod replicas;
