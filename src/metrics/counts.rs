@@ -25,7 +25,7 @@ struct Counted {
 
 impl Counts {
     /// How many jobs there are by service and phase: of those on their way as it is now, of those that have ended as it was a
-    /// hundred times as long ago as it takes to count them, at the most (with a million jobs some seconds, else at once).
+    /// hundred times as long ago as it takes to count them, at the most (with a million jobs half a minute, with few none).
     ///
     /// # Errors
     /// What the store failed with.

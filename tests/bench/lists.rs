@@ -64,7 +64,10 @@ fn median(mut deed: impl FnMut()) -> Duration {
 pub fn measure() {
     let dir = tempfile::tempdir().expect("temp dir");
     let port = free_port();
-    drop(Daemon::start(dir.path(), port));
+    // It has made its tables once it answers.
+    let daemon = Daemon::start(dir.path(), port);
+    assert!(get(port, "/healthz") > 0);
+    drop(daemon);
     let database = dir.path().join("state/uwsd.db");
     fill(&database);
     let daemon = Daemon::start(dir.path(), port);
@@ -99,5 +102,10 @@ pub fn measure() {
     let bytes = get(port, "/api/ocps/async");
     println!("{:>40} {:>8.1} s, {} MB", "all of it", begin.elapsed().as_secs_f64(), bytes / 1_000_000);
     println!("{:>40} {:>8.1} MiB", "resident memory after it", daemon.resident_mib());
+    let scrape = || assert!(get(port, "/metrics") > 0);
+    let begin = Instant::now();
+    scrape();
+    println!("{:>40} {:>8.3} ms", "a scrape that counts them", ms(begin.elapsed()));
+    println!("{:>40} {:>8.3} ms", "a scrape soon after", ms(median(scrape)));
     println!();
 }
