@@ -13,7 +13,7 @@ use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
-use crate::metrics::{About, MeasuredBackend, MeasuredStore, Metrics};
+use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use crate::ports::{Backend, BackendError, Clock, Images, Sources, Store, StoreError, SystemClock};
 use crate::reload::Reloader;
 use crate::sources::{GitSources, SetupError};
@@ -102,7 +102,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let store = Arc::new(SqliteStore::open(&config.store.path)?);
     // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
     let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
-    let metrics = Arc::new(Metrics::new(About { backend: backend.kind(), started: clock.now() }));
+    let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
     let sources = Arc::new(GitSources::new(config.sources.clone(), config.server.state_dir.join("git"))?);
 
     let started = supervisor::start(Parts {
@@ -133,10 +133,10 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
     let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
-    let life = lifecycle.clone();
+    let owner = lifecycle.clone();
     lifecycle.spawn("http", async move {
         if let Err(error) = serve(api, listeners, soft, tracker).await {
-            life.fail("http", format!("failed: {error}"));
+            owner.fail("http", format!("failed: {error}"));
         }
     });
     info!("uwsd {} answers on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));

@@ -27,7 +27,7 @@ const AT_RELOAD: &[&str] = &["backend.docker.image_age"];
 /// Whether a change of the key takes effect at the next restart only.
 pub(super) fn needs_restart(key: &str) -> bool {
     let is_below = |table: &&str| key.strip_prefix(*table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    AT_RESTART.iter().any(|table| is_below(&table)) && !AT_RELOAD.contains(&key)
+    AT_RESTART.iter().any(is_below) && !AT_RELOAD.contains(&key)
 }
 
 /// The configuration `new`, but what a running daemon cannot change stays as in `old`.

@@ -290,15 +290,14 @@ mod tests {
     use super::*;
     use crate::config::Trust;
     use crate::config::testing::config_in;
-    use crate::metrics::About;
     use crate::ports::SystemClock;
 
     /// Serves one connection with an answer of 64 MiB.
     async fn serve_one(stream: TcpStream, patience: Duration) {
         let config = config_in(std::path::Path::new("/nowhere"));
         let guard = Arc::new(watch::Sender::new(Arc::new(Guard::new(&config.server))));
-        let about = About { backend: "none", started: SystemClock.now() };
-        let counted = Arc::new(Counted::new(Arc::new(Metrics::new(about)), "/api"));
+        let metrics = Arc::new(Metrics::new("none", SystemClock.now()));
+        let counted = Arc::new(Counted::new(metrics, "/api"));
         let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
         let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
         let visitor = Visitor { peer, proxies: Arc::new([]) };

@@ -15,15 +15,6 @@ use super::moment::Moment;
 use crate::domain::Timestamp;
 use crate::ports::{JobCount, Store, StoreError};
 
-/// What does not change as long as the daemon runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    /// The word of `backend.kind`.
-    pub backend: &'static str,
-    /// When the daemon was started.
-    pub started: Timestamp,
-}
-
 /// A format that a scraper understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -58,10 +49,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing has been counted yet.
+    /// Nothing has been counted yet, by a daemon `started` then with a backend of that kind.
     #[must_use]
-    pub fn new(about: About) -> Self {
-        let About { backend, started } = about;
+    pub fn new(backend: &'static str, started: Timestamp) -> Self {
         let mut registry = Registry::default();
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("uwsd_build", "The version of the daemon", build);

@@ -23,7 +23,7 @@ mod process;
 mod store;
 
 pub use backend::MeasuredBackend;
-pub use exposition::{About, Format, Metrics};
+pub use exposition::{Format, Metrics};
 pub use http::{Held, HttpMetrics, Method, Route};
 pub use moment::{DatabaseState, Moment, QueueState};
 pub use process::Process;

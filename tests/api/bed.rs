@@ -17,7 +17,7 @@ use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
-use uwsd::metrics::{About, MeasuredBackend, MeasuredStore, Metrics};
+use uwsd::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Parts, start};
@@ -96,7 +96,7 @@ impl Bed {
         let live = Live::new(config);
         let config = live.get();
         let backend = Arc::new(FakeBackend::new(Arc::clone(&engine)));
-        let metrics = Arc::new(Metrics::new(About { backend: backend.kind(), started: clock.now() }));
+        let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
         let parts = Parts {
             store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
             images: Arc::clone(&store) as Arc<dyn Images>,

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::http::{Api, Bodies, Passed, bind, serve};
-use uwsd::metrics::{About, MeasuredStore, Metrics};
+use uwsd::metrics::{MeasuredStore, Metrics};
 use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
 use uwsd::sqlite::SqliteStore;
@@ -75,7 +75,7 @@ async fn run(kind: &str, dir: &Path) {
         let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
         (Arc::clone(&store) as Arc<dyn Store>, store)
     };
-    let metrics = Arc::new(Metrics::new(About { backend: "fake", started: clock.now() }));
+    let metrics = Arc::new(Metrics::new("fake", clock.now()));
     let parts = Parts {
         store: Arc::new(MeasuredStore::new(Arc::clone(&store), Arc::clone(&metrics))),
         images,

@@ -14,6 +14,6 @@ mod limits;
 mod ocps;
 mod passed;
 mod polling;
-mod reload;
 mod prometheus;
+mod reload;
 mod replicas;

@@ -101,7 +101,7 @@ impl Frame {
         }
         let all: usize = self.counts.iter().map(|(_, count)| count).sum();
         if all > self.active.len() {
-            text.push_str(&format!("… and {} more\n", all - self.active.len()));
+            text.extend(["… and ".to_owned(), (all - self.active.len()).to_string(), " more\n".to_owned()]);
         }
         if !self.ended.is_empty() {
             let rows = self.ended.iter().map(|job| row(job, job.created(), ""));
