@@ -1,8 +1,8 @@
 //! The configuration: read, checked, typed.
 //!
 //! One table of keys (`table`) drives everything: reading and its type checks, the environment variables (`variables`),
-//! the sample file (`sample`) and what `uwsd check` prints (`show`). The layers are, from low to high: default, main
-//! file, drop-ins in name order, environment, flags. [`load()`] reports all problems at once.
+//! the sample file (`sample`), the manual page (`manual`) and what `uwsd check` prints (`show`). The layers are, from low
+//! to high: default, main file, drop-ins in name order, environment, flags. [`load()`] reports all problems at once.
 
 mod files;
 mod host;
@@ -10,6 +10,7 @@ mod keys;
 mod kind;
 mod live;
 mod load;
+mod manual;
 mod mask;
 mod outline;
 mod problem;
@@ -32,6 +33,7 @@ mod variables;
 pub use host::Host;
 pub use live::Live;
 pub use load::{LoadRequest, Loaded, load};
+pub use manual::manual;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use reader::Effective;
 pub use reload::{ReloadOutcome, ReloadWishes, Reloaded, Reloads, carry_over};

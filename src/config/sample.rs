@@ -34,8 +34,7 @@ pub fn sample() -> String {
             }
             text.push('\n');
             comment(&mut text, key.doc);
-            let at_restart = if reload::needs_restart(key.path) { " A change needs a restart." } else { "" };
-            comment(&mut text, &format!("{}.{at_restart}", capitalised(&key.kind.description())));
+            comment(&mut text, &nature(key));
             fields(&mut text, key);
             match key.default {
                 // The required field of a row.
@@ -75,13 +74,19 @@ fn fields(text: &mut String, key: &Key) {
     }
 }
 
-fn keys_of(table: &str) -> impl Iterator<Item = &'static Key> {
+pub(super) fn keys_of(table: &str) -> impl Iterator<Item = &'static Key> {
     let prefix = format!("{table}.");
     keys::all().filter(move |key| key.path.strip_prefix(&prefix).is_some_and(|name| !name.contains('.')))
 }
 
-fn name(key: &Key) -> &'static str {
+pub(super) fn name(key: &Key) -> &'static str {
     key.path.rsplit('.').next().unwrap_or(key.path)
+}
+
+/// What its values are, and when a change of it takes effect if that is not at once.
+pub(super) fn nature(key: &Key) -> String {
+    let at_restart = if reload::needs_restart(key.path) { " A change needs a restart." } else { "" };
+    format!("{}.{at_restart}", capitalised(&key.kind.description()))
 }
 
 fn capitalised(text: &str) -> String {

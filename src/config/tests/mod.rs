@@ -2,6 +2,7 @@
 
 mod fixture;
 mod layers;
+mod manual;
 mod problems;
 mod reload;
 mod sample;
