@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::backend::docker::{DockerBackend, Instance};
+use crate::backend::docker::{DockerBackend, Instance, note_engine};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
@@ -160,6 +160,9 @@ fn backend(config: &Config, instance: &str, tasks: TaskTracker) -> Result<Arc<dy
     match config.backend.kind {
         BackendKind::Docker => {
             let instance = Instance(instance.to_owned());
+            if let Err(error) = note_engine(&config.server.state_dir, &config.backend.docker.host, &instance) {
+                warn!("a purge of the package will not find this engine: its note cannot be written: {error}");
+            }
             Ok(Arc::new(DockerBackend::new(config.backend.docker.clone(), instance, tasks)?))
         }
         BackendKind::Process => {

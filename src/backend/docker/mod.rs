@@ -14,6 +14,7 @@
 //! files.rs     who owns a job's directories; helper.rs for what only a container may do
 //! archive.rs   files through the engine's archive API: secrets.rs, and remote.rs for engines without shared storage
 //! errand.rs    requests that outlive their callers, and what becomes of their containers
+//! note.rs      what is left on disk for who removes the package
 //! error.rs     the engine's errors in the words of the port
 //! ```
 //!
@@ -32,6 +33,7 @@ mod helper;
 mod image;
 mod logs;
 mod memory;
+mod note;
 mod parents;
 mod pause;
 mod pull;
@@ -45,4 +47,5 @@ mod stop;
 mod wait;
 
 pub use backend::DockerBackend;
+pub use note::note_engine;
 pub use spec::Instance;
