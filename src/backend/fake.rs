@@ -22,7 +22,7 @@ use crate::backend::system::kept_in;
 use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 use crate::ports::{
     Backend, BackendError, Clock, Ending, EngineFacts, FoundRun, How, ImageFacts, ImageRemoval, JobDirs, Progress,
-    RunRef, RunSpec, RunState, SystemClock,
+    Pull, RunRef, RunSpec, RunState, SystemClock,
 };
 
 /// One run of the fake engine.
@@ -203,9 +203,9 @@ impl Backend for FakeBackend {
         Ok(self.engine.runs().iter().filter(|(_, is)| is.instance == self.instance).map(found).collect())
     }
 
-    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
+    async fn fetch_image(&self, image: &str, pull: Pull, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
         self.engine.answer("fetching an image")?;
-        self.engine.images.fetch(spec, progress).await
+        self.engine.images.fetch(image, pull, progress).await
     }
 
     async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::full_name;
-use crate::ports::{Arrival, BackendError, ImageFacts, ImageRemoval, Progress, Pull, RunSpec};
+use crate::ports::{Arrival, BackendError, ImageFacts, ImageRemoval, Progress, Pull};
 
 /// Images by name. All that is pulled is the same one, as its id tells.
 #[derive(Default)]
@@ -40,21 +40,26 @@ impl FakeImages {
         self.all().keys().cloned().collect()
     }
 
-    pub(super) async fn fetch(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
-        if spec.image == "missing" || spec.image.starts_with("localhost:1/") {
+    pub(super) async fn fetch(
+        &self,
+        image: &str,
+        pull: Pull,
+        progress: Progress<'_>,
+    ) -> Result<ImageFacts, BackendError> {
+        if image == "missing" || image.starts_with("localhost:1/") {
             let why = "no such image".to_owned();
-            return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
+            return Err(BackendError::Image { image: image.to_owned(), why, is_transient: false });
         }
-        let name = full_name(&spec.image);
+        let name = full_name(image);
         let found = self.find(&name);
         let is_found = found.is_some();
-        let id = found.filter(|_| spec.pull != Pull::Always);
+        let id = found.filter(|_| pull != Pull::Always);
         let facts = |id: String, arrival| ImageFacts { id: Some(id.clone()), digest: Some(id), source: None, arrival };
         if let Some(id) = id {
             return Ok(facts(id, Arrival::Found));
         }
         if !is_found {
-            progress.will_bring(vec![spec.image.clone()]).await;
+            progress.will_bring(vec![image.to_owned()]).await;
         }
         let id = "sha256:fake".to_owned();
         self.put(&name, &id);

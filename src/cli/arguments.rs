@@ -57,6 +57,17 @@ enum Command {
     },
     /// Accept and start jobs again.
     Undrain(Operator),
+    /// Fetch an image or a git repository before jobs need it, such as in the afternoon before the night.
+    ///
+    /// The running daemon does it, with its own logins and mirrors: an image as the registry has it now, of a repository every
+    /// branch and tag. It goes on if this command is interrupted.
+    Prefetch {
+        #[command(flatten)]
+        operator: Operator,
+        /// The name of an image, or the URL of a git repository.
+        #[arg(value_name = "IMAGE|URL")]
+        what: String,
+    },
     /// Make the running daemon read its configuration again, and print what that changes.
     ///
     /// A configuration with a problem is refused as a whole, and the old one stays in force: exit code 2. Some keys need
@@ -113,6 +124,7 @@ pub fn main(environment: Vec<(OsString, OsString)>) -> ExitCode {
         Command::Status { operator, json } => operate::run(operator, environment, Order::Status { json }),
         Command::Drain { operator, wait } => operate::run(operator, environment, Order::Drain { wait }),
         Command::Undrain(operator) => operate::run(operator, environment, Order::Undrain),
+        Command::Prefetch { operator, what } => operate::run(operator, environment, Order::Prefetch { what }),
         Command::Reload(operator) => operate::run(operator, environment, Order::Reload),
     }
 }

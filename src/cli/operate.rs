@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::arguments::{EXIT_CONFIG, Operator};
 use super::output::print;
 use crate::client::print::shown;
-use crate::client::{Client, ClientError, ReloadAnswer, Status};
+use crate::client::{Client, ClientError, Prefetched, ReloadAnswer, Status};
 use crate::config::load;
 
 /// How often it is asked whether jobs still run.
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const SYSTEM_SOCKET: &str = "/run/uwsd/uwsd.sock";
 
 /// What is ordered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Order {
     /// To tell how it does.
     Status {
@@ -31,6 +31,11 @@ pub(super) enum Order {
     },
     /// To accept and start jobs again.
     Undrain,
+    /// To fetch an image or a repository.
+    Prefetch {
+        /// Which.
+        what: String,
+    },
     /// To read the configuration again.
     Reload,
 }
@@ -78,6 +83,15 @@ async fn give(client: &Client, order: Order) -> Result<ExitCode, ClientError> {
             client.drain(false).await?;
             Ok(print("jobs are accepted and started again\n", ExitCode::SUCCESS))
         }
+        Order::Prefetch { what } => match client.prefetch(&what, |line| eprintln!("{}", shown(line))).await? {
+            Prefetched::Done(text) | Prefetched::Progress(text) => {
+                Ok(print(&format!("{}\n", shown(&text)), ExitCode::SUCCESS))
+            }
+            Prefetched::Failed(why) => {
+                eprintln!("uwsd: {}", shown(&why));
+                Ok(ExitCode::FAILURE)
+            }
+        },
         Order::Reload => match client.reload().await? {
             ReloadAnswer::Done(text) => Ok(print(&text, ExitCode::SUCCESS)),
             ReloadAnswer::Refused(why) => {

@@ -21,6 +21,6 @@ pub use document::{Job, JobResult, Submission, Variable};
 pub use error::ClientError;
 pub use http::Client;
 pub use jobs::{Log, Order};
-pub use operations::{ReloadAnswer, Running, Status};
+pub use operations::{Prefetched, ReloadAnswer, Running, Status};
 pub use server_url::DEFAULT_URL;
 pub use wait::Patience;

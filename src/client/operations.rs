@@ -1,12 +1,18 @@
 //! Orders to the daemon as a whole, for a client of the administration socket.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 
+use super::http::Ask;
 use super::print::{shown, table};
 use super::{Client, ClientError};
+
+/// How long a prefetch may be silent.
+const LONGEST_PREFETCH: Duration = Duration::from_secs(86_400);
 
 /// How the daemon does.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -117,7 +123,44 @@ pub enum ReloadAnswer {
     Refused(String),
 }
 
+/// What is told of a prefetch.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefetched {
+    /// How it goes.
+    Progress(String),
+    /// It is there now.
+    Done(String),
+    /// It is not to be had.
+    Failed(String),
+}
+
 impl Client {
+    /// Fetches an image or a repository before a job needs it, and tells `hear` how that goes; returns how it ended.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn prefetch(&self, what: &str, mut hear: impl FnMut(&str)) -> Result<Prefetched, ClientError> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("what", what).finish();
+        // It takes as long as it takes, and is silent meanwhile.
+        let patient = self.clone().with_timeout(LONGEST_PREFETCH);
+        let answer = patient.send(Method::POST, &format!("/admin/prefetch?{query}"), Ask::default()).await?;
+        let (mut body, mut rest) = (answer.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let data = frame.map_err(|source| self.broken(source))?.into_data().unwrap_or_default();
+            rest.extend_from_slice(&data);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let told = serde_json::from_slice(&line);
+                match told.map_err(|error| self.malformed("line of progress", &error.to_string()))? {
+                    Prefetched::Progress(line) => hear(&line),
+                    end @ (Prefetched::Done(_) | Prefetched::Failed(_)) => return Ok(end),
+                }
+            }
+        }
+        Err(self.malformed("line of progress", "it ends before the end is told"))
+    }
+
     /// How the daemon does.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
-//! `/admin/status`, `/admin/drain`, `/admin/undrain`, `/admin/reload`: orders to the daemon as a whole, on the administration
-//! socket only.
+//! `/admin/status`, `/admin/drain`, `/admin/undrain`, `/admin/reload`, `/admin/prefetch`: orders to the daemon as a whole, on
+//! the administration socket only.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
 use warp::Filter;
@@ -11,10 +12,11 @@ use warp::reply::Response;
 
 use super::Api;
 use super::extract::{Asked, asked};
+use super::form;
 use super::reply::{ApiError, json, text};
-use super::resource::{READ_ONLY, is_read, other};
+use super::resource::{READ_ONLY, is_read, other, streamed};
 use crate::domain::{Caller, Job, RunId, Timestamp};
-use crate::supervisor::Readiness;
+use crate::supervisor::{Prefetched, Readiness};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -72,7 +74,7 @@ struct ReloadedObject {
     warnings: Vec<String>,
 }
 
-/// `GET /admin/status`, `POST /admin/drain`, `POST /admin/undrain`, `POST /admin/reload`.
+/// `GET /admin/status`, `POST /admin/drain`, `POST /admin/undrain`, `POST /admin/reload`, `POST /admin/prefetch?what=…`.
 pub(super) fn routes(api: &Arc<Api>, started: Timestamp) -> BoxedFilter<(Response,)> {
     let api = Arc::clone(api);
     warp::path!("admin" / String)
@@ -97,7 +99,7 @@ async fn answer(
     }
     let allowed = match order {
         "status" => READ_ONLY,
-        "drain" | "undrain" | "reload" => METHODS,
+        "drain" | "undrain" | "reload" | "prefetch" => METHODS,
         _ => return Err(ApiError::NoSuchPath),
     };
     let is_meant = if allowed == READ_ONLY { is_read(method) } else { method == Method::POST };
@@ -108,6 +110,7 @@ async fn answer(
         "drain" => api.handle.drain().await?,
         "undrain" => api.handle.undrain().await?,
         "reload" => return Ok(reload(api).await),
+        "prefetch" => return prefetch(api, asked.query()),
         _ => {}
     }
     status(api, started).await
@@ -133,6 +136,27 @@ async fn status(api: &Api, started: Timestamp) -> Result<Response, ApiError> {
         running_total: status.totals.executing,
         running: status.running.iter().map(|job| RunningObject::of(job, now)).collect(),
     }))
+}
+
+/// A line of JSON for each step, `{"progress": …}`, and at the end `{"done": …}` or `{"failed": …}`.
+fn prefetch(api: &Api, query: &str) -> Result<Response, ApiError> {
+    let fields = form::urlencoded(query.as_bytes())?;
+    let what = fields.into_iter().rfind(|(name, _)| name == "what").map(|(_, what)| what).unwrap_or_default();
+    if what.is_empty() {
+        return Err(ApiError::Malformed(
+            "what is missing; give the name of an image or the URL of a repository".to_owned(),
+        ));
+    }
+    let told = api.handle.prefetch(what);
+    let lines = futures_util::stream::unfold(told, async |mut told| {
+        let line = match told.recv().await? {
+            Prefetched::Progress(line) => serde_json::json!({ "progress": line }),
+            Prefetched::Done(what) => serde_json::json!({ "done": what }),
+            Prefetched::Failed(why) => serde_json::json!({ "failed": why }),
+        };
+        Some((Ok(Bytes::from(format!("{line}\n"))), told))
+    });
+    Ok(streamed(lines))
 }
 
 /// A configuration that is refused is the caller's to correct, but no fault of the request.

@@ -9,7 +9,8 @@ use super::engine::Operation;
 use super::exposition::Metrics;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, ImageRemoval, JobDirs, Progress, RunRef, RunSpec,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, ImageRemoval, JobDirs, Progress, Pull, RunRef,
+    RunSpec,
 };
 
 /// Passes everything on to another backend, and times it. A call that nobody waits for to the end is not counted.
@@ -67,8 +68,8 @@ impl Backend for MeasuredBackend {
         self.timed(Operation::FindRuns, self.inner.find_runs()).await
     }
 
-    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
-        self.timed(Operation::FetchImage, self.inner.fetch_image(spec, progress)).await
+    async fn fetch_image(&self, image: &str, pull: Pull, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
+        self.timed(Operation::FetchImage, self.inner.fetch_image(image, pull, progress)).await
     }
 
     async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::run::{Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, RunRef, RunSpec};
+use super::run::{Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, Pull, RunRef, RunSpec};
 use crate::domain::JobId;
 
 /// Why a backend could not do what it was asked.
@@ -160,14 +160,14 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::Unreachable`]: then nothing may be concluded.
     async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError>;
 
-    /// Makes the image of `spec` available as its pull policy says; tells `progress` how that goes. A failure of the network
+    /// Makes an image available as its pull policy says; tells `progress` how that goes. A failure of the network
     /// is tried again within the time for pulling, and an image that is being pulled already is not pulled twice.
     ///
     /// Kubernetes: nothing; the kubelet pulls, and the pod's events tell of it.
     ///
     /// # Errors
     /// [`BackendError::Image`], [`BackendError::PullTimedOut`].
-    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError>;
+    async fn fetch_image(&self, image: &str, pull: Pull, progress: Progress<'_>) -> Result<ImageFacts, BackendError>;
 
     /// What the engine calls the image of that name; `None` if it has none.
     ///

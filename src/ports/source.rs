@@ -47,4 +47,10 @@ pub trait Sources: Send + Sync {
     /// # Errors
     /// [`SourceError`], with git's own last words.
     async fn checkout(&self, source: &Source, into: &Path) -> Result<Checkout, SourceError>;
+
+    /// Fetches everything of the repository at `url` that is not on this host yet, so that jobs need less of the network later.
+    ///
+    /// # Errors
+    /// [`SourceError`]; refused where nothing is kept between jobs.
+    async fn prefetch(&self, url: &str) -> Result<(), SourceError>;
 }

@@ -152,4 +152,22 @@ impl Sources for GitSources {
         }
         Ok(Checkout { commit })
     }
+
+    async fn prefetch(&self, url: &str) -> Result<(), SourceError> {
+        let source = Source { url: url.to_owned(), commit_ref: String::new() };
+        let (address, reference) = self.parse(&source).map_err(SourceError::Refused)?;
+        let remote = Remote::new(address, url, self.proxy.as_deref());
+        if !self.mirrors.are_kept() {
+            let why = format!("nothing of {} is kept between jobs: sources.mirror_age is 0", remote.shown);
+            return Err(SourceError::Refused(why));
+        }
+        // Dropped, it ends every process that it alone waits for.
+        tokio::select! {
+            held = self.mirrors.hold(&remote, &reference) => held.map(drop),
+            () = tokio::time::sleep(self.timeout) => {
+                let limit = self.timeout.as_secs_f64();
+                Err(SourceError::TimedOut(format!("{} was not fetched within {limit} s", remote.shown)))
+            }
+        }
+    }
 }

@@ -150,7 +150,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         host,
     });
     Ok(Started {
-        handle: Handle::new(Arc::clone(&shared), inbox),
+        handle: Handle::new(Arc::clone(&context), inbox),
         queue: QueueLoop::new(Arc::clone(&context), wishes),
         retention: Retention::new(Arc::clone(&context)),
         health: Health::new(Arc::clone(&context)),

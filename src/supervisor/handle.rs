@@ -11,6 +11,7 @@ use crate::config::{Config, Live, Service};
 use crate::domain::{Caller, Job, JobId, Phase, Stage, Standing, Timestamp};
 use crate::ports::{Clock, Sources, Store};
 
+use super::context::Context;
 use super::denied::Denied;
 use super::figures::Noted;
 use super::message::{Message, StopWhy};
@@ -102,12 +103,13 @@ pub(super) fn service_named<'a>(config: &'a Config, name: &str) -> Result<&'a Se
 #[derive(Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<Context>,
     inbox: mpsc::Sender<Message>,
 }
 
 impl Handle {
-    pub(super) const fn new(shared: Arc<Shared>, inbox: mpsc::Sender<Message>) -> Self {
-        Self { shared, inbox }
+    pub(super) fn new(context: Arc<Context>, inbox: mpsc::Sender<Message>) -> Self {
+        Self { shared: Arc::clone(&context.shared), context, inbox }
     }
 
     /// Where the files of requests are put while they arrive.

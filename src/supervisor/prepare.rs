@@ -66,7 +66,7 @@ pub(super) async fn prepare(
     // Until its container is there the image could be removed by ourselves.
     let _claim = context.claims.claim(&first.image).await;
     let listener = Listener { context, job: job.id };
-    let image = patiently(|| context.backend.fetch_image(first, &listener)).await;
+    let image = patiently(|| context.backend.fetch_image(&first.image, first.pull, &listener)).await;
     let image = image.map_err(|error| Box::new(refused(&error)))?;
     (facts.image_digest, facts.image_source) = (image.digest.clone(), image.source.clone());
     if context.backend.uses_images() {

@@ -55,6 +55,10 @@ impl Sources for NoSources {
     async fn checkout(&self, _: &Source, _: &Path) -> Result<Checkout, SourceError> {
         Ok(Checkout { commit: "c0ffee".to_owned() })
     }
+
+    async fn prefetch(&self, _: &str) -> Result<(), SourceError> {
+        Ok(())
+    }
 }
 
 /// What a daemon is started with.

@@ -42,6 +42,8 @@ async fn it_is_told_to_whoever_reads_and_in_the_older_format_to_who_asks_for_it(
     let older = client.send("GET", "/metrics", &[("accept", "text/plain;version=0.0.4")], "").await;
     assert_eq!((older.status, older.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
     assert!(!older.text().contains("# EOF") && older.text().contains("# TYPE uwsd_jobs_ended_total counter\n"));
+    let types = Exposition::parse(told.text()).types;
+    assert_eq!((types["uwsd_jobs_ended"].as_str(), types["uwsd_build"].as_str()), ("counter", "info"));
     let samples = |text: &str| Exposition::parse(text).names().into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
     assert_eq!(samples(told.text()), samples(older.text()), "the same samples in both");
 }

@@ -255,3 +255,18 @@ async fn the_files_that_came_with_a_job_are_gone_once_it_is_archived_and_its_par
     assert_eq!(scalar(&daemon, &format!("/{id}/parameters/upload")).await, "t,param:f");
     eventually("the file to go", || async { kept(&daemon).is_empty().then_some(()) }).await;
 }
+
+#[tokio::test]
+async fn a_prefetch_tells_how_it_goes_and_how_it_ended() {
+    let daemon = with_socket(Bed::new()).start().await;
+    let ask = async |what: &str| operator(&daemon).send("POST", &format!("/admin/prefetch?what={what}"), &[], "").await;
+    let answer = ask("ghcr.io/lsst/scipipe:w_1").await;
+    assert_eq!(answer.text(), "{\"done\":\"ghcr.io/lsst/scipipe:w_1 was pulled (sha256:fake)\"}\n");
+    assert_eq!(daemon.engine.images.names(), ["ghcr.io/lsst/scipipe:w_1"]);
+    assert_eq!(ask("ghcr.io/lsst/scipipe:w_1").await.text().lines().count(), 1, "again: it may have changed");
+    let failed = ask("missing").await;
+    assert_eq!(failed.text(), "{\"failed\":\"image missing is not to be had: no such image\"}\n");
+    assert_eq!(ask("https://host/x.git").await.text(), "{\"done\":\"all of https://host/x.git is on this host\"}\n");
+    assert_eq!(ask("").await.status, 400);
+    assert_eq!(daemon.client().send("POST", "/admin/prefetch?what=debian", &[], "").await.status, 404);
+}

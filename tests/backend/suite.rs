@@ -96,7 +96,7 @@ pub fn inside(spec: &RunSpec) -> String {
 
 /// Everything before the start.
 pub async fn prepare(backend: &dyn Backend, spec: &RunSpec) {
-    backend.fetch_image(spec, &|_: String| {}).await.expect("the image is there");
+    backend.fetch_image(&spec.image, spec.pull, &|_: String| {}).await.expect("the image is there");
     backend.hand_over(spec).await.expect("the directories are handed over");
     backend.create(spec).await.expect("the run is created");
 }

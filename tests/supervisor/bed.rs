@@ -56,6 +56,10 @@ impl Sources for FakeSources {
             }
         }
     }
+
+    async fn prefetch(&self, _: &str) -> Result<(), SourceError> {
+        Ok(())
+    }
 }
 
 pub struct Bed {

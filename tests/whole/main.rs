@@ -14,6 +14,7 @@ mod limits;
 mod ocps;
 mod passed;
 mod polling;
+mod prefetch;
 mod prometheus;
 mod reload;
 mod replicas;

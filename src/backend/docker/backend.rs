@@ -17,7 +17,8 @@ use super::spec::{Instance, LogKeeping};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, ImageRemoval, JobDirs, Progress, RunRef, RunSpec,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, ImageRemoval, JobDirs, Progress, Pull, RunRef,
+    RunSpec,
 };
 
 /// Runs as containers of a Docker engine.
@@ -92,8 +93,8 @@ impl Backend for DockerBackend {
         self.0.find_runs().await
     }
 
-    async fn fetch_image(&self, spec: &RunSpec, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
-        Box::pin(self.0.fetch_image(&spec.image, spec.pull, progress)).await
+    async fn fetch_image(&self, image: &str, pull: Pull, progress: Progress<'_>) -> Result<ImageFacts, BackendError> {
+        Box::pin(self.0.fetch_image(image, pull, progress)).await
     }
 
     async fn find_image(&self, name: &str) -> Result<Option<String>, BackendError> {

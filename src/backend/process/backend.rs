@@ -27,7 +27,7 @@ use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed, kept_in};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, RunRef, RunSpec,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, Pull, RunRef, RunSpec,
     RunState, User,
 };
 
@@ -214,7 +214,7 @@ impl Backend for ProcessBackend {
         blocking("looking for runs", move || find_runs(&runs)).await
     }
 
-    async fn fetch_image(&self, _: &RunSpec, _: Progress<'_>) -> Result<ImageFacts, BackendError> {
+    async fn fetch_image(&self, _: &str, _: Pull, _: Progress<'_>) -> Result<ImageFacts, BackendError> {
         Ok(ImageFacts::default())
     }
 

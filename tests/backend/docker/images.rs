@@ -25,7 +25,7 @@ impl Fetching for Ear {
 /// What is told of the image, and what was announced before.
 async fn fetch(backend: &dyn Backend, spec: &RunSpec) -> (ImageFacts, Vec<String>) {
     let ear = Ear::default();
-    let facts = backend.fetch_image(spec, &ear).await.expect("it is to be had");
+    let facts = backend.fetch_image(&spec.image, spec.pull, &ear).await.expect("it is to be had");
     (facts, ear.0.into_inner().expect("alone"))
 }
 

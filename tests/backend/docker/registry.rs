@@ -184,7 +184,7 @@ fn serve(pid: &str, config: &Path, log: &Path) -> Child {
 /// What becomes of fetching `image`: its digest, or the refusal and whether it may pass.
 async fn fetch(bed: &DockerBed, image: &str, pull: Pull) -> Result<String, (String, bool)> {
     let spec = RunSpec { image: image.to_owned(), pull, ..bed.spec("true") };
-    match bed.backend().fetch_image(&spec, &|_: String| {}).await {
+    match bed.backend().fetch_image(&spec.image, spec.pull, &|_: String| {}).await {
         Ok(facts) => Ok(facts.digest.expect("it has a digest")),
         Err(BackendError::Image { image: named, why, is_transient }) => {
             assert_eq!(named, image);
@@ -269,12 +269,12 @@ async fn a_registry_that_comes_back_is_asked_again_and_the_job_is_told() {
     let tell = |line| told.lock().expect("alone").push(line);
     let impatient = with(&bed, |settings| settings.pull_timeout = Duration::from_secs(1));
     let spec = RunSpec { image: image.clone(), pull: Pull::Always, ..bed.spec("true") };
-    match impatient.fetch_image(&spec, &|_: String| {}).await {
+    match impatient.fetch_image(&spec.image, spec.pull, &|_: String| {}).await {
         Err(BackendError::PullTimedOut { why, .. }) => assert!(why.contains("connection refused"), "{why}"),
         other => panic!("{other:?}"),
     }
     let backend = bed.backend();
-    let fetching = backend.fetch_image(&spec, &tell);
+    let fetching = backend.fetch_image(&spec.image, spec.pull, &tell);
     let restarting = async {
         until("it is told", || !told.lock().expect("alone").concat().is_empty()).await;
         registry.start();
@@ -305,7 +305,7 @@ async fn an_image_is_pulled_once_for_all_who_want_it_and_its_progress_is_told() 
     let backend = bed.backend();
     let told = Mutex::new(Vec::new());
     let tell = |line: String| told.lock().expect("alone").push(line);
-    let all = futures_util::future::join_all((0..8).map(|_| backend.fetch_image(&spec, &tell))).await;
+    let all = futures_util::future::join_all((0..8).map(|_| backend.fetch_image(&spec.image, spec.pull, &tell))).await;
     assert!(all.into_iter().all(|one| one.expect("fetched").digest.as_ref() == Some(&digest)));
     let log = fs::read_to_string(registry.dir.path().join("log")).expect("a log");
     let asked = log.lines().filter(|line| line.contains("\"GET /v2/job/blobs/")).count();
@@ -332,7 +332,7 @@ async fn a_login_of_the_usual_file_opens_a_registry() {
     fs::write(&logged_in, auths).expect("written");
     let backend = with(&bed, |settings| settings.credentials = logged_in);
     let spec = RunSpec { image, pull: Pull::Missing, ..bed.spec("true") };
-    backend.fetch_image(&spec, &|_: String| {}).await.expect("the registry lets us in");
+    backend.fetch_image(&spec.image, spec.pull, &|_: String| {}).await.expect("the registry lets us in");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -350,7 +350,7 @@ async fn a_mirror_is_asked_first_and_the_image_has_the_name_that_was_asked_for()
     // No such registry, but its mirrors: the first does not answer, the second has it.
     let image = "nowhere.invalid/job:v1".to_owned();
     let spec = RunSpec { image: image.clone(), pull: Pull::Missing, ..bed.spec("exit 3") };
-    let facts = backend.fetch_image(&spec, &|_: String| {}).await.expect("pulled from the mirror");
+    let facts = backend.fetch_image(&spec.image, spec.pull, &|_: String| {}).await.expect("pulled from the mirror");
     assert_eq!((facts.digest, facts.source), (Some(digest), Some(there)));
     assert_eq!(live(&*backend, &spec).await.how, How::Exited(3));
     clean(&*backend, &spec).await;
