@@ -29,6 +29,7 @@ pub enum Prefetched {
 impl Handle {
     /// Fetches an image, by its name, or a repository, by its URL: what there is newer of it too. It goes on if nobody listens
     /// any more. The last that is told is how it ended.
+    #[must_use]
     pub fn prefetch(&self, what: String) -> mpsc::Receiver<Prefetched> {
         let (tell, told) = mpsc::channel(LINES);
         let context = Arc::clone(&self.context);
