@@ -45,7 +45,7 @@ end_of_life() {
     note "$(grep 'is mounted' <<<"$words" || echo "nothing was said of the mount")"
     in_box grep -qx kept /srv/archive/precious.txt || fail "the purge went into a mount"
     in_box sh -c 'umount "/var/lib/uwsd/a mount" && rmdir "/var/lib/uwsd/a mount" /var/lib/uwsd' || fail "more than the mount is left"
-    in_box /root/again purge || fail "a second purge fails"
+    in_box env DPKG_MAINTSCRIPT_PACKAGE=uwsd /root/again purge || fail "a second purge fails"
     nothing_is_left "$uid"
 }
 
