@@ -52,12 +52,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 tree=$work/uwsd
-mkdir -p "$tree"/{bin,man,completions/bash,systemd,docs}
+mkdir -p "$tree"/{bin,man,completions/bash,systemd,docs,monitoring}
 cp "$target"/release/{uwsd,uwsctl} "$tree/bin/"
 cp "$target"/manual/{uwsd.8,uwsctl.1,uwsd.toml.5} "$tree/man/"
 cp "$target"/manual/{_uwsd,_uwsctl,uwsd.fish,uwsctl.fish} "$tree/completions/"
 for name in uwsd uwsctl; do cp "$target/manual/$name.bash" "$tree/completions/bash/$name"; done
 cp systemd/*.conf "$tree/systemd/"
+cp packaging/grafana/uwsd.json packaging/prometheus/uwsd.rules.yml "$tree/monitoring/"
 cp README.md "$tree/"
 cp docs/*.md "$tree/docs/"
 
