@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::keys::pattern_of;
 use super::reader::Effective;
 use super::types::{Backend, Config, Docker, Log, Server};
 
@@ -56,7 +57,8 @@ pub fn carry_over(old: &Config, new: Config) -> Config {
 /// What a reload changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// What is in force now and was not before, each as `KEY = VALUE`; `KEY is gone` of one that is there no more.
+    /// What is in force now and was not before, each as `KEY = VALUE`, of a job's variable without its value; `KEY is gone` of
+    /// one that is there no more.
     pub changed: Vec<String>,
     /// What takes effect at the next restart only.
     pub at_restart: Vec<String>,
@@ -77,7 +79,11 @@ impl Reloaded {
             list.push(sentence);
         };
         for entry in now.iter().filter(|entry| value(before, &entry.key).as_ref() != Some(&entry.value)) {
-            tell(&entry.key, format!("{} = {}", entry.key, entry.value));
+            // What is told goes to the log, where the value of a job's variable has no business.
+            let is_variable = pattern_of(&entry.key).starts_with("service.*.env.");
+            let sentence =
+                if is_variable { format!("{} is set", entry.key) } else { format!("{} = {}", entry.key, entry.value) };
+            tell(&entry.key, sentence);
         }
         for entry in before.iter().filter(|entry| value(now, &entry.key).is_none()) {
             tell(&entry.key, format!("{} is gone", entry.key));

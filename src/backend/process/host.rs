@@ -1,13 +1,24 @@
 //! Whether this host can run jobs this way.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::supervisor::Arguments;
 
 /// The oldest bubblewrap that can do what is asked of it.
 const OLDEST: (u32, u32) = (0, 8);
+/// How long a program that is only looked at may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// The remedy for most.
 const INSTALL: &str = "install it with: apt-get install bubblewrap";
 
@@ -70,13 +81,42 @@ pub(super) fn check(bwrap: &Path) -> Result<String, HostError> {
     Ok(version)
 }
 
+/// What a program prints. It writes into memory and not into pipes: a child of it that lives on must not keep us waiting.
 fn run(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String, String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    let memory = || memfd_create("uwsd", MFdFlags::MFD_CLOEXEC).map(File::from);
+    let (mut out, mut err) = (memory().map_err(|e| e.to_string())?, memory().map_err(|e| e.to_string())?);
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).process_group(0);
+    command.stdout(out.try_clone().map_err(|e| e.to_string())?).stderr(err.try_clone().map_err(|e| e.to_string())?);
+    let status = wait(command.spawn().map_err(|e| e.to_string())?)?;
+    let words = |file: &mut File| {
+        let mut bytes = Vec::new();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        read.map(|_| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| e.to_string())
+    };
+    if status.success() {
+        return words(&mut out);
     }
-    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(if words.is_empty() { output.status.to_string() } else { words })
+    let words = words(&mut err)?.trim().to_owned();
+    Err(if words.is_empty() { status.to_string() } else { words })
+}
+
+/// Waits for the end of a program; one that takes too long is killed.
+fn wait(mut child: Child) -> Result<ExitStatus, String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
+            return Ok(status);
+        }
+        if Instant::now() >= deadline {
+            let group = i32::try_from(child.id()).map(Pid::from_raw);
+            // It may have ended just now.
+            let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+            drop(child.wait());
+            return Err(format!("it did not end within {} s", PATIENCE.as_secs()));
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
 }
 
 fn parse(version: &str) -> Option<(u32, u32)> {
@@ -102,6 +142,13 @@ mod tests {
         assert!(matches!(refused, Err(HostError::NotExecutable(..))), "{refused:?}");
         let refused = check(Path::new("/bin/echo"));
         assert!(matches!(refused, Err(HostError::TooOld(..))), "{refused:?}");
+    }
+
+    #[test]
+    fn a_child_that_lives_on_and_keeps_the_output_is_not_waited_for() {
+        let began = Instant::now();
+        assert_eq!(run(Path::new("/bin/sh"), ["-c", "sleep 30 & echo said"]), Ok("said\n".to_owned()));
+        assert!(began.elapsed() < PATIENCE);
     }
 
     #[test]

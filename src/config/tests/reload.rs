@@ -62,8 +62,10 @@ fn every_key_is_changed_by_a_reload_or_told_to_need_a_restart() {
 #[test]
 fn what_a_reload_changed_is_told_by_key() {
     let before = site().main("[queue]\nmax_running = 3\n[service.ocps]\nenv = { A = \"1\" }\n").loaded();
-    let now = site().main("[queue]\nmax_running = 4\n[server]\nmax_body = \"1MiB\"\n[service.ocps]\n").loaded();
+    let now = site()
+        .main("[queue]\nmax_running = 4\n[server]\nmax_body = \"1MiB\"\n[service.ocps]\nenv = { B = \"2\" }\n")
+        .loaded();
     let told = Reloaded::between(&before.effective, &now.effective, Vec::new());
-    assert_eq!(told.changed, ["queue.max_running = 4", "service.ocps.env = {}", "service.ocps.env.A is gone"]);
+    assert_eq!(told.changed, ["queue.max_running = 4", "service.ocps.env.B is set", "service.ocps.env.A is gone"]);
     assert_eq!(told.at_restart, ["server.max_body = \"1MiB\""]);
 }
