@@ -13,6 +13,7 @@ mod phase;
 mod reason;
 mod redact;
 mod room;
+mod size;
 mod time;
 mod work;
 
@@ -27,5 +28,6 @@ pub use phase::{Phase, UnknownPhase};
 pub use reason::{Reason, UnknownReason};
 pub use redact::strip_credentials;
 pub use room::DiskRoom;
+pub use size::shown_bytes;
 pub use time::Timestamp;
 pub use work::{BadEnvironmentName, Parameter, Source, Upload, Variable, Work};

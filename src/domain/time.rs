@@ -13,6 +13,7 @@ pub struct Timestamp(i64);
 
 const ISO: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+const COMPACT: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
 const OCPS: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]+00:00");
 
 impl Timestamp {
@@ -67,6 +68,12 @@ impl Timestamp {
         self.date_time().format(ISO).expect("all parts are there")
     }
 
+    /// `20310304T081500Z`, for names of files: they sort by time.
+    #[must_use]
+    pub fn to_compact(self) -> String {
+        self.date_time().format(COMPACT).expect("all parts are there")
+    }
+
     /// `2031-03-04 08:15:00+00:00`, the form of the OCPS JSON API.
     #[must_use]
     pub fn to_ocps(self) -> String {
@@ -89,6 +96,11 @@ mod tests {
         let t = Timestamp::from_millis(1_619_710_746_999);
         assert_eq!(t.to_iso(), "2021-04-29T15:39:06.999Z");
         assert_eq!(t.to_ocps(), "2021-04-29 15:39:06+00:00");
+    }
+
+    #[test]
+    fn in_names_of_files_it_has_no_signs_between_its_digits() {
+        assert_eq!(Timestamp::from_millis(1_619_710_746_999).to_compact(), "20210429T153906Z");
     }
 
     #[test]

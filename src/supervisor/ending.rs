@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+pub(super) use crate::domain::shown_bytes as bytes;
 use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timestamp};
 use crate::ports::{BackendError, Ending, How};
 
@@ -162,15 +163,6 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
     };
     let (exit_code, signal) = codes(ending);
     Outcome { exit_code, signal, ..outcome }
-}
-
-/// A size for people.
-pub(super) fn bytes(size: u64) -> String {
-    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match UNITS.into_iter().find(|(_, unit)| size >= *unit) {
-        Some((name, unit)) => format!("{}.{} {name}", size / unit, size % unit * 10 / unit),
-        None => format!("{size} bytes"),
-    }
 }
 
 /// The end of a job that the backend could not prepare or start.
