@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+use super::health::Problem;
+use crate::domain::shown_bytes;
 use crate::ports::StoreError;
 
 /// Why the database cannot be opened.
@@ -34,7 +36,7 @@ pub enum OpenError {
         known: i64,
     },
     /// It is damaged or no database.
-    #[error("{} is damaged or is no database ({why}); restore a backup, or move the file away to begin anew", path.display())]
+    #[error("{} is damaged or is no database ({why}); restore a backup (uwsd restore FILE), or move the file away to begin anew", path.display())]
     Corrupt {
         /// The database.
         path: PathBuf,
@@ -59,6 +61,144 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// Its schema is older, and the backup that comes before a change of it cannot be made.
+    #[error(
+        "{} has schema version {found} and was not brought to {known}, since it could not be backed up before; make room \
+         beside it, or move it to a larger disk and set store.path, and start again", path.display()
+    )]
+    NoBackup {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version that this program wants.
+        known: i64,
+        /// Why.
+        #[source]
+        source: Box<CopyError>,
+    },
+}
+
+impl OpenError {
+    /// Whether what is in the file is the reason.
+    pub(super) const fn is_corrupt(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::NetworkFileSystem { .. }
+            | Self::Newer { .. }
+            | Self::Sqlite { .. }
+            | Self::Io { .. }
+            | Self::NoBackup { .. } => false,
+        }
+    }
+}
+
+/// Why a database could not be copied. Nothing is left of the copy then.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The disk has no room for it.
+    #[error(
+        "the copy takes {}, and {} has {} free", shown_bytes(*needed), directory.display(), shown_bytes(*free)
+    )]
+    NoRoom {
+        /// Where the copy was to be.
+        directory: PathBuf,
+        /// How much it takes, in bytes.
+        needed: u64,
+        /// How much is free, in bytes.
+        free: u64,
+    },
+    /// The database cannot be read.
+    #[error("the database cannot be read")]
+    Unreadable(#[source] rusqlite::Error),
+    /// The copy is damaged, and so is the database.
+    #[error("the database is damaged: {}", .0.join("; "))]
+    Damaged(Vec<String>),
+    /// Somebody held on to it for long.
+    #[error("somebody keeps the copy busy")]
+    Busy,
+    /// SQLite failed while it copied.
+    #[error("SQLite failed to make a copy in {}", directory.display())]
+    Sqlite {
+        /// Where the copy was to be.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A file or directory cannot be used.
+    #[error("failed at {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a database could not be looked after: backed up, restored, made smaller. It is as it was then.
+#[derive(Debug, thiserror::Error)]
+pub enum CareError {
+    /// There is none.
+    #[error("there is no database {}", .0.display())]
+    Missing(PathBuf),
+    /// The copy would replace a file that was not to be replaced.
+    #[error("{} exists; give --force to replace it", .0.display())]
+    Exists(PathBuf),
+    /// A directory was named where a file is needed.
+    #[error("{} is no ordinary file", .0.display())]
+    NoFile(PathBuf),
+    /// The database was named as its own copy.
+    #[error("{} is the database in use itself", .0.display())]
+    Same(PathBuf),
+    /// Another process has it open.
+    #[error("another program has {} open; end it and try again", .0.display())]
+    InUse(PathBuf),
+    /// It is no sound database of ours.
+    #[error("{} is not fit to be used: {}", path.display(), listed(problems))]
+    Unfit {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it.
+        problems: Vec<Problem>,
+    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be noted that no job is to be started from it.
+    #[error("failed to drain what is restored")]
+    Drain {
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// It cannot be copied.
+    #[error("failed to copy {}", path.display())]
+    Copy {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CopyError,
+    },
+    /// A file or directory cannot be used.
+    #[error("failed at {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The store's error for one of SQLite's.

@@ -1,4 +1,4 @@
-//! On what file system a path lies.
+//! On what file system a path lies, and its room.
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,14 @@ pub(super) fn network_type(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let file_system = type_of(&mounts, &path)?;
     NETWORK.contains(&file_system).then(|| file_system.to_owned())
+}
+
+/// How many bytes this process may still write on the file system of `path`.
+pub(super) fn free(path: &Path) -> std::io::Result<u64> {
+    let disk = nix::sys::statvfs::statvfs(path)?;
+    #[expect(clippy::useless_conversion, reason = "the widths of these fields differ between platforms")]
+    let (blocks, size) = (u64::from(disk.blocks_available()), u64::from(disk.fragment_size()));
+    Ok(blocks.saturating_mul(size))
 }
 
 /// The type of the file system that `path` lies on, by the lines of `mountinfo` (proc(5)).

@@ -1,21 +1,15 @@
-//! Opening: pragmas, schema version, migrations.
+//! Opening: pragmas, and the schema brought up to date.
 
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{OpenError, While};
-use super::file_system;
+use super::upgrade::upgrade;
+use super::{file_system, schema};
 use crate::ports::StoreError;
-
-/// Every migration, in order; the position is the `user_version` that it leads to. A released one is never edited.
-const MIGRATIONS: [&str; 4] = [
-    include_str!("migrations/0001_jobs.sql"),
-    include_str!("migrations/0002_lists_holds_archive.sql"),
-    include_str!("migrations/0003_run_facts.sql"),
-    include_str!("migrations/0004_images.sql"),
-];
 
 /// Opens the database for writing, makes it if there is none and brings it up to the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
@@ -28,13 +22,17 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(explain)?;
     // Nothing is written before the version is known: a newer database is left as it is.
-    let version = user_version(&connection).map_err(explain)?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let version = schema::version(&connection).map_err(explain)?;
+    let known = schema::newest();
     if version > known {
         return Err(OpenError::Newer { path: path.to_owned(), found: version, known });
     }
     pragmas(&connection).map_err(explain)?;
-    migrate(&mut connection).map_err(explain)?;
+    if version == 0 {
+        schema::migrate(&mut connection).map_err(explain)?;
+    } else if version < known {
+        upgrade(&mut connection, path, version)?;
+    }
     Ok(connection)
 }
 
@@ -49,14 +47,29 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Opens a connection that changes nothing and yet could: of one that can only read SQLite leaves out the CHECKs, and
+/// rows that violate them are not found.
+pub(super) fn open_inspector(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "query_only", true)?;
+        // Else the last one to close a database writes its log back.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(connection)
+    });
+    opened.map_err(|source| explain(path, source))
+}
+
 /// Writes the schema's version as it is.
 pub(super) fn rewrite_version(connection: &Connection) -> Result<(), StoreError> {
     let rewritten =
-        user_version(connection).and_then(|version| connection.pragma_update(None, "user_version", version));
+        schema::version(connection).and_then(|version| connection.pragma_update(None, "user_version", version));
     rewritten.doing("looking whether it can be written")
 }
 
-fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
+/// What SQLite says, as an error that tells what to do.
+pub(super) fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             OpenError::Corrupt { path: path.to_owned(), why: source.to_string() }
@@ -80,22 +93,6 @@ fn pragmas(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "cache_size", -2048)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
-}
-
-fn user_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-/// Runs the migrations that are missing, in one exclusive transaction.
-fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    let version = user_version(&transaction)?;
-    let done = usize::try_from(version).unwrap_or(0);
-    for (position, migration) in MIGRATIONS.iter().enumerate().skip(done) {
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", i64::try_from(position + 1).expect("a handful"))?;
-    }
-    transaction.commit()
 }
 
 #[cfg(test)]
