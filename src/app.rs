@@ -179,12 +179,26 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), AppError> {
 }
 
 /// Makes the state directory and takes it for this process, until the lock is dropped.
-fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
+///
+/// # Errors
+/// [`AppError::Running`] if another process has it.
+pub(crate) fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
     make_directory(state_dir, 0o750)?;
     let path = state_dir.join("uwsd.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.and_then(|file| give_to_owner(&file, state_dir).map(|()| file));
     let file = file.map_err(|source| AppError::Directory { path: state_dir.to_owned(), source })?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| AppError::Running(state_dir.to_owned()))
+}
+
+/// Gives a file that root made to whom the directory belongs: a daemon of that user must be able to use it.
+fn give_to_owner(file: &File, directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let (is, owner) = (file.metadata()?, std::fs::metadata(directory)?);
+    if nix::unistd::geteuid().is_root() && is.uid() != owner.uid() {
+        fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 fn host_name() -> String {

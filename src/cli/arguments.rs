@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::backup::{Backup, Restore};
 use super::check;
+use super::database::Database;
 use super::operate::{self, Order};
 use super::serve::Serve;
 use crate::config::LoadRequest;
@@ -73,6 +75,20 @@ enum Command {
     /// A configuration with a problem is refused as a whole, and the old one stays in force: exit code 2. Some keys need
     /// a restart, which is said.
     Reload(Operator),
+    /// Copy the job database into a file, also while the daemon runs.
+    ///
+    /// What was committed before is in it, and it is checked before it has its name. FILE is an SQLite database in one file
+    /// that only its owner can read. The files of jobs and the configuration are not in it.
+    Backup(Backup),
+    /// Put a backup in the place of the job database, which is kept.
+    ///
+    /// The daemon must be stopped. The backup is checked first, and keeps the owner that the database had. At the next start
+    /// containers of jobs that the backup does not know are removed, jobs that waited then run, also if they have run since,
+    /// and jobs that ran then and whose container is gone end as lost.
+    Restore(Restore),
+    /// Look after the job database.
+    #[command(subcommand)]
+    Db(Database),
 }
 
 /// Where the configuration is.
@@ -126,6 +142,9 @@ pub fn main(environment: Vec<(OsString, OsString)>) -> ExitCode {
         Command::Undrain(operator) => operate::run(operator, environment, Order::Undrain),
         Command::Prefetch { operator, what } => operate::run(operator, environment, Order::Prefetch { what }),
         Command::Reload(operator) => operate::run(operator, environment, Order::Reload),
+        Command::Backup(backup) => backup.run(environment),
+        Command::Restore(restore) => restore.run(environment),
+        Command::Db(database) => database.run(environment),
     }
 }
 

@@ -3,6 +3,7 @@
 //! With Docker where `UWSD_TEST_DOCKER` (the URL of an engine of the tests' own) and `UWSD_TEST_IMAGE` are set, which
 //! `tests/run` does, and with bubblewrap.
 
+mod backup;
 mod bed;
 mod clients;
 mod clock;
@@ -15,6 +16,9 @@ mod ocps;
 mod passed;
 mod polling;
 mod prefetch;
+mod program;
 mod prometheus;
 mod reload;
 mod replicas;
+mod restore;
+mod upgrade;
