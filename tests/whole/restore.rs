@@ -57,7 +57,7 @@ async fn a_backup_is_restored_and_what_it_replaces_is_kept_after(end: impl Async
     assert_eq!(bed.get(&format!("/api/v1/job/result/{old}/0")).await.text(), "kept\n");
     assert_eq!((status(&bed, &newer).await, status(&bed, &running).await), (404, 404));
     // A run of a job that is not known any more is removed at the start; its files stay.
-    bed.leaves_no_run(&[running.clone()]).await;
+    bed.leaves_no_run(std::slice::from_ref(&running)).await;
     assert!(bed.path().join("state/jobs").join(&newer).exists());
     let after = bed.submit("exit 0").await;
     bed.ends(&after).await;

@@ -9,9 +9,11 @@ use crate::program::{SmallDisk, Told, command, database, ids, integrity, look, n
 /// The newest schema.
 const NEWEST: u32 = 4;
 
-/// What the jobs of a fixture are, by their run ids: since which schema, and what the JSON API tells of them after the
-/// start, as pointers into the document.
-const JOBS: [(&str, u32, &[(&str, &str)]); 15] = [
+/// What the JSON API tells: pointers into its document, and the JSON there.
+type Facts = &'static [(&'static str, &'static str)];
+
+/// What the jobs of a fixture are, by their run ids: since which schema, and what is told of them after the start.
+const JOBS: [(&str, u32, Facts); 15] = [
     ("pending", 1, &[("/phase", "\"pending\""), ("/parameters/command/2", "\"echo not yet\""), ("/startTime", "null")]),
     ("queued", 1, &[("/phase", "\"completed\""), ("/jobInfo/exitCode", "0"), ("/results/0/id", "0")]),
     ("executing", 1, &[("/phase", "\"error\""), ("/jobInfo/reason", "\"host-restart\"")]),
@@ -151,7 +153,7 @@ async fn served(version: u32) {
     }
 }
 
-async fn means_what_it_meant(bed: &Bed, version: u32, run_id: &str, told: &[(&str, &str)]) {
+async fn means_what_it_meant(bed: &Bed, version: u32, run_id: &str, told: Facts) {
     let id = id_of(bed, run_id);
     let path = format!("/api/v1/job/{id}");
     let expected: Vec<(&str, Value)> =
