@@ -3,8 +3,8 @@
 //! One thread owns the writing connection and puts whatever waits for it into one transaction, so that many
 //! submissions share one sync to the disk; each is answered after that commit. Reads use a few connections of their own.
 //!
-//! Beside the store there is what an operator does with the file as a whole, from another process: [`backup`] at any time,
-//! [`check`], and [`restore`] and [`vacuum`] while no daemon uses it.
+//! Beside the store there is what an operator does with the file as a whole, from another process: [`backup()`] at any time,
+//! [`check()`], and [`restore()`] and [`vacuum()`] while no daemon uses it.
 
 mod backup;
 mod changes;
