@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::SystemInfoCgroupDriverEnum;
+use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
@@ -65,11 +65,11 @@ pub(super) struct Client {
     /// Whether it is Podman that answers.
     pub(super) is_podman: bool,
     /// Whether the engine keeps containers alive across its restarts.
-    is_kept_alive: bool,
+    pub(super) is_kept_alive: bool,
     /// Whether it makes control groups itself, by path, and not through systemd.
     pub(super) is_cgroupfs: bool,
     /// Name and version.
-    description: String,
+    pub(super) description: String,
 }
 
 impl Client {
@@ -114,31 +114,34 @@ impl Engine {
 
     /// A new connection: the engine may have become another version.
     async fn connect(&self) -> Result<Client, BackendError> {
-        let unreachable = |error: Error| BackendError::Unreachable {
+        let (client, _) = self.reach().await.map_err(|error| BackendError::Unreachable {
             backend: DOCKER,
             doing: "connecting to the engine",
             why: self.with_advice(&words_of(&error)),
-        };
-        let docker = self.place.connect().map_err(unreachable)?;
+        })?;
+        Ok(client)
+    }
+
+    /// The same, with what the engine said of itself.
+    pub(super) async fn reach(&self) -> Result<(Client, SystemInfo), Error> {
+        let docker = self.place.connect()?;
         let (docker, version, info) = self
             .bounded(async {
                 let docker = docker.negotiate_version().await?;
                 let (version, info) = tokio::try_join!(docker.version(), docker.info())?;
                 Ok((docker, version, info))
             })
-            .await
-            .map_err(unreachable)?;
+            .await?;
         let is_podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
         let name = if is_podman { "Podman" } else { "Docker Engine" };
         let release = version.version.unwrap_or_default();
         let description = format!("{name} {release} (API {})", docker.client_version());
         let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
         // One without root may not make groups where root's are.
-        let is_rootless = info.security_options.iter().flatten().any(|option| option.contains("name=rootless"));
-        let is_cgroupfs = !is_rootless && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
+        let is_cgroupfs = !is_rootless(&info) && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
         let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, description };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-        Ok(client)
+        Ok((client, info))
     }
 
     fn with_advice(&self, words: &str) -> String {
@@ -194,6 +197,11 @@ impl Engine {
             Err(error) => Err(failed("asking the engine about itself", &error)),
         }
     }
+}
+
+/// Whether the engine runs without root.
+pub(super) fn is_rootless(info: &SystemInfo) -> bool {
+    info.security_options.iter().flatten().any(|option| option.contains("name=rootless"))
 }
 
 #[cfg(test)]
