@@ -36,8 +36,8 @@
 //! ```
 //!
 //! `domain` is values: no I/O, no clock. Adapters know `domain` and `ports`, `http` also the supervisor's handle and `metrics`, and
-//! else never each other; [`app`] alone chooses and wires them. [`config`] is read once into checked types. A test reads the
-//! `use` lines and fails on an arrow outwards.
+//! else never each other; [`app`] alone chooses and wires them, and [`doctor`] looks at the host with them. [`config`] is read once
+//! into checked types. A test reads the `use` lines and fails on an arrow outwards.
 
 pub mod app;
 pub mod backend;
@@ -45,6 +45,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod crash;
+pub mod doctor;
 pub mod domain;
 pub mod http;
 pub mod lifecycle;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of the crate that it may name.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("domain", &["domain"]),
     ("ports", &["ports", "domain"]),
     ("config", &["config", "domain", "ports"]),
@@ -15,6 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
     ("metrics", &["metrics", "domain", "ports"]),
     ("http", &["http", "domain", "ports", "config", "supervisor", "metrics"]),
     ("client", &["client", "domain"]),
+    ("doctor", &["doctor", "domain", "ports", "config", "backend", "sources", "sqlite", "client"]),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

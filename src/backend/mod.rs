@@ -12,3 +12,5 @@ mod fake_script;
 mod files;
 pub mod process;
 mod system;
+
+pub(crate) use cgroup::{GroupsSeen, Version};

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::backup::{Backup, Restore};
 use super::check;
 use super::database::Database;
+use super::doctor::Doctor;
 use super::operate::{self, Order};
 use super::serve::Serve;
 use crate::config::LoadRequest;
@@ -37,6 +38,12 @@ enum Command {
     /// Prints the configuration in force, each value with where it comes from, credentials masked. Exit code 0, or 2
     /// with every problem on standard error. For the process backend it also looks whether bubblewrap works here.
     Check(Files),
+    /// Look at this host: what keeps the daemon or its jobs from working, and what to do about it.
+    ///
+    /// Engine, limits, images, registries, git, disks, database, users, permissions, secrets, clock. What counts is what the
+    /// daemon's user may do: the owner of the state directory. Run it as root, or as that user. Nothing is changed. Exit
+    /// code 0 if nothing is wrong, 1 if something is, 2 for a configuration that cannot be used.
+    Doctor(Doctor),
     /// Show how the running daemon does: whether it accepts and runs jobs, and which.
     ///
     /// Exit code 0 if it accepts jobs and can run them, else 1.
@@ -137,6 +144,7 @@ pub fn main(environment: Vec<(OsString, OsString)>) -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => serve.run(environment),
         Command::Check(files) => check::run(files, environment),
+        Command::Doctor(doctor) => doctor.run(environment),
         Command::Status { operator, json } => operate::run(operator, environment, Order::Status { json }),
         Command::Drain { operator, wait } => operate::run(operator, environment, Order::Drain { wait }),
         Command::Undrain(operator) => operate::run(operator, environment, Order::Undrain),

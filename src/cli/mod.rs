@@ -4,6 +4,7 @@ mod arguments;
 mod backup;
 mod check;
 mod database;
+mod doctor;
 mod operate;
 mod output;
 mod place;

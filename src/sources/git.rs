@@ -13,7 +13,8 @@ use super::settings::Settings;
 use super::words::{Failure, classify, last_words, remedy};
 use crate::ports::SourceError;
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where git and its helpers are looked for, whatever the daemon's own environment says.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Holds an `Authorization` header, so that no login is on a command line, which every user of the host can read.
 const LOGIN: &str = "UWSD_GIT_LOGIN";
 /// What git is told on each command line: there it wins over the repository's own configuration.

@@ -6,6 +6,7 @@
 
 mod address;
 mod checkout;
+mod doctor;
 mod find;
 mod git;
 mod group;
@@ -20,4 +21,5 @@ mod ssh;
 mod words;
 
 pub use checkout::GitSources;
+pub(crate) use doctor::{asks, program_in_path, version_of};
 pub use settings::SetupError;

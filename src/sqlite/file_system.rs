@@ -22,11 +22,15 @@ const NETWORK: [&str; 15] = [
 ];
 
 /// The type of the network file system that `path` lies on; `None` if it is local or cannot be told.
-pub(super) fn network_type(path: &Path) -> Option<String> {
+pub(crate) fn network_type(path: &Path) -> Option<String> {
+    file_system_of(path).filter(|file_system| NETWORK.contains(&file_system.as_str()))
+}
+
+/// The type of the file system that `path` lies on, if it can be told.
+pub(crate) fn file_system_of(path: &Path) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let path = path.canonicalize().ok()?;
-    let file_system = type_of(&mounts, &path)?;
-    NETWORK.contains(&file_system).then(|| file_system.to_owned())
+    type_of(&mounts, &path).map(str::to_owned)
 }
 
 /// How many bytes this process may still write on the file system of `path`.

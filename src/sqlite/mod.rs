@@ -10,6 +10,7 @@ mod backup;
 mod changes;
 mod copy;
 mod counts;
+mod doctor;
 mod error;
 mod events;
 mod file_system;
@@ -33,7 +34,9 @@ mod upgrade;
 mod vacuum;
 
 pub use backup::{BackedUp, backup};
+pub(crate) use doctor::{DatabaseFacts, examine};
 pub use error::{CareError, CopyError, OpenError};
+pub(crate) use file_system::{file_system_of, network_type};
 pub use health::{Health, JobCounts, Problem, check};
 pub use restore::{Restored, restore};
 pub use store::SqliteStore;

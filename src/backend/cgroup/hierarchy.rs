@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// The directory that holds the groups of all runs.
 pub(in crate::backend) const OURS: &str = "uwsd";
+/// What limits a run.
+pub(super) const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// The group that the daemon moves itself to, so that others can be made beside it.
 const DAEMON: &str = "daemon";
 
@@ -150,9 +152,9 @@ pub(in crate::backend) fn can_make_groups(base: &Path) -> bool {
 }
 
 /// Whether a list of controllers has all that we need.
-fn has_all(list: &Path) -> bool {
+pub(super) fn has_all(list: &Path) -> bool {
     let list = fs::read_to_string(list).unwrap_or_default();
-    ["memory", "pids", "cpu"].iter().all(|wanted| list.split_whitespace().any(|have| have == *wanted))
+    CONTROLLERS.iter().all(|wanted| list.split_whitespace().any(|have| have == *wanted))
 }
 
 /// Whether the controllers were handed on to `group` (v2).

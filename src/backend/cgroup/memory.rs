@@ -8,7 +8,7 @@ const SLACK: u64 = 1 << 20;
 
 /// The version of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::backend) enum Version {
+pub(crate) enum Version {
     /// A hierarchy for each controller.
     V1,
     /// One for all.

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! hierarchy.rs  where groups can be made on this host
+//! look.rs       what is there, seen without making any
 //! memory.rs     what the kernel counts of a group's memory: its peak, and whether it killed for want of it
 //! ```
 
 mod hierarchy;
+mod look;
 mod memory;
 
 pub(super) use hierarchy::{Hierarchy, Mounts, OURS, can_make_groups, delegate};
-pub(super) use memory::{MemoryFiles, Version};
+pub(crate) use look::GroupsSeen;
+pub(super) use memory::MemoryFiles;
+pub(crate) use memory::Version;

@@ -13,6 +13,7 @@
 //! memory.rs    how much a run used at most, by looks; parents.rs the groups above the containers, where that is counted
 //! files.rs     who owns a job's directories; helper.rs for what only a container may do
 //! archive.rs   files through the engine's archive API: secrets.rs, and remote.rs for engines without shared storage
+//! doctor.rs    what `uwsd doctor` asks the engine
 //! errand.rs    requests that outlive their callers, and what becomes of their containers
 //! note.rs      what is left on disk for who removes the package
 //! error.rs     the engine's errors in the words of the port
@@ -25,6 +26,7 @@ mod backend;
 mod begun;
 mod connect;
 mod credentials;
+mod doctor;
 mod ending;
 mod errand;
 mod error;
@@ -47,5 +49,6 @@ mod stop;
 mod wait;
 
 pub use backend::DockerBackend;
+pub(crate) use doctor::{EngineFigures, Examination, FromRegistry};
 pub use note::note_engine;
 pub use spec::Instance;
