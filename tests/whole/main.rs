@@ -8,6 +8,7 @@ mod bed;
 mod clients;
 mod clock;
 mod database;
+mod doctor;
 mod engine;
 mod faults;
 mod kill;
