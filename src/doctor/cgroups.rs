@@ -73,9 +73,12 @@ pub(super) fn of_processes(seen: &GroupsSeen, daemon: &Person, own: Option<&str>
             format!("limits of jobs are kept only if controllers are delegated to {who}, which is seen once it runs"),
             REMEDY,
         ),
-        (Version::V1 | Version::V2, _) => {
-            advisory(format!("{who} may make no groups in {}: {barrier}", place.display()))
-        }
+        (Version::V2, Some(_)) => advisory(format!("{who} may make no groups in {}: {barrier}", place.display())),
+        (Version::V1, _) => Finding::odd(
+            Subject::Limits,
+            format!("limits of jobs are only advisory: {who} may make no groups in {}: {barrier}", place.display()),
+            "run the daemon as root; or boot with systemd.unified_cgroup_hierarchy=1 and run it by its systemd unit",
+        ),
     }
 }
 

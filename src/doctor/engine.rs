@@ -60,7 +60,13 @@ fn socket_is_open(socket: &Path, daemon: &Person) -> Option<Finding> {
 
 fn closed(path: &Path, bits: Bits, daemon: &Person) -> Finding {
     let group = group_name(bits.gid);
-    let remedy = if bits.gid == 0 {
+    let remedy = if path.to_string_lossy().contains("podman") {
+        format!(
+            "systemctl edit podman.socket: SocketGroup={} and SocketMode=0660 below [Socket]; \
+             systemctl restart podman.socket",
+            daemon.name
+        )
+    } else if bits.gid == 0 {
         format!(
             "groupadd -f docker; put \"group\": \"docker\" into /etc/docker/daemon.json; systemctl restart docker; \
              usermod -aG docker {}; systemctl restart uwsd",
@@ -264,10 +270,10 @@ pub(super) mod tests {
     #[test]
     fn a_closed_socket_is_opened_by_its_group_or_gets_one() {
         let daemon = Person::in_a_job(987_654, Vec::new());
-        let remedy = |gid| {
-            let bits = Bits { uid: 0, gid, mode: 0o660 };
-            closed(Path::new("/var/run/docker.sock"), bits, &daemon).remedy.expect("a remedy")
-        };
+        let remedy_at =
+            |path, gid| closed(Path::new(path), Bits { uid: 0, gid, mode: 0o660 }, &daemon).remedy.expect("a remedy");
+        let remedy = |gid| remedy_at("/var/run/docker.sock", gid);
+        assert!(remedy_at("/run/podman/podman.sock", 0).starts_with("systemctl edit podman.socket"));
         assert_eq!(remedy(987_655), "usermod -aG 987655 987654 && systemctl restart uwsd");
         assert!(remedy(0).starts_with("groupadd -f docker"), "{}", remedy(0));
     }

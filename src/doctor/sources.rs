@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
-use super::access::{Person, READ};
+use super::access::{Barrier, Person, READ};
 use super::examine::Case;
 use super::finding::{Finding, Subject};
 use super::patience::{PATIENCE, looked};
@@ -93,11 +93,13 @@ async fn files(case: &Case) -> Vec<Finding> {
 fn file(key: &str, path: &Path, daemon: &Person) -> Finding {
     let shown = path.display();
     if let Err(barrier) = daemon.may(path, READ) {
-        return Finding::wrong(
-            Subject::Git,
-            format!("{} cannot read {shown} (sources.{key}): {barrier}", daemon.name),
-            format!("chmod a+r {shown}    # or set sources.{key} to another file"),
-        );
+        let remedy = match barrier {
+            Barrier::Missing => format!("set sources.{key} to a file that is there"),
+            Barrier::Closed(..) => format!("chmod a+r {shown}    # and chmod a+x the directories above it"),
+            Barrier::Unseen(_) => format!("run uwsd doctor as root or as {}", daemon.name),
+        };
+        let sentence = format!("{} cannot read {shown} (sources.{key}): {barrier}", daemon.name);
+        return Finding::wrong(Subject::Git, sentence, remedy);
     }
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -242,6 +244,20 @@ mod tests {
         ] {
             assert_eq!(certificates(&text), count, "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_empty_is_wrong_with_a_remedy_of_its_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let me = Person::of(nix::unistd::geteuid().as_raw());
+        let path = dir.path().join("hosts");
+        let remedy = |key| file(key, &path, &me).remedy.unwrap_or_default();
+        assert_eq!(remedy("known_hosts"), "set sources.known_hosts to a file that is there");
+        std::fs::write(&path, "# nobody\n").expect("written");
+        assert!(remedy("known_hosts").starts_with("ssh-keyscan"));
+        assert!(remedy("ca_file").starts_with("openssl x509"));
+        std::fs::write(&path, "host ssh-ed25519 AAAA\n").expect("written");
+        assert_eq!(file("known_hosts", &path, &me).state, State::Fine);
     }
 
     #[tokio::test]
