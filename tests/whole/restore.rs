@@ -103,6 +103,28 @@ async fn what_waited_in_a_backup_waits_on_if_it_is_restored_drained() {
 }
 
 #[tokio::test]
+async fn what_ran_in_a_backup_is_gone_on_with_if_it_still_runs_and_else_lost() {
+    let bed = Bed::new(&Engine::Process, "");
+    let daemon = bed.start(None).await;
+    let until =
+        |file: &str| format!("echo x >> /count/$JOB_ID; until [ -e /count/{file} ]; do sleep 0.05; done; exit 7");
+    let (runs_on, ends) = (bed.submit(&until("late")).await, bed.submit(&until("soon")).await);
+    bed.until("the starts", async || bed.times_run(&runs_on) == 1 && bed.times_run(&ends) == 1).await;
+    let backup = backup(&bed);
+    std::fs::write(bed.path().join("count/soon"), "").expect("written");
+    bed.ends(&ends).await;
+    bed.leaves_no_run(std::slice::from_ref(&ends)).await;
+    assert_eq!(daemon.terminate().await, Some(0));
+    let said = uwsd(&bed, &["restore", &backup]).done();
+    assert!(said.contains("2 jobs (2 EXECUTING)"), "{said}");
+    let _daemon = bed.start(None).await;
+    assert_eq!(bed.ends(&ends).await["jobInfo"]["reason"], "lost");
+    std::fs::write(bed.path().join("count/late"), "").expect("written");
+    assert_eq!(bed.ends(&runs_on).await["jobInfo"]["exitCode"], 7);
+    assert_eq!((bed.times_run(&runs_on), bed.times_run(&ends)), (1, 1));
+}
+
+#[tokio::test]
 async fn what_is_no_backup_is_refused_and_nothing_changes() {
     let bed = Bed::new(&Engine::Process, "");
     let daemon = bed.start(None).await;
