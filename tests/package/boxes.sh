@@ -2,14 +2,28 @@
 
 # Boots the image $2 as the container $1; the recipe is explained in README.md.
 boot() {
+    local cgroups
+    cgroup_mounts
     docker run --detach --name "$1" --hostname "$1" --network none --cgroupns host \
         --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE \
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
-        --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /tmp:exec --volume /var/lib/docker \
+        "${cgroups[@]}" --tmpfs /run --tmpfs /tmp:exec --volume /var/lib/docker \
         --volume "$packages:/packages:ro" "$2" /lib/systemd/systemd >/dev/null
     box=$1
     await 60 "systemd in $1" has_booted
     note "$(in_box systemctl --version | head -n 1), $(in_box sh -c '. /etc/os-release; echo "$PRETTY_NAME"')"
+}
+
+# The hierarchies of the machine, for docker run, in $cgroups. Of version 1 the folder that they are mounted in is the box's own: its
+# systemd makes folders there for hierarchies that this machine does not use, and makes it read-only, and engines take such a folder
+# for a hierarchy (containerd then misses what runs out of memory).
+cgroup_mounts() {
+    local point
+    cgroups=(--tmpfs /sys/fs/cgroup)
+    while read -r _ point _; do
+        if [ "$point" = /sys/fs/cgroup ]; then cgroups=(); fi
+        cgroups+=(--volume "$point:$point:rw")
+    done < <(grep -E '^[^ ]+ /sys/fs/cgroup[^ ]* cgroup2? ' /proc/self/mounts)
 }
 
 has_booted() {
