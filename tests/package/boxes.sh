@@ -14,16 +14,22 @@ boot() {
     note "$(in_box systemctl --version | head -n 1), $(in_box sh -c '. /etc/os-release; echo "$PRETTY_NAME"')"
 }
 
-# The hierarchies of the machine, for docker run, in $cgroups. Of version 1 the folder that they are mounted in is the box's own: its
-# systemd makes folders there for hierarchies that this machine does not use, and makes it read-only, and engines take such a folder
-# for a hierarchy (containerd then misses what runs out of memory).
+# The hierarchies of the machine, for docker run, in $cgroups. Of version 1 the folder that they are mounted in is the box's own, and
+# where the machine has not mounted a hierarchy something else is mounted: else the box's systemd makes that hierarchy, for the whole
+# machine, where no engine outside finds it mounted. (containerd then gives up, and misses what runs out of memory.)
 cgroup_mounts() {
-    local point
+    local point name
     cgroups=(--tmpfs /sys/fs/cgroup)
     while read -r _ point _; do
-        if [ "$point" = /sys/fs/cgroup ]; then cgroups=(); fi
+        if [ "$point" = /sys/fs/cgroup ]; then
+            cgroups=(--volume "$point:$point:rw")
+            return
+        fi
         cgroups+=(--volume "$point:$point:rw")
     done < <(grep -E '^[^ ]+ /sys/fs/cgroup[^ ]* cgroup2? ' /proc/self/mounts)
+    for name in blkio cpu,cpuacct cpuset devices freezer hugetlb memory misc net_cls,net_prio perf_event pids rdma; do
+        case " ${cgroups[*]} " in *" /sys/fs/cgroup/$name:"*) ;; *) cgroups+=(--tmpfs "/sys/fs/cgroup/$name") ;; esac
+    done
 }
 
 has_booted() {
