@@ -1,16 +1,35 @@
-# Containers with a systemd of their own, and what is done in them; to be sourced by tests/package/run.
+# Containers with a systemd of their own, and what is done in them; to be sourced. The caller has $packages, a folder that they see
+# as /packages, and $bed, its own temporary folder.
 
-# Boots the image $2 as the container $1; the recipe is explained in README.md.
+say() { printf '\n== %s\n' "$*"; }
+note() { printf '   %s\n' "$*"; }
+fail() {
+    printf 'FAILED: %s\n' "$*" >&2
+    exit 1
+}
+
+# Until a condition is true: SECONDS WHAT COMMAND…
+await() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        [ $SECONDS -lt $deadline ] || fail "waited for $what in vain"
+        sleep 0.1
+    done
+}
+
+# Boots the image $2 as the container $1, with further options of docker run; the recipe is explained in README.md.
 boot() {
-    local cgroups
+    local name=$1 image=$2 cgroups
+    shift 2
     cgroup_mounts
-    docker run --detach --name "$1" --hostname "$1" --network none --cgroupns host \
+    docker run --detach --name "$name" --hostname "$name" --network none --cgroupns host \
         --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE \
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
         "${cgroups[@]}" --tmpfs /run --tmpfs /tmp:exec --volume /var/lib/docker \
-        --volume "$packages:/packages:ro" "$2" /lib/systemd/systemd >/dev/null
-    box=$1
-    await 60 "systemd in $1" has_booted
+        --volume "$packages:/packages:ro" "$@" "$image" /lib/systemd/systemd >/dev/null
+    box=$name
+    await 60 "systemd in $name" has_booted
     note "$(in_box systemctl --version | head -n 1), $(in_box sh -c '. /etc/os-release; echo "$PRETTY_NAME"')"
 }
 
