@@ -1,8 +1,9 @@
-"""Makes one shell script of the command blocks of a guide: blocks.py GUIDE.md > script.
+"""Makes one shell script of the command blocks of a guide: blocks.py GUIDE.md [--without COMMAND,...] > script.
 
 Blocks of `sh` run in one shell, in order, as a reader would type them; `python` by $UWSD_TEST_PYTHON. A block of `toml`, `ini`,
 `nginx`, `apache` or `text` whose line before it ends with a path in backquotes and a colon (`/etc/…`:) is written to that file.
-Any other language, and a block that is neither run nor written, is an error: what stands in a guide is true.
+Any other language, and a block that is neither run nor written, is an error: what stands in a guide is true. With --without, a
+block of `sh` that names `uwsd COMMAND`, or a unit uwsd-COMMAND, of a COMMAND that this program lacks, is skipped aloud.
 """
 
 import re
@@ -27,14 +28,18 @@ def blocks(lines):
         at += 1
 
 
-def main(guide):
+def main(guide, without):
+    lacking = re.compile(rf"\buwsd[ -]({'|'.join(without)})\b") if without else None
     lines = open(guide).read().splitlines()
     print("set -euo pipefail\nfailed() { echo \"FAILED: the block at $block\" >&2; }\ntrap failed ERR")
     count = 0
     for number, language, before, body in blocks(lines):
         place = f"{guide}:{number}"
         print(f"block='{place}'\nprintf '\\n== %s\\n' \"$block\"")
-        if language == "sh":
+        missing = lacking.search("\n".join(body)) if lacking and language == "sh" else None
+        if missing:
+            print(f"echo 'SKIPPED: this program has no uwsd {missing[1]}'")
+        elif language == "sh":
             print("\n".join(body))
         elif language == "python":
             print("\"$UWSD_TEST_PYTHON\" - <<'END OF BLOCK'\n" + "\n".join(body) + "\nEND OF BLOCK")
@@ -50,4 +55,6 @@ def main(guide):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    arguments = sys.argv[1:]
+    lacks = arguments[2].split(",") if arguments[1:2] == ["--without"] else []
+    main(arguments[0], lacks)
