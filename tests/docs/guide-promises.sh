@@ -1,0 +1,98 @@
+# What a reader of each page is promised; looked at right after the page was run. To be sourced by operators-guide.sh.
+
+promised_by_operating() {
+    saw 'the butler index is /data/data-repos.yaml'
+    saw '600 /run/secrets/pgpass'
+    saw 'cutout at 10.68 41.27'
+    saw '/etc/uwsd/conf.d/50-site.toml'
+    saw 'queue.max_running = 3'
+    saw 'the command exited with code 3'
+    saw 'uwsd_ready 1'
+    saw 'accepts jobs and runs them'
+    saw_no 'not-a-real-password'
+    # The journal knows fields, and each search found entries of its own.
+    local field
+    for field in SERVICE=cutout JOB_REASON=nonzero INSTANCE=summit; do
+        in_box journalctl --unit uwsd --no-pager --lines 1 "$field" >"$bed/entries"
+        grep -q uwsd "$bed/entries" || fail "the journal has no entry with $field: $(cat "$bed/entries")"
+        ! grep -q 'No entries' "$bed/entries" || fail "the journal has no entry with $field"
+    done
+    in_box curl --silent --fail --output /dev/null http://127.0.0.1:8080/healthz || fail "the port is not the package's again"
+}
+
+promised_by_engines() {
+    saw 'a job in Podman'
+    saw 'Podman 4.'
+    saw 'a job in Docker'
+    saw 'a job as a process'
+    saw 'root:uwsd 660'
+    saw "reduced by the site's script"
+    [ "$(in_box docker info --format '{{.LiveRestoreEnabled}}')" = true ] || fail "live-restore is not in force"
+    # Out of the folder that was carried over, not from elsewhere.
+    in_box grep -q 'Filename:.*uwsd_' /srv/bundle/Packages || fail "the folder does not list the package"
+    in_box sh -c 'ls /srv/bundle/docker.io_*.deb /srv/bundle/libc6_*.deb' >/dev/null || fail "the folder is not complete"
+    in_box sh -c 'apt-cache policy bubblewrap | grep -q "file:/srv/bundle"' || fail "apt does not know the folder"
+    in_box test -d /var/lib/uwsd/git/mirrors || fail "nothing was fetched before it was needed"
+}
+
+promised_by_access() {
+    saw 'through the tunnel'
+    saw 'ready: Docker Engine'
+    saw 'without a password: 401'
+    local home='its link: https://summit.example.org/api/ocps/async/'
+    [ "$(grep -cF -- "$home" "$bed/said")" = 2 ] || fail "not every proxy's links lead back through it: $(grep -F 'its link' "$bed/said")"
+    grep -qiF 'location: https://summit.example.org/api/ocps/async/' "$bed/said" || fail "public_url is not in force"
+    saw '/results/night/one.txt"'
+    saw 'seen'
+    saw '/results/day/two.txt"'
+    [ "$(grep -c '^5000000$' "$bed/said")" = 2 ] || fail "an upload did not come through whole"
+    [ "$(grep -c 'Congratulations, all simulated renewals succeeded' "$bed/said")" = 2 ] || fail "a proxy's certificate is not renewed"
+    saw 'certbot.timer'
+    # Real certificates at the real port, from whom certbot had them; http leads to https; what is not /api/ is not served.
+    in_box sh -c 'curl --silent --verbose --output /dev/null https://summit.example.org/ 2>&1' >"$bed/tls"
+    grep -q 'issuer: CN=Pebble Intermediate CA' "$bed/tls" || fail "$(cat "$bed/tls")"
+    grep -qi '< Server: Apache' "$bed/tls" || fail "it is not Apache that answers"
+    in_box curl --silent --output /dev/null --write-out '%{redirect_url}' http://summit.example.org/api/ocps/async >"$bed/tls"
+    grep -q '^https://summit.example.org/api/ocps/async' "$bed/tls" || fail "http is not redirected: $(cat "$bed/tls")"
+    ! in_box curl --silent --fail --output /dev/null https://summit.example.org/metrics || fail "metrics are open to the world"
+    # A renewal that is due, not only a rehearsal of one.
+    local serial
+    serial=$(in_box openssl x509 -noout -serial -in /etc/letsencrypt/live/summit.example.org/cert.pem)
+    in_box certbot renew --force-renewal --quiet >"$bed/renewal" 2>&1 || fail "the renewal: $(cat "$bed/renewal")"
+    [ "$(in_box openssl x509 -noout -serial -in /etc/letsencrypt/live/summit.example.org/cert.pem)" != "$serial" ] ||
+        fail "the certificate is the old one"
+    # public_url has let in its own host name, and no other.
+    ! in_box sh -c 'curl --silent --max-time 5 --header "Host: other.example.org" --fail http://127.0.0.1:8080/api/v1/job' ||
+        fail "any Host is answered"
+    # The account of the tunnel may not do more.
+    ! in_box ssh ada@summit.example.org true 2>/dev/null || fail "the tunnel's account has a shell"
+}
+
+promised_by_storage() {
+    saw 'night.txt'
+    saw 'on the server'
+    in_box sh -c 'find /srv/server/export/uwsd-jobs -name night.txt' >"$bed/found"
+    [ -s "$bed/found" ] || fail "the output is not on the server"
+    # It came there by the daemon, not by a mount of the engine's.
+    in_box test "$(in_box stat --format %U "$(cat "$bed/found")")" = uwsd || fail "the output is not the daemon's"
+    ! in_box findmnt /srv/uwsd-jobs >/dev/null || fail "it is still mounted"
+    in_box uwsd status >/dev/null || fail "the daemon does not run on the local disk again"
+}
+
+promised_by_maintenance() {
+    saw 'drained: no job is accepted or started until uwsd undrain'
+    saw 'etc/uwsd/conf.d/50-site.toml'
+    lacks backup || in_box sh -c 'ls /var/backups/uwsd/uwsd-*.db' >/dev/null || fail "there is no backup"
+    lacks restore || saw 'what it replaces is kept as'
+    lacks db || saw 'it is sound'
+    # Up, and back down: what dpkg has now is what the guide installed first.
+    grep -qE 'Unpacking uwsd .* over ' "$bed/said" || fail "nothing was upgraded"
+    [ "$(in_box dpkg-query --show --showformat '${Version}' uwsd)" = "$(dpkg-deb --field "$before" Version)" ] || fail "it did not go back"
+    in_box apt-get -qq install -y "/packages/${package##*/}" >"$bed/apt" 2>&1 || fail "$(cat "$bed/apt")"
+}
+
+promised_by_troubleshooting() {
+    saw 'uwsd:uwsd 660 /run/uwsd/uwsd.sock'
+    saw 'this service does not answer to the Host name'
+    saw '403'
+}
