@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_wrong_state_directory_is_told_where_that_of_the_package_is() {
         let (home, unit) = (Origin::Variable("HOME".into()), Origin::Variable("STATE_DIRECTORY".into()));
-        let other = |origin, is_packaged| other_state(Some(origin), Path::new("/root/x"), is_packaged);
+        let other = |origin, is_packaged| other_state(Some(origin), Path::new("/elsewhere/x"), is_packaged);
         assert!(other(&home, true).is_some_and(|found| found.state == State::Odd));
         assert_eq!((other(&home, false), other(&unit, true), other(&Origin::Default, true)), (None, None, None));
     }

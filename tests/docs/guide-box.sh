@@ -14,8 +14,8 @@ echo 'deb [trusted=yes] copy:/var/cache/apt/archives ./' >/etc/apt/sources.list
 # What packages recommend would triple what has to be downloaded; the guide names what it needs.
 echo 'APT::Install-Recommends "false";' >/etc/apt/apt.conf.d/99guide
 apt-get -qq update
-apt-get -qq install -y bindfs curl docker.io git openssh-client pebble </dev/null >/root/apt.log 2>&1 || {
-    cat /root/apt.log
+apt-get -qq install -y bindfs curl docker.io git openssh-client pebble </dev/null >/srv/apt.log 2>&1 || {
+    cat /srv/apt.log
     exit 1
 }
 echo '127.0.0.1 summit.example.org git.example.org nfs.example.org' >>/etc/hosts
@@ -29,35 +29,35 @@ touch /data/lsstdata/data-repos.yaml
 echo 'echo "cutout at $1 $2"' >/data/lsstdata/bin/cutout.sh
 
 # A git server.
-git init -q -b main /root/scripts
-echo 'echo "reduced by $(git -C "$JOB_SOURCE_DIR" log -1 --format=%s)"' >/root/scripts/reduce.sh
-git -C /root/scripts add .
-git -C /root/scripts -c user.name=guide -c user.email=guide@localhost commit -qm "the site's script"
-git clone -q --bare /root/scripts /srv/git/scripts.git
+git init -q -b main /srv/scripts
+echo 'echo "reduced by $(git -C "$JOB_SOURCE_DIR" log -1 --format=%s)"' >/srv/scripts/reduce.sh
+git -C /srv/scripts add .
+git -C /srv/scripts -c user.name=guide -c user.email=guide@localhost commit -qm "the site's script"
+git clone -q --bare /srv/scripts /srv/git/scripts.git
 systemd-run --quiet --unit git-server "$(git --exec-path)/git-daemon" --base-path=/srv/git --export-all --listen=127.0.0.1 /srv/git
 
 # The certificate authority. It validates at the real ports, and its root is trusted here as Let's Encrypt's is elsewhere.
-mkdir /root/pebble
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout /root/pebble/key.pem -out /root/pebble/cert.pem 2>/dev/null
-cat >/root/pebble/config.json <<'CONFIG'
-{ "pebble": { "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000", "certificate": "/root/pebble/cert.pem",
-  "privateKey": "/root/pebble/key.pem", "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "" } }
+mkdir /srv/pebble
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout /srv/pebble/key.pem -out /srv/pebble/cert.pem 2>/dev/null
+cat >/srv/pebble/config.json <<'CONFIG'
+{ "pebble": { "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000", "certificate": "/srv/pebble/cert.pem",
+  "privateKey": "/srv/pebble/key.pem", "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "" } }
 CONFIG
-systemd-run --quiet --unit pebble --setenv PEBBLE_VA_NOSLEEP=1 --setenv PEBBLE_WFE_NONCEREJECT=0 pebble -config /root/pebble/config.json
+systemd-run --quiet --unit pebble --setenv PEBBLE_VA_NOSLEEP=1 --setenv PEBBLE_WFE_NONCEREJECT=0 pebble -config /srv/pebble/config.json
 for _ in $(seq 100); do
     if curl -ksSf https://127.0.0.1:15000/roots/0 >/usr/local/share/ca-certificates/pebble.crt 2>/dev/null; then break; fi
     sleep 0.1
 done
 update-ca-certificates >/dev/null 2>&1
-mkdir -p /root/.config/letsencrypt
-printf 'server = https://localhost:14000/dir\nno-verify-ssl = true\nno-random-sleep-on-renew = true\n' >/root/.config/letsencrypt/cli.ini
+mkdir -p ~/.config/letsencrypt
+printf 'server = https://localhost:14000/dir\nno-verify-ssl = true\nno-random-sleep-on-renew = true\n' >~/.config/letsencrypt/cli.ini
 
 # Keys of the people, and the machine that they come from: this one.
-mkdir -p -m 700 /root/.ssh /root/reader
-printf 'StrictHostKeyChecking accept-new\nBatchMode yes\nIdentityFile /root/.ssh/%%r\n' >/root/.ssh/config
+mkdir -p -m 700 ~/.ssh /srv/reader
+printf 'StrictHostKeyChecking accept-new\nBatchMode yes\nIdentityFile ~/.ssh/%%r\n' >~/.ssh/config
 for person in ada grace; do
-    ssh-keygen -q -t ed25519 -N '' -C "$person" -f "/root/.ssh/$person"
-    cp "/root/.ssh/$person.pub" /root/reader/
+    ssh-keygen -q -t ed25519 -N '' -C "$person" -f ~/.ssh/"$person"
+    cp ~/.ssh/"$person.pub" /srv/reader/
 done
 
 # Podman, where the machine of the test has hybrid cgroups and no CAP_SYS_RESOURCE.

@@ -110,12 +110,12 @@ is_not_ready() { [ "$(get /readyz)" = 503 ]; }
 
 damaged_database() {
     in_box systemctl stop --quiet uwsd.socket uwsd.service 2>/dev/null
-    in_box sh -c 'cp -p /var/lib/uwsd/uwsd.db /root/kept.db && rm -f /var/lib/uwsd/uwsd.db-*
+    in_box sh -c 'cp -p /var/lib/uwsd/uwsd.db /srv/kept.db && rm -f /var/lib/uwsd/uwsd.db-*
         head -c 4096 /dev/urandom | dd of=/var/lib/uwsd/uwsd.db conv=notrunc status=none'
     from_now
     in_box systemctl start --no-block uwsd.socket uwsd.service
     await 15 "the refusal" logged 'is damaged or is no database' uwsd.service
     quoted 'restore a backup'
-    in_box sh -c 'cp -p /root/kept.db /var/lib/uwsd/uwsd.db'
+    in_box sh -c 'cp -p /srv/kept.db /var/lib/uwsd/uwsd.db'
     await 30 "the daemon to be ready" is_ready
 }

@@ -89,9 +89,9 @@ fi
 read_page() { # NAME
     say "docs/$1.md"
     python3 tests/docs/blocks.py "docs/$1.md" "${without[@]}" >"$bed/$1.sh"
-    { echo 'cd /root/reader; export DEBIAN_FRONTEND=noninteractive'; cat "$bed/$1.sh"; } | write "/root/$1.sh"
+    { echo 'cd /srv/reader; export DEBIAN_FRONTEND=noninteractive'; cat "$bed/$1.sh"; } | write "/srv/$1.sh"
     local code=0
-    in_box bash "/root/$1.sh" >"$bed/said" 2>&1 || code=$?
+    in_box bash "/srv/$1.sh" >"$bed/said" 2>&1 || code=$?
     cat "$bed/said" >>"$bed/all"
     if [ $code != 0 ]; then
         tail -n 40 "$bed/said"
@@ -113,10 +113,10 @@ lacks() { [[ " ${lacking[*]} " == *" $1 "* ]]; }
 
 . tests/docs/guide-promises.sh
 
-in_box cp "/packages/${before##*/}" /root/reader/
+in_box cp "/packages/${before##*/}" /srv/reader/
 for page in "${pages[@]}"; do
     if [ "$page" = maintenance ]; then
-        in_box sh -c 'rm /root/reader/uwsd_*.deb && cp "/packages/$1" /root/reader/' sh "${package##*/}"
+        in_box sh -c 'rm /srv/reader/uwsd_*.deb && cp "/packages/$1" /srv/reader/' sh "${package##*/}"
     fi
     read_page "$page"
 done

@@ -40,12 +40,12 @@ end_of_life() {
     uid=$(in_box id -u uwsd)
     write /srv/archive/precious.txt <<<kept
     in_box sh -c 'mkdir -p "/var/lib/uwsd/a mount" && mount --bind /srv/archive "/var/lib/uwsd/a mount"'
-    in_box cp /var/lib/dpkg/info/uwsd.postrm /root/again
+    in_box cp /var/lib/dpkg/info/uwsd.postrm /srv/again
     apt purge uwsd
     note "$(grep 'is mounted' <<<"$words" || echo "nothing was said of the mount")"
     in_box grep -qx kept /srv/archive/precious.txt || fail "the purge went into a mount"
     in_box sh -c 'umount "/var/lib/uwsd/a mount" && rmdir "/var/lib/uwsd/a mount" /var/lib/uwsd' || fail "more than the mount is left"
-    in_box env DPKG_MAINTSCRIPT_PACKAGE=uwsd /root/again purge || fail "a second purge fails"
+    in_box env DPKG_MAINTSCRIPT_PACKAGE=uwsd /srv/again purge || fail "a second purge fails"
     nothing_is_left "$uid"
 }
 

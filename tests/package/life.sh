@@ -68,13 +68,13 @@ start_by_socket() {
 run_jobs() {
     say "a job from a git repository runs in the engine"
     prepare_jobs
-    write /root/repository.sh <<'END'
+    write /srv/repository.sh <<'END'
 mkdir -p /srv/git/scripts && cd /srv/git/scripts && git init -q -b main .
 echo 'echo "from $SRC_GIT_URL" | tee "$JOB_OUTPUT_DIR/report.txt"' >run.sh
 git add . && git -c user.name=test -c user.email=test@localhost commit -q -m "a job"
 systemd-run --quiet --unit git "$(git --exec-path)/git-daemon" --base-path=/srv/git --export-all --listen=127.0.0.1
 END
-    in_box sh /root/repository.sh
+    in_box sh /srv/repository.sh
     in_box systemctl restart uwsd
     await 10 "the git server" in_box git ls-remote -q git://127.0.0.1/scripts >/dev/null
     run_ok --source git://127.0.0.1/scripts --ref main -- 'bash $JOB_SOURCE_DIR/run.sh'
