@@ -20,7 +20,27 @@ async fn a_large_body_that_stalls(daemon: &Daemon) -> TcpStream {
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
     stream.write_all(&vec![b' '; LARGEST - 1]).await.expect("sent");
+    eventually("the daemon to have read what it was sent", || async { nothing_is_unread(&stream).then_some(()) }).await;
     stream
+}
+
+/// Whether the other end, a socket of this host as well, has read all that `stream` sent (proc(5), `/proc/net/tcp`).
+fn nothing_is_unread(stream: &TcpStream) -> bool {
+    let ours = stream.local_addr().expect("an address").port();
+    let theirs = stream.peer_addr().expect("an address").port();
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("a table of sockets");
+    let from_to = |from: u16, to: u16| {
+        let line = sockets
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .find(|line| line[1].ends_with(&format!(":{from:04X}")) && line[2].ends_with(&format!(":{to:04X}")));
+        line.expect("both ends are of this host")[4]
+            .split_once(':')
+            .map(|(sent, read)| (sent.to_owned(), read.to_owned()))
+    };
+    let (unsent, _) = from_to(ours, theirs).expect("two queues");
+    let (_, unread) = from_to(theirs, ours).expect("two queues");
+    unsent == "00000000" && unread == "00000000"
 }
 
 #[tokio::test]
@@ -32,6 +52,7 @@ async fn large_bodies_beyond_the_room_for_all_are_told_to_come_back() {
     let large = serde_json::json!({ "command": "print 1", "url": null, "more": "x".repeat(LARGEST - 1000) });
     let mut stalling = Vec::new();
     for _ in 0..4 {
+        // One by one: two that wait for each other's room are refused at about the same time.
         stalling.push(a_large_body_that_stalls(&daemon).await);
     }
     let refused = eventually("a large body to find no room", || async {
