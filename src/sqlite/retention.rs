@@ -53,8 +53,8 @@ pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result
 
 pub(super) fn ended_before(connection: &Connection, at: Timestamp, limit: u32) -> Result<Vec<JobId>, StoreError> {
     let doing = "looking for jobs that ended long ago";
-    let sql = "SELECT id FROM job WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND deleted_at IS NULL \
-               AND cleaned_at IS NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
+    let sql = "SELECT id FROM job WHERE (phase = 'COMPLETED' OR phase = 'ERROR' OR phase = 'ABORTED') \
+               AND deleted_at IS NULL AND cleaned_at IS NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
     let mut select = connection.prepare_cached(sql).doing(doing)?;
     let ids = select.query_map(params![at.millis(), limit], |row| row.get(0).map(JobId::from_bytes));
     ids.and_then(Iterator::collect).doing(doing)

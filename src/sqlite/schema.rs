@@ -8,11 +8,12 @@ use rusqlite::{Connection, TransactionBehavior};
 ///
 /// All of them are released: none is ever edited, which a test watches. A change of the schema is a new one at the end,
 /// with its digest in that test and a fixture in `tests/fixtures`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_jobs.sql"),
     include_str!("migrations/0002_lists_holds_archive.sql"),
     include_str!("migrations/0003_run_facts.sql"),
     include_str!("migrations/0004_images.sql"),
+    include_str!("migrations/0005_checks_without_tables.sql"),
 ];
 
 /// The version that this program writes, the newest that it knows.
@@ -76,11 +77,12 @@ pub(super) mod tests {
     use super::*;
 
     /// The digest of every released migration.
-    const RELEASED: [&str; 4] = [
+    const RELEASED: [&str; 5] = [
         "55a4b5ce457b2665dffd240c164a8eab442d6beb622d9411b3dcba86e0ad59e9",
         "0deb2b6bdd4c15e34302e667f14c5bb166f9c205e6b6de62a9cc1c94fbfc7473",
         "b845d738d2b4cff78c8a72287934b77ff69f99330aae2b1d0ab28e63e3164489",
         "4307525cbfdaf4394aafa2664a72a075605efce3be1c7bfce872a1a545f892e2",
+        "94714cfd10c1147b00bd49af01e11fc78b7791461bc25028bd5e6b9ed0dfd4f3",
     ];
 
     /// A database as a daemon of that schema left it.
@@ -119,6 +121,29 @@ pub(super) mod tests {
             assert_eq!(super::version(&old).expect("read"), newest());
             assert_eq!(outline(&old).expect("read"), outline(&new).expect("read"), "from {version}");
             assert_eq!(statements(&old), statements(&new), "from {version}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_checked_without_a_table_of_its_own() {
+        let mut database = Connection::open_in_memory().expect("in memory");
+        migrate(&mut database).expect("made");
+        let insert = "INSERT INTO job (id, service, phase, created_at, cpus, memory, reason) VALUES (?1, 'ocps', ?2, 0, 1, 1, ?3)";
+        let mut plan = database.prepare(&format!("EXPLAIN {insert}")).expect("SQL");
+        let none: [Option<i64>; 3] = [None; 3];
+        let steps = plan.query_map(none, |row| row.get::<_, String>(1)).expect("read");
+        let steps: Vec<String> = steps.map(|step| step.expect("read")).collect();
+        assert!(!steps.iter().any(|step| step == "OpenEphemeral"), "{steps:?}");
+        for (phase, reason, is_sound) in [
+            ("QUEUED", None, true),
+            ("queued", None, false),
+            ("COMPLETED", None, false),
+            ("EXECUTING", Some("ok"), false),
+            ("ARCHIVED", Some("ok"), true),
+        ] {
+            let id = rusqlite::types::Value::Blob(vec![u8::from(is_sound) + u8::from(reason.is_some()); 16]);
+            let inserted = database.execute(insert, rusqlite::params![id, phase, reason]);
+            assert_eq!(inserted.is_ok(), is_sound, "{phase} {reason:?}: {inserted:?}");
         }
     }
 
