@@ -15,11 +15,11 @@ use super::{events, results};
 pub(super) fn change(
     connection: &Connection,
     id: JobId,
-    change: Change,
+    change: &Change,
     now: Timestamp,
 ) -> Result<Changed, StoreError> {
     let (seq, from) = standing(connection, id)?;
-    let (wanted, reason) = match &change {
+    let (wanted, reason) = match change {
         Change::Run { .. } | Change::Release(_) => (Phase::Queued, None),
         Change::Hold => (Phase::Held, None),
         Change::Launch(_) | Change::Resume(_) => (Phase::Executing, None),
@@ -28,24 +28,24 @@ pub(super) fn change(
         Change::Archive { .. } => (Phase::Archived, None),
     };
     let denied = || StoreError::PhaseChanged { id, actual: from, wanted };
-    if !from.may_become(wanted) || !is_meant_for(&change, from) {
+    if !from.may_become(wanted) || !is_meant_for(change, from) {
         return Err(denied());
     }
     let mut in_queue = None;
     match change {
         Change::Run { since_boot, is_exclusive } => {
-            if is_exclusive {
+            if *is_exclusive {
                 alone(connection, &service_of(connection, seq)?)?;
             }
-            release(connection, seq, None, since_boot)?.then_some(()).ok_or_else(denied)?;
+            release(connection, seq, None, *since_boot)?.then_some(()).ok_or_else(denied)?;
         }
-        Change::Release(at) => release(connection, seq, Some(Phase::Queued), at)?.then_some(()).ok_or_else(denied)?,
+        Change::Release(at) => release(connection, seq, Some(Phase::Queued), *at)?.then_some(()).ok_or_else(denied)?,
         Change::Hold => hold(connection, seq, from)?,
-        Change::Launch(launch) => in_queue = begin(connection, seq, &launch)?,
-        Change::Suspend(since_boot) => suspend(connection, seq, since_boot)?,
-        Change::Resume(since_boot) => resume(connection, seq, since_boot)?,
-        Change::End(end) => finish(connection, seq, *end, now)?,
-        Change::Archive { until } => archive(connection, seq, until)?,
+        Change::Launch(launch) => in_queue = begin(connection, seq, launch)?,
+        Change::Suspend(since_boot) => suspend(connection, seq, *since_boot)?,
+        Change::Resume(since_boot) => resume(connection, seq, *since_boot)?,
+        Change::End(end) => finish(connection, seq, end, now)?,
+        Change::Archive { until } => archive(connection, seq, *until)?,
     }
     events::insert(connection, seq, now, Some(from), wanted, reason)?;
     Ok(Changed { job: must_load(connection, id)?, from, waited: in_queue })
@@ -134,7 +134,7 @@ fn begin(connection: &Connection, seq: i64, launch: &Launch) -> Result<Option<Du
     Ok(Some(now.saturating_sub(queued)))
 }
 
-fn finish(connection: &Connection, seq: i64, end: End, now: Timestamp) -> Result<(), StoreError> {
+fn finish(connection: &Connection, seq: i64, end: &End, now: Timestamp) -> Result<(), StoreError> {
     let doing = "ending a job";
     let End { outcome, started_at, ended_at, results, facts, visible_for } = end;
     let sql = "UPDATE job SET phase = ?2, started_at = coalesce(?3, started_at), ended_at = ?4, reason = ?5, \
@@ -156,12 +156,12 @@ fn finish(connection: &Connection, seq: i64, end: End, now: Timestamp) -> Result
                 outcome.exit_code,
                 outcome.signal,
                 outcome.peak_memory.map(|peak| signed(peak.bytes)),
-                now.after(visible_for).millis(),
+                now.after(*visible_for).millis(),
                 outcome.peak_memory.map(|peak| peak.is_sampled),
                 replicas_body(&outcome.replicas),
             ])
         })
         .doing(doing)?;
-    results::insert(connection, seq, &results)?;
-    facts.map_or(Ok(()), |facts| set_facts(connection, seq, &facts))
+    results::insert(connection, seq, results)?;
+    facts.as_ref().map_or(Ok(()), |facts| set_facts(connection, seq, facts))
 }

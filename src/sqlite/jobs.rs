@@ -3,18 +3,26 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::{Facts, IdempotencyKey, Job, JobId, NewJob, OwnerId, Phase, RunId, Timestamp};
-use crate::ports::{Accepted, StoreError, Update};
+use crate::ports::{StoreError, Update};
 
 use super::error::While;
 use super::rows::{JOB_COLUMNS, JOB_TABLES, job, millis, phase_at, signed, work_body};
 use super::{events, idempotency, results};
 
-pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, StoreError> {
+/// What came of a job that was to be accepted.
+pub(super) enum Inserted {
+    /// It is under this sequence number.
+    New(i64),
+    /// Its request was sent before, and made this job.
+    Before(Box<Job>),
+}
+
+pub(super) fn insert(connection: &Connection, new: &NewJob) -> Result<Inserted, StoreError> {
     let doing = "accepting a job";
     if let Some(idempotency) = &new.idempotency
         && let Some(job) = made_by(connection, new.owner.as_ref(), idempotency)?
     {
-        return Ok(Accepted { job, is_replay: true });
+        return Ok(Inserted::Before(Box::new(job)));
     }
     if new.is_exclusive && new.phase == Phase::Queued {
         alone(connection, &new.service)?;
@@ -45,7 +53,7 @@ pub(super) fn insert(connection: &Connection, new: NewJob) -> Result<Accepted, S
         idempotency::insert(connection, new.owner.as_ref(), idempotency, seq)?;
     }
     events::insert(connection, seq, new.created_at, None, new.phase, None)?;
-    Ok(Accepted { job: new.accepted(seq), is_replay: false })
+    Ok(Inserted::New(seq))
 }
 
 /// Refuses while a job of the service is on its way: one that was run and has not ended, also if it is deleted already.
@@ -153,7 +161,7 @@ pub(super) fn request_deletion(connection: &Connection, id: JobId, now: Timestam
     load(connection, id)
 }
 
-pub(super) fn update(connection: &Connection, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
+pub(super) fn update(connection: &Connection, id: JobId, updates: &[Update]) -> Result<Job, StoreError> {
     let job = must_load(connection, id)?;
     if !updates.iter().all(|update| update.is_allowed(&job)) {
         return Err(StoreError::PhaseChanged { id, actual: job.phase, wanted: job.phase });
@@ -164,14 +172,14 @@ pub(super) fn update(connection: &Connection, id: JobId, updates: Vec<Update>) -
     must_load(connection, id)
 }
 
-fn apply(connection: &Connection, seq: i64, update: Update) -> Result<(), StoreError> {
+fn apply(connection: &Connection, seq: i64, update: &Update) -> Result<(), StoreError> {
     let doing = "changing a job";
     let set = |sql: &str, value: &dyn rusqlite::ToSql| {
         connection.prepare_cached(sql).and_then(|mut update| update.execute(params![seq, value])).map(drop).doing(doing)
     };
     match update {
         Update::Work(work, reservation) => {
-            set("UPDATE work SET body = ?2 WHERE job = ?1", &work_body(&work))?;
+            set("UPDATE work SET body = ?2 WHERE job = ?1", &work_body(work))?;
             set("UPDATE job SET cpus = ?2 WHERE seq = ?1", &reservation.cpus)?;
             set("UPDATE job SET memory = ?2 WHERE seq = ?1", &signed(reservation.memory))?;
         }
@@ -184,7 +192,7 @@ fn apply(connection: &Connection, seq: i64, update: Update) -> Result<(), StoreE
             results::remove(connection, seq)?;
             set("UPDATE job SET cleaned_at = ?2, files_removed = 0 WHERE seq = ?1", &at.millis())?;
         }
-        Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", &priority)?,
+        Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", priority)?,
         Update::LetGo => set("UPDATE job SET held_from = ?2 WHERE seq = ?1", &None::<String>)?,
     }
     Ok(())

@@ -230,7 +230,8 @@ mod tests {
             idempotency: None,
             is_exclusive: false,
         };
-        jobs::insert(connection, new).expect("kept").job.id
+        jobs::insert(connection, &new).expect("kept");
+        new.id
     }
 
     fn end(connection: &Connection, id: JobId, results: Vec<JobResult>) {
@@ -244,7 +245,7 @@ mod tests {
             facts: None,
             visible_for: std::time::Duration::ZERO,
         };
-        changes::change(connection, id, Change::End(Box::new(end)), now).expect("ended");
+        changes::change(connection, id, &Change::End(Box::new(end)), now).expect("ended");
     }
 
     /// How many jobs each page has, until an empty one.

@@ -1,6 +1,7 @@
 //! The store's methods, one short one an operation.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use crate::ports::{
 };
 
 use super::error::OpenError;
+use super::jobs::Inserted;
 use super::readers::Readers;
 use super::thread::Writer;
 use super::{changes, counts, events, images, jobs, list, meta, open, retention};
@@ -52,7 +54,13 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
-        self.writer.write("accepting a job", move |c| jobs::insert(c, job)).await
+        let job = Arc::new(job);
+        let new = Arc::clone(&job);
+        let inserted = self.writer.write("accepting a job", move |c| jobs::insert(c, &new)).await?;
+        Ok(match inserted {
+            Inserted::New(seq) => Accepted { job: Arc::unwrap_or_clone(job).accepted(seq), is_replay: false },
+            Inserted::Before(job) => Accepted { job: *job, is_replay: true },
+        })
     }
 
     async fn made_by(&self, owner: Option<&OwnerId>, key: &IdempotencyKey) -> Result<Option<Job>, StoreError> {
@@ -88,11 +96,11 @@ impl Store for SqliteStore {
     }
 
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
-        self.writer.write("changing a job's phase", move |c| changes::change(c, id, change, now)).await
+        self.writer.write("changing a job's phase", move |c| changes::change(c, id, &change, now)).await
     }
 
     async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
-        self.writer.write("changing a job", move |c| jobs::update(c, id, updates)).await
+        self.writer.write("changing a job", move |c| jobs::update(c, id, &updates)).await
     }
 
     async fn request_abort(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -26,21 +26,64 @@ const LOOK: Duration = Duration::from_micros(20);
 
 /// How a batch's commit went, for the one who waits for a write of it.
 type Commit = Result<(), Arc<rusqlite::Error>>;
-/// What is left of a write once it ran: to be told how the commit went.
-type Answer = Box<dyn FnOnce(Commit) + Send>;
-/// A write that waits: given the connection, or why it cannot have one.
-type Write = Box<dyn FnOnce(Result<&Connection, Arc<rusqlite::Error>>) -> Ran + Send>;
+
+/// A write that waits for its turn.
+trait Write: Send {
+    /// Does it; what an earlier try came to is forgotten.
+    fn run(&mut self, connection: &Connection) -> Ran;
+    /// Tells how it went to the one who asked.
+    fn answer(self: Box<Self>, commit: Commit);
+}
 
 /// What a write came to, before the commit.
-struct Ran {
-    keep: bool,
-    is_full: bool,
-    answer: Answer,
+enum Ran {
+    Well,
+    /// It failed and left nothing behind.
+    Failed,
+    /// It failed in the middle: what it did before, and with it the whole transaction, has to be undone.
+    Torn,
+}
+
+/// A write, and who waits for it.
+struct Asked<T, W> {
+    doing: &'static str,
+    work: W,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, W: Fn(&Connection) -> Result<T, StoreError> + Send> Write for Asked<T, W> {
+    fn run(&mut self, connection: &Connection) -> Ran {
+        let before = connection.total_changes();
+        let result = (self.work)(connection);
+        let ran = match &result {
+            Ok(_) => Ran::Well,
+            // SQLite may have rolled the transaction back by itself: when the disk is full or fails, for one.
+            Err(_) if connection.total_changes() != before || connection.is_autocommit() => Ran::Torn,
+            Err(_) => Ran::Failed,
+        };
+        self.result = Some(result);
+        ran
+    }
+
+    fn answer(self: Box<Self>, commit: Commit) {
+        let Self { doing, work, result, reply } = *self;
+        // What it holds is free before the one who asked goes on.
+        drop(work);
+        let told = match (result, commit) {
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (_, Err(source)) => Err(commit_failed(doing, &source)),
+            (None, Ok(())) => Err(StoreError::Closed),
+        };
+        // Whoever asked may have gone away; the write stands all the same.
+        drop(reply.send(told));
+    }
 }
 
 /// The writer: closures go in, each is run in the next transaction.
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Write>>,
+    queue: Option<mpsc::Sender<Box<dyn Write>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,32 +96,15 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Runs `work` in a transaction; returns once that is committed and synced. An error of `work` undoes just `work`.
+    /// Runs `work` in a transaction; returns once that is committed and synced. An error of `work` undoes just `work`,
+    /// which may then run a second time.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let write: Write = Box::new(move |connection| {
-            let result = match connection {
-                Ok(connection) => work(connection),
-                Err(source) => Err(commit_failed(doing, &source)),
-            };
-            Ran {
-                keep: result.is_ok(),
-                is_full: matches!(result, Err(StoreError::Full { .. })),
-                answer: Box::new(move |commit| {
-                    let told = match (result, commit) {
-                        (Err(error), _) => Err(error),
-                        (Ok(value), Ok(())) => Ok(value),
-                        (Ok(_), Err(source)) => Err(commit_failed(doing, &source)),
-                    };
-                    // Whoever asked may have gone away; the write stands all the same.
-                    drop(reply.send(told));
-                }),
-            }
-        });
+        let write = Box::new(Asked { doing, work, result: None, reply });
         self.queue.as_ref().ok_or(StoreError::Closed)?.send(write).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
@@ -105,88 +131,83 @@ fn commit_failed(doing: &'static str, source: &Arc<rusqlite::Error>) -> StoreErr
     of_code(doing, source).unwrap_or_else(|| StoreError::Failed { doing, source: Box::new(Arc::clone(source)) })
 }
 
-fn run(connection: &Connection, mut waiting: mpsc::Receiver<Write>) {
+fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
     // By default a sleep may last 50 µs longer than asked for. Without this it only gathers more slowly.
     let _ = nix::sys::prctl::set_timerslack(1);
     // The sizes of the last two batches: what they had together is what may come again.
     let mut before = [0_usize; 2];
     while let Some(first) = waiting.blocking_recv() {
-        let (opened, expected) = (Instant::now(), before[0].max(before[1]).min(COMPANY));
-        let mut answers = Vec::new();
-        let begun = connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
-        if let Err(source) = begun {
-            refuse(first, source);
+        if let Err(source) = begin(connection) {
+            first.answer(Err(Arc::new(source)));
             continue;
         }
-        let (mut next, mut is_full) = (Some(first), false);
-        while let Some(write) = next.take() {
-            let (answer, has_filled) = run_one(connection, write);
-            answers.push(answer);
-            is_full |= has_filled;
-            if answers.len() == BATCH || connection.is_autocommit() {
+        let (opened, expected) = (Instant::now(), before[0].max(before[1]).min(COMPANY));
+        let mut batch = Vec::new();
+        let (mut next, mut is_torn) = (Some(first), false);
+        while let Some(mut write) = next.take() {
+            is_torn = matches!(write.run(connection), Ran::Torn);
+            batch.push(write);
+            if is_torn || batch.len() == BATCH {
                 break;
             }
             next = waiting.try_recv().ok();
-            while next.is_none() && answers.len() < expected && opened.elapsed() < GATHER {
+            while next.is_none() && batch.len() < expected && opened.elapsed() < GATHER {
                 std::thread::sleep(LOOK);
                 next = waiting.try_recv().ok();
             }
         }
-        let commit = finish(connection, is_full);
-        before = [before[1], answers.len()];
-        for answer in answers {
-            answer(commit.clone());
+        before = [before[1], batch.len()];
+        if is_torn {
+            undo(connection);
+            for write in batch {
+                alone(connection, write);
+            }
+        } else {
+            let commit = commit(connection);
+            for write in batch {
+                write.answer(commit.clone());
+            }
         }
     }
 }
 
-/// Runs one write so that its error undoes it alone; the second value says whether it found the disk full.
-fn run_one(connection: &Connection, write: Write) -> (Answer, bool) {
-    if let Err(source) = execute(connection, "SAVEPOINT one") {
-        return (write(Err(Arc::new(source))).answer, false);
-    }
-    let Ran { keep, is_full, answer } = write(Ok(connection));
-    let closed = if keep {
-        execute(connection, "RELEASE one")
-    } else {
-        execute(connection, "ROLLBACK TO one").and_then(|()| execute(connection, "RELEASE one"))
+/// Runs one write in a transaction of its own. After one of a batch failed in the middle all of them do: a savepoint for
+/// each would spare that, but costs all the others a copy of every page that they change.
+fn alone(connection: &Connection, mut write: Box<dyn Write>) {
+    let commit = match begin(connection) {
+        Err(source) => Err(Arc::new(source)),
+        Ok(()) => match write.run(connection) {
+            Ran::Well => commit(connection),
+            Ran::Failed | Ran::Torn => {
+                undo(connection);
+                Ok(())
+            }
+        },
     };
-    match closed {
-        Ok(()) => (answer, is_full),
-        Err(source) => {
-            let source = Arc::new(source);
-            (Box::new(move |_| answer(Err(source))), is_full)
-        }
+    write.answer(commit);
+}
+
+fn begin(connection: &Connection) -> Result<(), rusqlite::Error> {
+    execute(connection, "BEGIN IMMEDIATE")
+}
+
+/// Commits the transaction; what cannot be committed is rolled back.
+fn commit(connection: &Connection) -> Commit {
+    execute(connection, "COMMIT").map_err(|source| {
+        undo(connection);
+        Arc::new(source)
+    })
+}
+
+/// Rolls the transaction back, unless SQLite has already.
+fn undo(connection: &Connection) {
+    if !connection.is_autocommit() {
+        drop(execute(connection, "ROLLBACK"));
     }
 }
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
-}
-
-/// Commits the transaction; what cannot be committed is rolled back.
-fn finish(connection: &Connection, is_full: bool) -> Commit {
-    if connection.is_autocommit() {
-        // SQLite rolled the transaction back by itself, as it may when the disk is full or fails.
-        let code = if is_full { rusqlite::ffi::SQLITE_FULL } else { rusqlite::ffi::SQLITE_ABORT };
-        return Err(Arc::new(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(code),
-            Some("the transaction was rolled back".to_owned()),
-        )));
-    }
-    execute(connection, "COMMIT").map_err(|source| {
-        if !connection.is_autocommit() {
-            drop(execute(connection, "ROLLBACK"));
-        }
-        Arc::new(source)
-    })
-}
-
-/// Answers a write that could not have a transaction.
-fn refuse(write: Write, source: rusqlite::Error) {
-    let source = Arc::new(source);
-    let Ran { answer, .. } = write(Err(Arc::clone(&source)));
-    answer(Err(source));
 }
 
 #[cfg(test)]
@@ -227,6 +248,28 @@ mod tests {
             .await
             .expect("read");
         assert_eq!(all, [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn the_company_of_a_write_that_fails_in_the_middle_is_written_once() {
+        let writer = Arc::new(writer());
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..300_i64 {
+            let writer = Arc::clone(&writer);
+            tasks.spawn(async move {
+                let written = writer.write("inserting", move |c| {
+                    c.execute("INSERT INTO t VALUES (?1)", [n]).doing("inserting")?;
+                    if n % 7 == 0 { Err(failed("half", rusqlite::Error::InvalidQuery)) } else { Ok(()) }
+                });
+                assert_eq!(written.await.is_ok(), n % 7 != 0, "{n}");
+            });
+        }
+        tasks.join_all().await;
+        let count = writer.write("counting", |c| {
+            c.query_row("SELECT count(*), sum(n % 7 = 0) FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .doing("counting")
+        });
+        assert_eq!(count.await.expect("read"), (257, 0));
     }
 
     #[tokio::test]
