@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 /// one. Each write runs as it arrives, while the requests behind the next ones are still being read.
 const GATHER: Duration = Duration::from_micros(300);
 /// How large a batch is waited for: a larger one is worth its sync, and while it is written the next one comes together.
-const COMPANY: usize = 16;
+const COMPANY: usize = 64;
 /// How often company is looked for meanwhile.
 const LOOK: Duration = Duration::from_micros(20);
 
