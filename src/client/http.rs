@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::ClientError;
 use super::connect::Connector;
 use super::server_url::ServerUrl;
+use super::wait::{Patience, Tell};
 
 /// How long an answer may take to begin, and to go on.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -46,6 +47,7 @@ pub struct Client {
     server: Arc<ServerUrl>,
     service: Arc<str>,
     timeout: Duration,
+    tell: Option<Tell>,
 }
 
 impl std::fmt::Debug for Client {
@@ -72,7 +74,7 @@ impl Client {
     fn of(server: ServerUrl, service: &str) -> Self {
         let connector = Connector { socket: server.socket.clone().map(Arc::new) };
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Self { http, server: Arc::new(server), service: service.into(), timeout: TIMEOUT }
+        Self { http, server: Arc::new(server), service: service.into(), timeout: TIMEOUT, tell: None }
     }
 
     pub(super) fn service(&self) -> &str {
@@ -84,6 +86,18 @@ impl Client {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same client, which calls `tell` with the reason when it waits for a server and tries again for a while.
+    #[must_use]
+    pub fn telling(mut self, tell: impl Fn(&ClientError) + Send + Sync + 'static) -> Self {
+        self.tell = Some(Arc::new(tell));
+        self
+    }
+
+    /// A new patience with this server.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::telling(self.tell.clone())
     }
 
     pub(super) const fn timeout(&self) -> Duration {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::document::read_phase;
 use super::http::Ask;
-use super::{Client, ClientError, Job, JobResult, Patience, Submission};
+use super::{Client, ClientError, Job, JobResult, Submission};
 use crate::domain::{JobId, Phase};
 
 /// Which log of a job.
@@ -66,7 +66,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn submit(&self, submission: &Submission) -> Result<Job, ClientError> {
         let (list, form, key) = (self.list_path(), submission.form(), Uuid::new_v4().to_string());
-        let mut patience = Patience::default();
+        let mut patience = self.patience();
         let location = loop {
             let ask = Ask { form: Some(form.clone()), key: Some(key.clone()), ..Ask::default() };
             let sent = self.send(Method::POST, &list, ask).await;

@@ -23,4 +23,3 @@ pub use http::Client;
 pub use jobs::{Log, Order};
 pub use operations::{Prefetched, ReloadAnswer, Running, Status};
 pub use server_url::DEFAULT_URL;
-pub use wait::Patience;

@@ -1,5 +1,7 @@
 //! Waiting for the end of a job, also across restarts of the daemon.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,19 +11,36 @@ use crate::domain::{JobId, Phase};
 
 /// How long a server may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// After how long a wait is told.
+const SILENCE: Duration = Duration::from_secs(3);
 /// How long the server is asked to wait for a change, in seconds: less than an answer may take.
 const WAIT: u64 = 30;
 /// The pause between two questions: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// Who is told why a client waits and tries again.
+pub(super) type Tell = Arc<dyn Fn(&ClientError) + Send + Sync>;
+
 /// How often a client asks, and how long it bears with a server that is away.
-#[derive(Debug, Default)]
-pub struct Patience {
+#[derive(Default)]
+pub(crate) struct Patience {
     pause: Option<Duration>,
     away_since: Option<Instant>,
+    tell: Option<Tell>,
+    is_told: bool,
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patience").field("away_since", &self.away_since).finish_non_exhaustive()
+    }
 }
 
 impl Patience {
+    pub(super) fn telling(tell: Option<Tell>) -> Self {
+        Self { tell, ..Self::default() }
+    }
+
     /// Passes on what a request came to; a failure that may pass is `None`, for up to a minute.
     ///
     /// # Errors
@@ -34,11 +53,20 @@ impl Patience {
         match result {
             Ok(value) => {
                 self.away_since = None;
+                self.is_told = false;
                 Ok(Some(value))
             }
             Err(error) if error.is_transient() => {
                 let since = *self.away_since.get_or_insert(now);
-                if now.saturating_duration_since(since) < PATIENCE { Ok(None) } else { Err(error) }
+                let away = now.saturating_duration_since(since);
+                if away >= PATIENCE {
+                    return Err(error);
+                }
+                if away >= SILENCE && !self.is_told {
+                    self.is_told = true;
+                    self.tell.iter().for_each(|tell| tell(&error));
+                }
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -58,7 +86,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; a server that is away is borne with for a minute.
     pub async fn wait(&self, id: JobId) -> Result<Job, ClientError> {
-        let mut patience = Patience::default();
+        let mut patience = self.patience();
         let mut phase = None;
         loop {
             let asked = match phase {
@@ -82,6 +110,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -93,5 +123,22 @@ mod tests {
         assert!(patience.bear_at(Ok(()), began + PATIENCE / 2).expect("there").is_some());
         assert!(patience.bear_at(away(), began + PATIENCE).expect("borne").is_none());
         assert!(patience.bear_at(away(), began + PATIENCE * 2).is_err());
+    }
+
+    #[test]
+    fn why_it_waits_is_told_once_and_not_of_a_short_restart() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let mut patience = Patience::telling(Some(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        })));
+        let began = Instant::now();
+        let mut away = |seconds| {
+            let away = Err::<(), _>(ClientError::TimedOut { url: String::new(), limit: PATIENCE });
+            assert!(patience.bear_at(away, began + Duration::from_secs(seconds)).expect("borne").is_none());
+            told.load(Ordering::Relaxed)
+        };
+        assert_eq!([away(0), away(2), away(3), away(4), away(50)], [0, 0, 1, 1, 1]);
+        assert!(patience.bear_at(Ok(()), began + PATIENCE).expect("there").is_some());
     }
 }

@@ -47,6 +47,7 @@ fn apply_file(path: &Path, must_exist: bool, settings: &mut Settings) {
         Err(e) => {
             let what = match e.kind() {
                 io::ErrorKind::NotFound => "does not exist; give a file that does".to_owned(),
+                io::ErrorKind::IsADirectory => "is a directory; give a file".to_owned(),
                 io::ErrorKind::InvalidData => "is no UTF-8 text; save it as UTF-8".to_owned(),
                 _ => format!("cannot be read: {e}; make it readable"),
             };

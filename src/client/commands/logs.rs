@@ -5,7 +5,7 @@ use std::ops::Range;
 use tokio::io::AsyncWrite;
 
 use super::{Ending, Failure, Output};
-use crate::client::{Client, ClientError, Job, Log, Patience};
+use crate::client::{Client, ClientError, Job, Log};
 use crate::domain::JobId;
 
 /// Logs that are copied to one place as they grow.
@@ -41,7 +41,7 @@ pub(super) async fn logs(client: &Client, id: JobId, which: Which, output: &mut 
 
 /// Copies `logs` as they grow, until the job has ended; then they are complete.
 pub(super) async fn follow(client: &Client, id: JobId, logs: &mut [Followed<'_>]) -> Result<Job, ClientError> {
-    let mut patience = Patience::default();
+    let mut patience = client.patience();
     loop {
         // The phase is asked for first: a log read after the end was seen is whole.
         let job = patience.bear(client.job(id).await)?;

@@ -1,5 +1,6 @@
 //! From the command line to the command.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,6 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::logs::Which;
 use super::top::Frames;
 use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit, top};
+use crate::client::print::shown;
 use crate::client::{Client, Log, Order};
 
 /// Where a command writes.
@@ -47,7 +49,10 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
     if cli.service.is_empty() || cli.service.contains(['/', '?', '#']) {
         return Err(Failure::Usage(format!("{:?} is no name of a service", cli.service)));
     }
-    let client = Client::new(&cli.url, &cli.service)?;
+    let client = Client::new(&cli.url, &cli.service)?.telling(|why| {
+        // Beside whatever a command is writing; a terminal that went away is no reason to end.
+        let _ = writeln!(std::io::stderr(), "uwsctl: {}; trying again for up to a minute", shown(&why.to_string()));
+    });
     let operator = || Client::of_operator(&cli.admin_socket);
     match cli.command {
         Command::Submit(arguments) => submit::submit(&client, arguments, output).await,
