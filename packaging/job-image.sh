@@ -2,6 +2,7 @@
 # Makes a small image for jobs out of this machine's own files: no registry, no download, a few seconds.
 #
 #   packaging/job-image.sh NAME:TAG [--host unix:///path/docker.sock]
+#   packaging/job-image.sh --output FILE.tar          to be imported by hand: docker import FILE.tar NAME:TAG
 #
 # The image has bash, coreutils, find, grep, sed, awk, tar, gzip and, where this machine has them, git, ps and setsid, with the
 # libraries that they need. It suits any uid: nothing in it belongs to anyone but root, and /tmp is open to all.
@@ -14,22 +15,24 @@ die() {
 }
 
 usage() {
-    code=2 die "usage: job-image.sh NAME:TAG [--host unix:///path/docker.sock]"
+    code=2 die "usage: job-image.sh NAME:TAG [--host unix:///path/docker.sock] | job-image.sh --output FILE.tar"
 }
 
-image='' host=${DOCKER_HOST:-unix:///var/run/docker.sock}
+image='' output='' host=${DOCKER_HOST:-unix:///var/run/docker.sock}
 while [ $# -gt 0 ]; do
     case $1 in
         --host) [ $# -ge 2 ] || usage; host=$2; shift ;;
+        --output) [ $# -ge 2 ] || usage; output=$2; shift ;;
         -*) usage ;;
         *) [ -z "$image" ] || usage; image=$1 ;;
     esac
     shift
 done
-[ -n "$image" ] || usage
+if [ -z "$image" ] && [ -z "$output" ]; then usage; fi
+if [ -n "$image" ] && [ -n "$output" ]; then usage; fi
 # The name goes into a URL as it is, so only what needs no escaping there.
-[[ $image =~ ^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$ ]] || code=2 die "the image must be given as NAME:TAG, not \"$image\""
-[[ $host = unix:///* ]] || code=2 die "the engine must be a Unix socket (unix:///path/docker.sock), not \"$host\""
+[ -n "$output" ] || [[ $image =~ ^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$ ]] || code=2 die "the image must be given as NAME:TAG, not \"$image\""
+[ -n "$output" ] || [[ $host = unix:///* ]] || code=2 die "the engine must be a Unix socket (unix:///path/docker.sock), not \"$host\""
 socket=${host#unix://}
 
 # A request to the engine: method, path, further arguments of curl.
@@ -38,7 +41,7 @@ engine() {
     shift 2
     curl -sS --fail-with-body --unix-socket "$socket" -X "$method" "$@" "http://localhost$path"
 }
-engine GET /_ping --max-time 10 >/dev/null || die "no engine answers at $socket, or this user may not use it"
+[ -n "$output" ] || engine GET /_ping --max-time 10 >/dev/null || die "no engine answers at $socket, or this user may not use it"
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -102,9 +105,15 @@ grep -E '^(NAME|ID|VERSION_ID|PRETTY_NAME)=' /etc/os-release >"$root/etc/os-rele
 # Everything root's, readable by all and with no set-uid bit, whoever runs this and with whatever umask.
 find "$root" -mindepth 1 ! -type l ! -path "$root/tmp" ! -path "$root/var/tmp" -exec chmod u-s,g-s,u+rwX,go+rX,go-w {} +
 
+pack() { tar -C "$root" --owner=0 --group=0 --numeric-owner --sort=name -cf - .; }
+if [ -n "$output" ]; then
+    pack >"$output"
+    exit 0
+fi
+
 # The answer is a stream of JSON lines whose status is 200 even when the import failed: so look for the image afterwards.
 answer=$(
-    tar -C "$root" --owner=0 --group=0 --numeric-owner --sort=name -cf - . |
+    pack |
         engine POST "/images/create?fromSrc=-&repo=${image%:*}&tag=${image##*:}&changes=CMD%20%5B%22%2Fbin%2Fbash%22%5D" \
             -H 'Content-Type: application/x-tar' -T -
 ) || die "the engine refused the image: $answer"

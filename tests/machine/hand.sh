@@ -2,7 +2,7 @@
 #
 #   package     uwsd.deb
 #   suite       bin/backend, the program of the backend contract suite, and bin/uwsd, the program that it tests
-#   image       job-image.sh, which makes an image for jobs in the machine's engine
+#   image       image.tar, an image for jobs: `docker import /hand/image.tar NAME:TAG`
 #   guide:PAGE  PAGE.sh, the command blocks of docs/PAGE.md
 
 hand_in() { # SCRIPT
@@ -11,7 +11,7 @@ hand_in() { # SCRIPT
         case $need in
             package) hand_in_package ;;
             suite) hand_in_suite ;;
-            image) cp packaging/job-image.sh "$bed/hand/" ;;
+            image) packaging/job-image.sh --output "$bed/hand/image.tar" ;;
             guide:*) python3 tests/docs/blocks.py "docs/${need#guide:}.md" >"$bed/hand/${need#guide:}.sh" ;;
             *) fail "$1 needs $need, which is unknown" ;;
         esac

@@ -3,8 +3,8 @@
 #
 #   tests/machine/image.sh SUITE DIR
 #
-# As root. What is made: DIR/machine-SUITE.img (ext4, with quotas for projects), .kernel and .initrd. They are kept, and made again
-# when this script changes; remove them for newer ones. What is installed in the machine by a test stays in its apt cache.
+# As root. What is made: DIR/machine-SUITE.img (ext4, with quotas of projects), .kernel and .initrd for qemu, .linux and .linux-initrd for
+# a kernel in user mode. They are kept, and made again when this script changes; remove them for newer ones.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,8 +14,8 @@ tests/package/root.sh "$suite" "$base"
 stamp=$(cat "$base.packages" tests/machine/image.sh | sha256sum)
 if [ -f "$made.img" ] && [ "$(cat "$made.stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
-packages=(bubblewrap ca-certificates curl e2fsprogs git initramfs-tools iptables kmod linux-image-amd64 nfs-common nfs-kernel-server python3-minimal
-    quota udev zstd)
+packages=(apparmor bubblewrap ca-certificates curl dbus docker-registry docker.io e2fsprogs git initramfs-tools iptables kmod linux-image-amd64 nfs-common nfs-kernel-server
+    openssl python3-minimal quota stunnel4 udev user-mode-linux zstd)
 root=$made.part log=$made.log
 rm -rf --one-file-system "$root" "$made".*
 trap 'rm -rf --one-file-system "$root"' EXIT
@@ -31,16 +31,20 @@ make() {
     mkdir -p "$root/etc/initramfs-tools"
     printf 'quota_v2\nvirtio_pci\nvirtio_blk\next4\n' >"$root/etc/initramfs-tools/modules"
     in_root apt-get -q -y -o Acquire::Retries=3 update || return
-    in_root apt-get -q -y -o Acquire::Retries=3 install --no-install-recommends "${packages[@]}" || return
+    in_root apt-get -q -y -o Acquire::Retries=3 -o Dpkg::Options::=--force-unsafe-io install --no-install-recommends "${packages[@]}" || return
     rm "$root/usr/sbin/policy-rc.d"
 
     echo uwsd-test >"$root/etc/hostname"
     printf '127.0.0.1 localhost uwsd-test\n::1 localhost\n' >"$root/etc/hosts"
     rm -f "$root/etc/resolv.conf"
-    printf '/dev/vda / ext4 errors=remount-ro,prjquota 0 1\n' >"$root/etc/fstab"
+    printf 'LABEL=machine / ext4 errors=remount-ro,prjquota 0 1\n' >"$root/etc/fstab"
     # A test starts what it wants to have.
-    in_root systemctl disable nfs-server.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer || return
+    in_root systemctl disable docker.service docker.socket containerd.service docker-registry.service nfs-server.service \
+        apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer || return
+    # The kernel in user mode lacks what nftables needs for NAT.
+    in_root update-alternatives --set iptables /usr/sbin/iptables-legacy || return
     unit || return
+    user_mode || return
     cp "$root"/boot/vmlinuz-* "$made.kernel" && cp "$root"/boot/initrd.img-* "$made.initrd" || return
 
     truncate --size 12G "$made.img.part"
@@ -56,12 +60,32 @@ Description=What is tested in this machine
 [Service]
 Type=exec
 ExecStartPre=/bin/mkdir -p /hand
-ExecStartPre=/bin/mount -o ro /dev/vdb /hand
+ExecStartPre=/bin/mount -o ro LABEL=hand /hand
 ExecStart=/bin/bash /hand/begin.sh
 [Install]
 WantedBy=multi-user.target
 UNIT
     in_root systemctl enable machine.service
+}
+
+# Debian's kernel in user mode; its initrd loads what mounts a disk with quotas, and no more.
+user_mode() {
+    local modules release at=$root/initrd-of-linux
+    modules=$(echo "$root"/usr/lib/uml/modules/*) release=${modules##*/}
+    mv "$modules" "$root/lib/modules/" && in_root depmod "$release" && mv "$root/usr/bin/linux.uml" "$made.linux" || return
+    mkdir -p "$at"/{bin,dev,proc,root} && cp /bin/busybox "$at/bin/" || return
+    find "$root/lib/modules/$release" \( -name 'quota_tree.ko*' -o -name 'quota_v2.ko*' \) -exec cp -t "$at" {} + || return
+    if compgen -G "$at/*.ko.xz" >/dev/null; then xz -d "$at"/*.ko.xz; fi
+    cat >"$at/init" <<'INIT' || return
+#!/bin/busybox sh
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox insmod /quota_tree.ko
+/bin/busybox insmod /quota_v2.ko
+/bin/busybox mount -t ext4 -o rw,prjquota /dev/ubda /root
+exec /bin/busybox switch_root /root /sbin/init
+INIT
+    chmod 0755 "$at/init"
+    (cd "$at" && find . | cpio --quiet -o -H newc | gzip -1) >"$made.linux-initrd" && rm -r "$at"
 }
 
 make >"$log" 2>&1 || {

@@ -1,7 +1,8 @@
 # What scripts in the machine have in common; to be sourced: `. /hand/lib.sh`. /hand is what the test handed in, read-only.
 set -euo pipefail
 
-say() { printf '\n== %s\n' "$*"; }
+# With the seconds since the machine's start.
+say() { printf '\n== %s (at %s s)\n' "$*" "$(cut -d. -f1 /proc/uptime)"; }
 note() { printf '   %s\n' "$*"; }
 fail() {
     printf 'FAILED: %s\n' "$*" >&2

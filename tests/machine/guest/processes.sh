@@ -1,0 +1,47 @@
+# The process backend under the package's unit with its drop-in: jobs have groups of their own, which limit them, also over restarts.
+# Needs: package
+# Limit: 420
+. /hand/lib.sh
+. /hand/jobs.sh
+
+say "installed, with the drop-in of the process backend"
+apt install /hand/uwsd.deb
+mkdir -p /etc/systemd/system/uwsd.service.d
+cp /usr/share/doc/uwsd/examples/process-backend.conf /etc/systemd/system/uwsd.service.d/
+write /etc/uwsd/conf.d/jobs.toml <<'END_OF_FILE'
+[backend]
+kind = "process"
+[service.ocps]
+memory = "64MiB"
+pids = 64
+END_OF_FILE
+systemctl daemon-reload
+systemctl restart uwsd
+await 60 "the daemon to be ready" is_ready
+uwsd doctor >/tmp/doctor || { cat /tmp/doctor; fail "doctor finds something wrong"; }
+grep -i 'delegated' /tmp/doctor || { cat /tmp/doctor; fail "doctor does not see the delegation"; }
+
+say "a job has a group of its own"
+run 'cat /proc/self/cgroup' COMPLETED ok
+note "$(uwsctl logs "$id")"
+[ -z "$(fact "$id" limits)" ] || fail "its limits are $(fact "$id" limits)"
+group=/sys/fs/cgroup$(uwsctl logs "$id" | sed -n 's/^0:://p')
+
+tell_endings
+
+say "a job is left alone by restarts, and held by its group after them"
+id=$(uwsctl submit 'exec sleep 4321')
+await 60 "the job" is_in_phase "$id" EXECUTING
+process=$(pgrep -f '^sleep 4321')
+for _ in 1 2 3; do systemctl restart uwsd || { systemctl status uwsd; journalctl -n 20 -u uwsd; fail "it does not start again"; }; done
+is_in_phase "$id" EXECUTING || fail "it is $(uwsctl phase "$id")"
+[ "$(pgrep -f '^sleep 4321')" = "$process" ] || fail "it is another process"
+grep -q "$id" "/proc/$process/cgroup" || fail "it is in $(cat /proc/$process/cgroup)"
+other=$id
+tell_endings
+[ -z "$(fact "$id" limits)" ] || fail "after restarts limits are $(fact "$id" limits)"
+uwsctl abort "$other" >/dev/null
+ends "$other" ABORTED aborted
+
+say "no group of a job is left"
+find "$(dirname "$group")" -mindepth 1 -type d
