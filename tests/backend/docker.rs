@@ -65,6 +65,8 @@ struct DockerBed {
     user: User,
     instance: Instance,
     is_podman: bool,
+    /// Whether the engine takes a group of ours above a container.
+    has_groups: bool,
     backend: Arc<dyn Backend>,
     jobs: TempDir,
 }
@@ -101,7 +103,9 @@ impl DockerBed {
         assert!(facts.description.contains("API 1."), "{facts:?}");
         let is_podman = facts.description.starts_with("Podman");
         let jobs = tempfile::tempdir().expect("a directory for jobs");
-        Some(Self { settings, image, user, instance, is_podman, backend, jobs })
+        let mut bed = Self { settings, image, user, instance, is_podman, has_groups: false, backend, jobs };
+        bed.has_groups = ask(&bed.socket(), "info").contains("\"CgroupDriver\":\"cgroupfs\"");
+        Some(bed)
     }
 
     /// Whether this is Podman, which has no such thing; says so aloud.
@@ -197,8 +201,8 @@ impl Bed for DockerBed {
             | Can::Images => true,
             Can::ShareFiles => self.settings.shared_state,
             Can::TellHighExitCodes => false,
-            // Where the kernel keeps it, a group of root's holds it.
-            Can::KeepPeak => geteuid().is_root(),
+            // A group of root's holds it, where groups are not systemd's.
+            Can::KeepPeak => geteuid().is_root() && self.has_groups,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::changes::Changes;
+
 /// How far the usage may have stayed below a limit that it ran into: a charge of several pages fails as a whole.
 const SLACK: u64 = 1 << 20;
 
@@ -51,6 +53,16 @@ impl MemoryFiles {
             Version::V1 => None,
             Version::V2 => self.number("memory.current"),
         })
+    }
+
+    /// Whether the last process has left the group, so that what it tells now is all; `false` if that cannot be read.
+    pub(in crate::backend) fn is_over(&self) -> bool {
+        self.event("cgroup.events", "populated") == Some(0)
+    }
+
+    /// Hears of its events, if there is the group and it is of version 2.
+    pub(in crate::backend) fn changes(&self) -> Option<Changes> {
+        (self.version == Version::V2).then(|| Changes::of(&self.dir)).flatten()
     }
 
     /// Whether the kernel killed a process of this very group (with version 2, or of one below it) because the group had

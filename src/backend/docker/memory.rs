@@ -9,7 +9,8 @@ use super::parents::Parent;
 use crate::backend::cgroup::{MemoryFiles, Version};
 use crate::domain::PeakMemory;
 
-/// Looks are rare: the kernel keeps the highest value, so only what comes after the last one is missed.
+/// Looks are rare: the kernel keeps the highest value, so only what comes after the last one is missed. Of version 2 there is one
+/// more at every event.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// What was seen.
@@ -17,13 +18,15 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub(super) struct Seen {
     peak: AtomicU64,
     has_run_out: AtomicBool,
+    /// Whether the last look came after the last process.
+    is_whole: AtomicBool,
 }
 
 impl Seen {
     /// The highest usage.
     pub(super) fn peak(&self) -> Option<PeakMemory> {
         let bytes = self.peak.load(Ordering::Relaxed);
-        (bytes > 0).then_some(PeakMemory { bytes, is_sampled: true })
+        (bytes > 0).then_some(PeakMemory { bytes, is_sampled: !self.is_whole.load(Ordering::Relaxed) })
     }
 
     /// Whether the kernel was seen to have killed something of it that ran into its limit.
@@ -33,6 +36,9 @@ impl Seen {
 
     /// Looks again and again until it is dropped: at the group above the container, if that does not keep its peak, else at
     /// the container's own if it is on this host and readable.
+    ///
+    /// The engine removes the container's own group a moment after its last process, so of version 2 its events are listened
+    /// to: a kill comes some time before that, and the end of the last process tells what is then the whole peak.
     pub(super) async fn watch(
         &self,
         is_local: bool,
@@ -44,21 +50,36 @@ impl Seen {
             std::future::pending::<()>().await;
         }
         let mut pause = LOOKS.0;
+        let mut changes = None;
         loop {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOKS.1);
             let groups = match parent {
                 Some(parent) => vec![parent.memory().clone()],
                 None => id().map_or_else(Vec::new, |id| places(&id).to_vec()),
             };
-            let look = tokio::task::spawn_blocking(move || {
-                let seen = groups.into_iter().find_map(|group| Some((group.look()?, group.has_run_out())));
-                seen.unwrap_or_default()
-            });
-            let (bytes, has_run_out) = look.await.unwrap_or_default();
-            self.peak.fetch_max(bytes, Ordering::Relaxed);
-            self.has_run_out.fetch_or(has_run_out == Some(true), Ordering::Relaxed);
+            changes = changes.or_else(|| groups.iter().find_map(MemoryFiles::changes));
+            // Not by another thread: these are words of the kernel, no disk's, and soon gone.
+            for group in groups {
+                self.look(&group);
+            }
+            let heard = async {
+                match &changes {
+                    Some(changes) => changes.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            if tokio::time::timeout(pause, heard).await.is_err() {
+                pause = (pause * 2).min(LOOKS.1);
+            }
         }
+    }
+
+    fn look(&self, group: &MemoryFiles) {
+        // In this order: who was gone before the peak was read has used no more.
+        let is_over = group.is_over();
+        let Some(bytes) = group.look() else { return };
+        self.is_whole.fetch_or(is_over && group.keeps_peak(), Ordering::Relaxed);
+        self.peak.fetch_max(bytes, Ordering::Relaxed);
+        self.has_run_out.fetch_or(group.has_run_out() == Some(true), Ordering::Relaxed);
     }
 }
 

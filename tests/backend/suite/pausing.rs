@@ -66,7 +66,7 @@ pub async fn a_paused_run_can_be_stopped(bed: &Arc<dyn Bed>) {
 }
 
 pub async fn a_run_paused_in_an_earlier_life_goes_on_in_this_one(bed: &Arc<dyn Bed>) {
-    let spec = bed.spec("echo begin; sleep 0.3; echo end");
+    let spec = bed.spec("echo begin; sleep 2; echo end");
     let earlier = spec.clone();
     in_an_earlier_life(bed, |backend| async move {
         launch(&*backend, &earlier).await;
