@@ -76,6 +76,7 @@ if [ -z "$(sandbox systemd/uwsd.service)" ] || [ "$(sandbox systemd/uwsd.service
 fi
 cp systemd/uwsd.socket systemd/uwsd.service systemd/uwsd.sysusers systemd/uwsd.tmpfiles "$tree/debian/"
 cp systemd/uwsd@.service "$tree/debian/uwsd@.service"
+cp systemd/uwsd-jobs.service "$tree/debian/uwsd.uwsd-jobs.service"
 
 # The sample, with two keys in force so that commands of root find the daemon.
 sed -e 's|^#state_dir = ""$|state_dir = "/var/lib/uwsd"|' \

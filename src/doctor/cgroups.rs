@@ -52,7 +52,7 @@ fn beside_engine(figures: &EngineFigures, seen: Option<&GroupsSeen>, is_root: bo
 
 /// What is told for the process backend: `own` is the daemon's `/proc/PID/cgroup`, if it runs.
 pub(super) fn of_processes(seen: &GroupsSeen, daemon: &Person, own: Option<&str>) -> Finding {
-    const REMEDY: &str = "run the daemon by its systemd unit (Delegate=yes), or as root";
+    const REMEDY: &str = "run the daemon by its systemd unit with process-backend.conf, or as root";
     let advisory =
         |why: String| Finding::odd(Subject::Limits, format!("limits of jobs are only advisory: {why}"), REMEDY);
     let Some(version) = seen.version else { return advisory("there are no control groups here".into()) };
@@ -64,6 +64,21 @@ pub(super) fn of_processes(seen: &GroupsSeen, daemon: &Person, own: Option<&str>
         return Finding::fine(Subject::Limits, "the daemon limits memory, CPUs and processes by control groups");
     };
     let who = &daemon.name;
+    if version == Version::V2
+        && let Some((group, missing)) = GroupsSeen::of_jobs_unit()
+        && daemon.may(&group, WRITE | ENTER).is_ok()
+    {
+        return match missing {
+            None => {
+                Finding::fine(Subject::Limits, format!("the controllers are delegated to {who} by uwsd-jobs.service"))
+            }
+            Some(path) => Finding::odd(
+                Subject::Limits,
+                format!("limits of jobs are only advisory: systemd cannot be asked for groups without {path}"),
+                "apt-get install dbus systemd, and restart the daemon",
+            ),
+        };
+    }
     match (version, own) {
         (Version::V2, Some(own)) if GroupsSeen::is_delegated(own) => {
             Finding::fine(Subject::Limits, format!("the controllers are delegated to the group of {who}"))

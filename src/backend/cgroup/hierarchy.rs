@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::unistd::{geteuid, getpid};
 use serde::{Deserialize, Serialize};
 
+use super::jobs_unit;
+
 /// The directory that holds the groups of all runs.
 pub(in crate::backend) const OURS: &str = "uwsd";
 /// What limits a run.
@@ -62,9 +64,11 @@ impl Hierarchy {
                 return Some(Self::V2 { base });
             }
         }
-        let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let own = root.join(own);
-        let base = if own.file_name().is_some_and(|name| name == DAEMON) { own.parent()?.to_owned() } else { own };
+        let unit = jobs_unit::group(&root);
+        if jobs_unit::lacks().is_none() && delegate(&unit) && can_make_groups(&unit) {
+            return Some(Self::V2 { base: unit });
+        }
+        let base = below_own(&root, own)?;
         (offers(&base) && make_room(&base) && delegate(&base) && can_make_groups(&base)).then_some(Self::V2 { base })
     }
 
@@ -157,6 +161,17 @@ pub(super) fn has_all(list: &Path) -> bool {
     CONTROLLERS.iter().all(|wanted| list.split_whitespace().any(|have| have == *wanted))
 }
 
+/// The group in which those of runs may be made beside the daemon's own, `own` as in `/proc/self/cgroup`.
+///
+/// Not that of a service, which systemd could not start again while there is a run; unless the daemon has a group below it.
+pub(super) fn below_own(root: &Path, own: &str) -> Option<PathBuf> {
+    let own = root.join(own.lines().find_map(|line| line.strip_prefix("0::/"))?);
+    if own.file_name().is_some_and(|name| name == DAEMON) {
+        return own.parent().map(Path::to_owned);
+    }
+    (own.extension().is_none_or(|kind| kind != "service")).then_some(own)
+}
+
 /// Whether the controllers were handed on to `group` (v2).
 fn offers(group: &Path) -> bool {
     has_all(&group.join("cgroup.controllers"))
@@ -196,6 +211,15 @@ mod tests {
         assert_eq!(found("cgroup", Some("cpu")), Some("/sys/fs/cgroup/cpu,cpuacct".into()));
         assert_eq!(found("cgroup", Some("pids")), None);
         assert_eq!(found("cgroup2", None), Some("/sys/fs/cgroup/unified".into()));
+    }
+
+    #[test]
+    fn groups_are_made_where_systemd_can_start_the_daemon_again() {
+        let base = |own: &str| below_own(Path::new("/groups"), own);
+        assert_eq!(base("0::/user.slice/some.scope\n"), Some("/groups/user.slice/some.scope".into()));
+        assert_eq!(base("0::/system.slice/uwsd.service\n"), None);
+        assert_eq!(base("0::/system.slice/uwsd.service/daemon\n"), Some("/groups/system.slice/uwsd.service".into()));
+        assert_eq!(base("4:memory:/\n"), None);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::hierarchy::{CONTROLLERS, Mounts, OURS, has_all};
+use super::hierarchy::{CONTROLLERS, Mounts, OURS, below_own, has_all};
+use super::jobs_unit;
 use super::memory::Version;
 
 /// The first kernel that keeps the peak of a group of version 2.
@@ -61,12 +62,15 @@ impl GroupsSeen {
     /// Whether our controllers were handed on to the group of `own`, a process's `/proc/PID/cgroup` (version 2).
     pub(crate) fn is_delegated(own: &str) -> bool {
         let mounts = Mounts::read();
-        let (Some(mount), Some(group)) =
-            (mounts.of("cgroup2", None), own.lines().find_map(|line| line.strip_prefix("0::/")))
-        else {
-            return false;
-        };
-        has_all(&mount.point.join(group).join("cgroup.controllers"))
+        let group = mounts.of("cgroup2", None).and_then(|mount| below_own(&mount.point, own));
+        group.is_some_and(|group| has_all(&group.join("cgroup.controllers")))
+    }
+
+    /// The group of `uwsd-jobs.service`, if that is started, and what is missing for moving processes there.
+    pub(crate) fn of_jobs_unit() -> Option<(PathBuf, Option<&'static str>)> {
+        let mounts = Mounts::read();
+        let group = jobs_unit::group(&mounts.of("cgroup2", None)?.point);
+        has_all(&group.join("cgroup.controllers")).then(|| (group, jobs_unit::lacks()))
     }
 }
 

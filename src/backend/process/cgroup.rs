@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Pid;
 
 use super::plan::Limits;
-use crate::backend::cgroup::{Hierarchy, MemoryFiles, Version};
+use crate::backend::cgroup::{Hierarchy, MemoryFiles, Version, move_there};
 
 /// The length of a CPU period, in microseconds.
 const PERIOD: f64 = 100_000.0;
@@ -59,7 +59,8 @@ impl Cgroup {
     /// Puts a process, and all that it will start, into the group.
     pub(super) fn join(&mut self, pid: Pid) {
         for dir in &self.dirs {
-            self.is_whole &= fs::write(dir.join("cgroup.procs"), pid.to_string()).is_ok();
+            let is_there = fs::write(dir.join("cgroup.procs"), pid.to_string()).is_ok() || move_there(dir, pid);
+            self.is_whole &= is_there;
         }
     }
 
