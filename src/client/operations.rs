@@ -22,6 +22,8 @@ pub struct Status {
     pub version: String,
     /// Its name, if it has one.
     pub instance: String,
+    /// Its process, in its own view of the host.
+    pub pid: Option<u32>,
     /// Since when it runs.
     pub up_since: String,
     /// Whether it accepts jobs.

@@ -54,7 +54,11 @@ pub(super) async fn ask(socket: Option<&Path>) -> Running {
             pid = peer.filter(|pid| is_daemon(*pid));
             let client = Client::of_operator(socket).with_timeout(PATIENCE);
             match timeout(PATIENCE, client.status()).await {
-                Ok(Ok(status)) => answer = Answer::Status(Box::new(status)),
+                Ok(Ok(status)) => {
+                    let told = status.pid.and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+                    pid = pid.or(told.filter(|pid| is_daemon(*pid)));
+                    answer = Answer::Status(Box::new(status));
+                }
                 Ok(Err(error)) => answer = Answer::Silent(error.to_string()),
                 Err(_) => {}
             }
@@ -151,6 +155,7 @@ mod tests {
         Answer::Status(Box::new(Status {
             version: "1".into(),
             instance: String::new(),
+            pid: None,
             up_since: "today".into(),
             accepts,
             runs,

@@ -26,6 +26,7 @@ const METHODS: &str = "POST, OPTIONS";
 struct StatusObject {
     version: &'static str,
     instance: String,
+    pid: u32,
     up_since: String,
     accepts: bool,
     runs: bool,
@@ -126,6 +127,7 @@ async fn status(api: &Api, started: Timestamp) -> Result<Response, ApiError> {
     Ok(json(&StatusObject {
         version: env!("CARGO_PKG_VERSION"),
         instance: api.config.get().server.instance.clone(),
+        pid: std::process::id(),
         up_since: started.to_iso(),
         accepts: status.trouble.is_none(),
         runs: runs && status.drained.is_none(),
