@@ -22,7 +22,7 @@ hand_in_package() {
     [ ! -f "$bed/hand/uwsd.deb" ] || return 0
     if [ -z "$packages" ]; then
         packages=$bed/packages
-        packaging/build-deb.sh --output "$packages" >/dev/null
+        packaging/build-deb.sh --output "$packages" "${build[@]}" >/dev/null
     fi
     local found
     found=$(find "$packages" -name 'uwsd_*.deb' ! -name '*~before_*')

@@ -1,5 +1,6 @@
 # What scripts in the machine have in common; to be sourced: `. /hand/lib.sh`. /hand is what the test handed in, read-only.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "FAILED: $BASH_COMMAND (line $LINENO of ${BASH_SOURCE[0]})"' ERR
 
 # With the seconds since the machine's start.
 say() { printf '\n== %s (at %s s)\n' "$*" "$(cut -d. -f1 /proc/uptime)"; }

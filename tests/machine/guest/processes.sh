@@ -23,15 +23,15 @@ grep -i 'delegated' /tmp/doctor || { cat /tmp/doctor; fail "doctor does not see 
 
 say "a job has a group of its own"
 run 'cat /proc/self/cgroup' COMPLETED ok
-note "$(uwsctl logs "$id")"
 [ -z "$(fact "$id" limits)" ] || fail "its limits are $(fact "$id" limits)"
-group=/sys/fs/cgroup$(uwsctl logs "$id" | sed -n 's/^0:://p')
+[[ $(uwsctl logs "$id") == 0::/*uwsd-$id ]] || fail "it is in $(uwsctl logs "$id")"
 
 tell_endings
 
 say "a job is left alone by restarts, and held by its group after them"
 id=$(uwsctl submit 'exec sleep 4321')
 await 60 "the job" is_in_phase "$id" EXECUTING
+await 10 "its command" pgrep -f '^sleep 4321' >/dev/null
 process=$(pgrep -f '^sleep 4321')
 for _ in 1 2 3; do systemctl restart uwsd || { systemctl status uwsd; journalctl -n 20 -u uwsd; fail "it does not start again"; }; done
 is_in_phase "$id" EXECUTING || fail "it is $(uwsctl phase "$id")"
