@@ -27,12 +27,13 @@
 //! What goes to the store and to the backend passes through [`metrics`], which counts and times it; `/metrics` tells that.
 //!
 //! Where a run happens is a [`ports::Backend`]: [`backend::docker`] or [`backend::process`]; where source code comes
-//! from is a [`ports::Sources`]: [`sources`]. Neither knows the store or HTTP.
+//! from is a [`ports::Sources`]: [`sources`]. Neither knows the store or HTTP. That a job's files take no more room than they may is
+//! kept by [`ports::Quotas`], where the file system has them ([`quota`]), and measured by the supervisor.
 //!
 //! # Which way arrows point
 //!
 //! ```text
-//! domain ◄── ports ◄── supervisor ◄── app ──► sqlite, backend, sources, metrics, http (adapters)
+//! domain ◄── ports ◄── supervisor ◄── app ──► sqlite, backend, sources, quota, metrics, http (adapters)
 //! ```
 //!
 //! `domain` is values: no I/O, no clock. Adapters know `domain` and `ports`, `http` also the supervisor's handle and `metrics`, and
@@ -51,6 +52,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod metrics;
 pub mod ports;
+pub mod quota;
 pub mod reload;
 pub mod sources;
 pub mod sqlite;

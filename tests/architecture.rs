@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of the crate that it may name.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("domain", &["domain"]),
     ("ports", &["ports", "domain"]),
     ("config", &["config", "domain", "ports"]),
@@ -12,10 +12,11 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("sqlite", &["sqlite", "domain", "ports"]),
     ("backend", &["backend", "domain", "ports", "config", "crash"]),
     ("sources", &["sources", "domain", "ports", "config"]),
+    ("quota", &["quota", "ports"]),
     ("metrics", &["metrics", "domain", "ports"]),
     ("http", &["http", "domain", "ports", "config", "supervisor", "metrics"]),
     ("client", &["client", "domain"]),
-    ("doctor", &["doctor", "domain", "ports", "config", "backend", "sources", "sqlite", "client"]),
+    ("doctor", &["doctor", "domain", "ports", "config", "backend", "sources", "quota", "sqlite", "client"]),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

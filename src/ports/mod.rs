@@ -3,6 +3,7 @@
 mod backend;
 mod clock;
 mod images;
+mod quota;
 mod run;
 mod source;
 mod store;
@@ -10,6 +11,7 @@ mod store;
 pub use backend::{Backend, BackendError, Fetching, ImageRemoval, Progress};
 pub use clock::{Clock, SystemClock};
 pub use images::{ImageOfFiles, Images, PulledImage};
+pub use quota::{QuotaError, Quotas, Room};
 pub use run::{
     Arrival, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull, RunRef, RunSpec,
     RunState, Secret, User,
