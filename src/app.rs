@@ -14,7 +14,8 @@ use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
 use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
-use crate::ports::{Backend, BackendError, Clock, Images, Sources, Store, StoreError, SystemClock};
+use crate::ports::{Backend, BackendError, Clock, Images, Quotas, Sources, Store, StoreError, SystemClock};
+use crate::quota::ProjectQuotas;
 use crate::reload::Reloader;
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
@@ -109,6 +110,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
         store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
         images: Arc::clone(&store) as Arc<dyn Images>,
         backend: Arc::new(MeasuredBackend::new(backend, Arc::clone(&metrics))),
+        quotas: quotas(&config.server.jobs_dir),
         sources: Arc::clone(&sources) as Arc<dyn Sources>,
         clock: Arc::clone(&clock),
         config: live.clone(),
@@ -168,6 +170,20 @@ fn backend(config: &Config, instance: &str, tasks: TaskTracker) -> Result<Arc<dy
         BackendKind::Process => {
             ProcessBackend::check_host(&config.backend.process)?;
             Ok(Arc::new(ProcessBackend::new(&config.backend.process, &config.server.state_dir)?))
+        }
+    }
+}
+
+/// What keeps jobs' files to their `max_output`, if the file system does.
+fn quotas(jobs_dir: &Path) -> Option<Arc<dyn Quotas>> {
+    match ProjectQuotas::of(jobs_dir) {
+        Ok(quotas) => {
+            info!("max_output is kept by project quotas of the file system of {}", jobs_dir.display());
+            Some(Arc::new(quotas))
+        }
+        Err(why) => {
+            info!("max_output is measured every 2 s in {}: {why}", jobs_dir.display());
+            None
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Live;
 use crate::domain::{Job, JobId, OwnerId};
-use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, RunRef, Sources, Store, StoreError};
+use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, Quotas, RunRef, Sources, Store, StoreError};
 
 use super::disk::DiskWatch;
 use super::figures::Noted;
@@ -36,6 +36,8 @@ pub struct Parts {
     pub images: Arc<dyn Images>,
     /// Where they run.
     pub backend: Arc<dyn Backend>,
+    /// What keeps their files to the room that they may take; `None`: nothing does, and it is measured.
+    pub quotas: Option<Arc<dyn Quotas>>,
     /// Where their sources come from.
     pub sources: Arc<dyn Sources>,
     /// The wall clock.
@@ -68,6 +70,7 @@ pub struct Started {
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) backend: Arc<dyn Backend>,
+    pub(super) quotas: Option<Arc<dyn Quotas>>,
     pub(super) images: Arc<dyn Images>,
     pub(super) claims: Claims,
     pub(super) inbox: mpsc::Sender<Message>,
@@ -109,7 +112,7 @@ pub(super) fn runs(job: &Job) -> impl Iterator<Item = RunRef> + use<> {
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
 pub async fn start(parts: Parts) -> Result<Started, StoreError> {
-    let Parts { store, images, backend, sources, clock, config: live, host } = parts;
+    let Parts { store, images, backend, quotas, sources, clock, config: live, host } = parts;
     let config = live.get();
     let totals = store.totals().await?;
     let drained = store.drained().await?;
@@ -142,6 +145,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
     let context = Arc::new(Context {
         shared: Arc::clone(&shared),
         backend,
+        quotas,
         images,
         claims: Claims::default(),
         inbox: inbox.clone(),

@@ -193,7 +193,7 @@ impl Driver {
         loop {
             let limit = clock.limit(&self.job);
             // Not by `watched`: the wait needs other parts of this driver for itself.
-            let watched = watching::Watched::of(&*self.context.backend, &self.service, specs);
+            let watched = watching::Watched::of(&self.context, &self.service, specs);
             match watched.until_end(limit, &mut self.stop, &mut self.orders).await {
                 Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
                 Until::End(cause, waited) => {
@@ -206,7 +206,7 @@ impl Driver {
     }
 
     fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
-        watching::Watched::of(&*self.context.backend, &self.service, specs)
+        watching::Watched::of(&self.context, &self.service, specs)
     }
 
     /// Suspends or resumes the runs. The phase follows the effect: nobody is told of a halt that is none.

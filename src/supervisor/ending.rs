@@ -9,6 +9,7 @@ use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timest
 use crate::ports::{BackendError, Ending, How};
 
 use super::message::StopWhy;
+use super::room::Full;
 
 /// Why the runs of a job were stopped by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub(super) enum Cause {
     /// The execution limit, in whole. With `own_until` everything had ended when we came to stop it, and what ended before that
     /// time did so by itself: the limit was noticed late.
     Limit { limit: Duration, own_until: Option<Timestamp> },
-    /// Its files took so many bytes, and may take `most`.
-    Output { most: u64, found: u64 },
+    /// Its files took too much.
+    Output(Full),
     /// This replica failed first.
     Replica(u32),
 }
@@ -54,10 +55,7 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
             let message = format!("the execution limit of {} s was reached", limit.as_secs_f64());
             Outcome::new(Reason::Timeout, message)
         }
-        Some(Cause::Output { most, found }) => {
-            let message = format!("its files took {} and may take {}", bytes(found), bytes(most));
-            Outcome::new(Reason::OutputTooLarge, message)
-        }
+        Some(Cause::Output(full)) => Outcome::new(Reason::OutputTooLarge, full.to_string()),
         Some(Cause::Replica(replica)) => {
             let position = usize::try_from(replica).expect("few replicas");
             waited.get(position).map_or_else(|| vanished(Some(replica)), |waited| of_one(waited, memory, Some(replica)))
@@ -87,6 +85,22 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         started_at: endings().filter_map(|ending| ending.started_at).min(),
         ended_at: endings().filter_map(|ending| ending.ended_at).max(),
         is_advisory: endings().any(|ending| ending.is_advisory),
+    }
+}
+
+/// Why the runs ended, where it is known at the end whether their files took all the room that they might. Who can write no more
+/// did not end by itself, whatever it made of that: it may have failed, or gone on without what it could not write.
+pub(super) fn or_full(cause: Option<Cause>, waited: &[Waited], full: Option<Full>) -> Option<Cause> {
+    let by_itself = |waited: &Waited| match waited {
+        Ok(ending) => match ending.how {
+            How::Exited(_) | How::Signaled { .. } | How::OutOfMemory { .. } => true,
+            How::NotStarted(_) | How::HostRestarted | How::Unknown(_) | How::Vanished => false,
+        },
+        Err(_) => false,
+    };
+    match (cause, full) {
+        (None | Some(Cause::Replica(_)), Some(full)) if waited.iter().all(by_itself) => Some(Cause::Output(full)),
+        (cause, _) => cause,
     }
 }
 
@@ -259,6 +273,28 @@ mod tests {
         let outcome = verdict(Some(Cause::Replica(1)), &waited, 1).outcome;
         assert_eq!((outcome.reason, outcome.exit_code), (Reason::Nonzero, Some(7)));
         assert_eq!(outcome.summary.expect("one").message, "the command of replica 1 exited with code 7");
+    }
+
+    #[test]
+    fn who_could_write_no_more_did_not_end_by_itself() {
+        let full = Some(Full { most: 4096, found: 4096 });
+        let output = Some(Cause::Output(Full { most: 4096, found: 4096 }));
+        for how in [How::Exited(0), How::Exited(1), How::Signaled { signal: 25, exit_code: None }] {
+            let waited = [Ok(ended(how))];
+            assert_eq!(or_full(None, &waited, None), None);
+            let cause = or_full(None, &waited, full);
+            assert_eq!(cause, output);
+            let outcome = verdict(cause, &waited, 1).outcome;
+            assert_eq!((outcome.reason, outcome.reason.phase()), (Reason::OutputTooLarge, Phase::Aborted));
+            assert_eq!((outcome.exit_code, outcome.signal), codes(waited[0].as_ref().expect("ended")));
+            assert_eq!(outcome.summary.expect("one").message, "its files took all of the 4.0 KiB that they may take");
+            assert_eq!(or_full(Some(Cause::Replica(0)), &waited, full), output);
+            let asked = Some(Cause::Asked(StopWhy::Aborted));
+            assert_eq!(or_full(asked, &waited, full), asked);
+        }
+        for how in [How::Vanished, How::HostRestarted, How::NotStarted(String::new())] {
+            assert_eq!(or_full(None, &[Ok(ended(how))], full), None);
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod queue_loop;
 mod quote;
 mod recovery;
 mod retention;
+mod room;
 mod run_clock;
 mod store_watch;
 mod submit;

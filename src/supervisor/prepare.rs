@@ -55,6 +55,8 @@ pub(super) async fn prepare(
     // On which start of which engine this is, asked anew: what health knows may be some seconds old.
     let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.identify()));
     made.map_err(|error| Box::new(refused(&error)))?;
+    let room = context.room(service);
+    room.count(&dirs).await;
     fill_input(context, job, service, &dirs).await.map_err(|error| Box::new(refused(&error)))?;
     let engine = engine.map_err(|error| Box::new(refused(&error)))?;
     facts.engine = Some(engine.description);
@@ -85,6 +87,8 @@ pub(super) async fn prepare(
 
     stage(Stage::Creating);
     let created = async {
+        // After the checkout, which is the daemon's own work: what is too large already is told of as all else that is.
+        room.limit(&dirs).await;
         patiently(|| context.backend.hand_over(first)).await?;
         for spec in &specs {
             patiently(|| context.backend.create(spec)).await?;
@@ -142,7 +146,7 @@ where
 async fn make_directories(context: &Context, spec: &RunSpec) -> Result<(), BackendError> {
     let job = spec.run.job;
     if tokio::fs::try_exists(&spec.dirs.root).await.unwrap_or(true) {
-        patiently(|| context.backend.remove_files(job, &spec.dirs, Some(&spec.image))).await?;
+        patiently(|| context.remove_files(job, &spec.dirs, Some(&spec.image))).await?;
     }
     let (dirs, replicas) = (spec.dirs.clone(), spec.run.replicas);
     let made = tokio::task::spawn_blocking(move || {

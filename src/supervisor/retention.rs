@@ -120,7 +120,7 @@ impl Retention {
             after = last.seq;
             for job in jobs {
                 let dirs = self.context.dirs(job.id);
-                let removed = self.context.backend.remove_files(job.id, &dirs, job.image.as_deref()).await;
+                let removed = self.context.remove_files(job.id, &dirs, job.image.as_deref()).await;
                 let doing = "removing the job's uploads";
                 let uploads = self.context.shared.uploads.remove(job.id).await;
                 match removed.and(uploads.map_err(|source| BackendError::Io { doing, source })) {

@@ -12,10 +12,11 @@ use crate::config::Service;
 use crate::ports::{Backend, BackendError, RunSpec, RunState};
 
 use super::backoff::Backoff;
+use super::context::Context;
 use super::driver::{StopSignal, asked};
-use super::ending::{Cause, Waited, chain, is_failure};
-use super::measure::exceeds;
+use super::ending::{Cause, Waited, chain, is_failure, or_full};
 use super::message::Ordered;
+use super::room::{Full, RoomOf};
 use super::run_clock::Limit;
 
 /// How long a run whose files take too much has between TERM and KILL, at the most: it may write on meanwhile.
@@ -28,8 +29,8 @@ pub(super) struct Watched<'a> {
     pub(super) specs: &'a [RunSpec],
     /// How long a run has between TERM and KILL.
     pub(super) grace: Duration,
-    /// How many bytes the job's files may take.
-    pub(super) max_output: Option<u64>,
+    /// What the job's files may take.
+    room: RoomOf<'a>,
 }
 
 /// What ended a wait.
@@ -41,8 +42,8 @@ pub(super) enum Until {
 }
 
 impl<'a> Watched<'a> {
-    pub(super) fn of(backend: &'a dyn Backend, service: &Service, specs: &'a [RunSpec]) -> Self {
-        Self { backend, specs, grace: service.kill_grace, max_output: service.max_output }
+    pub(super) fn of(context: &'a Context, service: &Service, specs: &'a [RunSpec]) -> Self {
+        Self { backend: &*context.backend, specs, grace: service.kill_grace, room: context.room(service) }
     }
 
     /// Waits until every run has ended, by itself or because of a cause: the limit, its
@@ -67,7 +68,7 @@ impl<'a> Watched<'a> {
                     let own_until = if self.runs_still().await { None } else { limit.by_wall_clock };
                     break Some(Cause::Limit { limit: limit.whole, own_until });
                 }
-                (most, found) = &mut full => break Some(Cause::Output { most, found }),
+                full = &mut full => break Some(Cause::Output(full)),
                 ended = waits.next() => {
                     let Some((position, ending)) = ended else { break None };
                     let has_failed = self.specs.len() > 1 && is_failure(&ending);
@@ -86,12 +87,18 @@ impl<'a> Watched<'a> {
                 keep(&mut waited, position, ending);
             }
         };
-        let is_full = matches!(cause, Some(Cause::Output { .. }));
+        let is_full = matches!(cause, Some(Cause::Output(_)));
         let stopping = if is_full { Self { grace: self.grace.min(GRACE_OF_FULL), ..self } } else { self };
         stopping.while_stopping(cause.is_some(), drained).await;
         crate::crash::point("stopped");
         let gone = || Err(self.refused("nothing was told of its end"));
-        Until::End(cause, waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect())
+        let waited: Vec<Waited> = waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect();
+        // It may have ended because it could write no more, and before that was seen.
+        let is_full = match self.specs.first() {
+            Some(spec) => self.room.used_up(&spec.dirs).await,
+            None => None,
+        };
+        Until::End(or_full(cause, &waited, is_full), waited)
     }
 
     /// Whether something of the job still runs, asked until there is an answer.
@@ -110,11 +117,11 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// Resolves once the job's files take more than they may: how much they may take, and do.
-    async fn is_full(self) -> (u64, u64) {
-        match (self.specs.first(), self.max_output) {
-            (Some(spec), Some(most)) => (most, exceeds(&spec.dirs, most).await),
-            _ => std::future::pending().await,
+    /// Resolves once the job's files take more than they may, or all of it.
+    async fn is_full(self) -> Full {
+        match self.specs.first() {
+            Some(spec) => self.room.exceeded(&spec.dirs).await,
+            None => std::future::pending().await,
         }
     }
 

@@ -105,6 +105,7 @@ impl Bed {
             store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
             images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(MeasuredBackend::new(backend, Arc::clone(&metrics))),
+            quotas: None,
             sources: Arc::new(NoSources),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             config: live.clone(),

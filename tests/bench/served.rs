@@ -80,6 +80,7 @@ async fn run(kind: &str, dir: &Path) {
         store: Arc::new(MeasuredStore::new(Arc::clone(&store), Arc::clone(&metrics))),
         images,
         backend: Arc::new(FakeBackend::new(Arc::new(FakeEngine::default()))),
+        quotas: None,
         sources: Arc::new(GitSources::new(config.sources.clone(), dir.join("git")).expect("git")),
         clock: Arc::clone(&clock),
         config: live.clone(),

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, Live, testing};
 use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
-use uwsd::ports::{Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
+use uwsd::ports::{Checkout, Clock, Images, Quotas, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Asked, Denied, Handle, Parts, Submission, start};
 
@@ -69,6 +69,8 @@ pub struct Bed {
     pub engine: Arc<FakeEngine>,
     pub clock: Arc<ShiftedClock>,
     pub config: Config,
+    /// What keeps jobs' files to their room.
+    pub quotas: Option<Arc<dyn Quotas>>,
 }
 
 /// A running supervisor; dropping it is as hard as a kill.
@@ -84,7 +86,7 @@ impl Bed {
         let config = testing::config_in(dir.path());
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
-        Self { kept: dir, engine, clock: Arc::default(), config }
+        Self { kept: dir, engine, clock: Arc::default(), config, quotas: None }
     }
 
     pub async fn start(&self) -> Daemon {
@@ -93,6 +95,7 @@ impl Bed {
             store: Arc::clone(&store) as Arc<dyn Store>,
             images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(FakeBackend::new(Arc::clone(&self.engine))),
+            quotas: self.quotas.clone(),
             sources: Arc::new(FakeSources),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             config: Live::new(self.config.clone()),

@@ -5,3 +5,4 @@ mod images;
 mod jobs;
 mod restarts;
 mod retention;
+mod room;

@@ -1,0 +1,132 @@
+//! What a job's files may take: kept by the file system where that can be, and measured in any case.
+
+use std::fmt;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::config::Service;
+use crate::domain::JobId;
+use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room};
+
+use super::context::Context;
+use super::ending::{bytes, chain};
+use super::measure::exceeds;
+
+/// How often what the file system counts is looked at.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Files that took too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full {
+    /// How many bytes they may take.
+    pub(super) most: u64,
+    /// How many they take: no more where the file system did not let them.
+    pub(super) found: u64,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = bytes(self.most);
+        if self.found > self.most {
+            write!(f, "its files took {} and may take {most}", bytes(self.found))
+        } else {
+            write!(f, "its files took all of the {most} that they may take")
+        }
+    }
+}
+
+/// The room of a job's files.
+#[derive(Clone, Copy)]
+pub(super) struct RoomOf<'a> {
+    /// What keeps them to it.
+    keeper: Option<&'a dyn Quotas>,
+    /// How many bytes they may take.
+    most: Option<u64>,
+}
+
+impl Context {
+    /// The room of the files of a job of this service.
+    pub(super) fn room(&self, service: &Service) -> RoomOf<'_> {
+        // Of files on another host nothing is seen.
+        let keeper = self.quotas.as_deref().filter(|_| self.backend.shares_files());
+        RoomOf { keeper, most: service.max_output }
+    }
+
+    /// Removes a job's files, and with them what kept them to their room.
+    pub(super) async fn remove_files(
+        &self,
+        job: JobId,
+        dirs: &JobDirs,
+        image: Option<&str>,
+    ) -> Result<(), BackendError> {
+        // First: nothing but the directory tells which limit was its.
+        if let Some(quotas) = &self.quotas
+            && let Err(error) = quotas.release(dirs).await
+        {
+            warn!(job.id = %job, "a limit of the file system is left over: {}", chain(&error));
+        }
+        self.backend.remove_files(job, dirs, image).await
+    }
+}
+
+impl RoomOf<'_> {
+    /// Begins to count what comes to lie in the job's directories, which are empty.
+    pub(super) async fn count(self, dirs: &JobDirs) {
+        if let (Some(keeper), Some(_)) = (self.keeper, self.most) {
+            told(keeper.count(dirs).await);
+        }
+    }
+
+    /// Has the limit kept from now on.
+    pub(super) async fn limit(self, dirs: &JobDirs) {
+        if let (Some(keeper), Some(most)) = (self.keeper, self.most) {
+            told(keeper.limit(dirs, most).await);
+        }
+    }
+
+    /// Whether the file system lets them take no more, by the limit that was set: it stays when the service is configured otherwise.
+    pub(super) async fn used_up(self, dirs: &JobDirs) -> Option<Full> {
+        told(self.look(dirs).await).flatten()
+    }
+
+    async fn look(self, dirs: &JobDirs) -> Result<Option<Full>, QuotaError> {
+        let Some(keeper) = self.keeper else { return Ok(None) };
+        let room = keeper.room(dirs).await?.filter(Room::is_used_up);
+        Ok(room.map(|room| Full { most: room.most, found: room.used }))
+    }
+
+    /// Resolves once they take more than they may, or all of it; never if they may take any amount.
+    ///
+    /// They are measured also where the file system counts them: it lets the owner of a file have it counted as another's.
+    pub(super) async fn exceeded(self, dirs: &JobDirs) -> Full {
+        let measured = async {
+            match self.most {
+                Some(most) => Full { most, found: exceeds(dirs, most).await },
+                None => std::future::pending().await,
+            }
+        };
+        // Neither keeps a state that would be lost.
+        tokio::select! {
+            full = self.until_used_up(dirs) => full,
+            full = measured => full,
+        }
+    }
+
+    async fn until_used_up(self, dirs: &JobDirs) -> Full {
+        while self.keeper.is_some() {
+            tokio::time::sleep(EVERY).await;
+            match told(self.look(dirs).await) {
+                Some(Some(full)) => return full,
+                Some(None) => {}
+                None => break,
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// What became of a call; where it failed, files are measured all the same.
+fn told<T>(result: Result<T, QuotaError>) -> Option<T> {
+    result.inspect_err(|error| warn!("files are only measured: {}", chain(error))).ok()
+}
