@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::access::{Bits, Person, existing};
 use super::finding::Finding;
 use super::patience::{PATIENCE, within};
-use super::{bubblewrap, clock, daemon, database, disks, engine, permissions, secrets, settings, sources, users};
+use super::{bubblewrap, clock, daemon, database, disks, engine, permissions, room, secrets, settings, sources, users};
 use crate::config::{BackendKind, Config, Effective, Loaded, Origin};
 
 /// What is to be looked at.
@@ -54,9 +54,10 @@ pub async fn examine(question: Question) -> Vec<Finding> {
         permissions::look(&case),
         secrets::look(&case),
         clock::look(&case),
+        room::look(&case),
     );
     findings.extend(looks.0);
-    for found in [looks.1, looks.2, looks.3, looks.4, looks.5, looks.6, looks.7] {
+    for found in [looks.1, looks.2, looks.3, looks.4, looks.5, looks.6, looks.7, looks.8] {
         findings.extend(found);
     }
     findings.extend(daemon::judge(&running, &case.config));

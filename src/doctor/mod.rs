@@ -30,6 +30,7 @@ mod images;
 mod patience;
 mod permissions;
 mod program;
+mod room;
 mod secrets;
 mod settings;
 mod sources;
