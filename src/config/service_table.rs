@@ -176,7 +176,8 @@ pub(super) static KEYS: &[Key] = &[
         "service.*.max_output",
         Size(0),
         "\"0\"",
-        "How much of the disk the files that a job writes may take; looked at every 2 s while it runs. 0: without bound.",
+        "How much of the disk the files that a job writes may take; kept by project quotas where the file system of jobs_dir \
+         has them and the daemon is root, else looked at every 2 s while it runs. 0: without bound.",
     ),
     key(
         "service.*.queue_timeout",
