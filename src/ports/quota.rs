@@ -26,15 +26,15 @@ pub struct Room {
     pub most: u64,
     /// How many bytes they take, with the directories that hold them.
     pub used: u64,
-    /// How many bytes one more block takes.
-    pub block: u64,
+    /// How many bytes have to be left for the next write, or the next file, to be sure of its place.
+    pub margin: u64,
 }
 
 impl Room {
-    /// Whether not one block is left: the next write fails, and the last one may have.
+    /// Whether less than that is left: the last write may have failed.
     #[must_use]
     pub const fn is_used_up(&self) -> bool {
-        self.used.saturating_add(self.block) > self.most
+        self.used.saturating_add(self.margin) > self.most
     }
 }
 

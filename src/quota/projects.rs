@@ -8,13 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
+use nix::sys::statfs::{XFS_SUPER_MAGIC, fstatfs};
 
+use super::kernel::Counted;
 use super::probe::{Without, are_in_force, may_be_set};
 use super::{ids, kernel};
 use crate::ports::{JobDirs, QuotaError, Quotas, Room};
 
 /// How many directories a job's project has at its beginning.
 const OWN: u64 = 4;
+
+/// How many blocks XFS may want to reserve before it makes or renames a file, most of which it then does not take: 45 for a file in Linux
+/// 6.1, and about as many again where it keeps parent pointers. With less it refuses.
+const AHEAD: u64 = 128;
 
 /// Project quotas of the file system that jobs' directories lie on.
 #[derive(Debug, Clone)]
@@ -65,8 +71,10 @@ impl Quotas for ProjectQuotas {
             let root = open(&root)?;
             let Some(id) = counted_as(&root)? else { return Ok(None) };
             let counted = kernel::counted(&root, id)?;
-            let block = root.metadata()?.blksize();
-            Ok((counted.limit > 0).then_some(Room { most: counted.limit, used: counted.bytes, block }))
+            let file_system = fstatfs(&root)?;
+            let is_xfs = file_system.filesystem_type() == XFS_SUPER_MAGIC;
+            let block = u64::try_from(file_system.block_size()).unwrap_or_default();
+            Ok(room(counted, is_xfs, block))
         })
         .await
     }
@@ -111,6 +119,13 @@ fn count(dirs: &JobDirs) -> io::Result<()> {
     .map(drop)
 }
 
+/// What is left to a project that has a limit.
+fn room(counted: Counted, is_xfs: bool, block: u64) -> Option<Room> {
+    let Counted { limit, bytes, .. } = counted;
+    let margin = if is_xfs { (block * AHEAD).min(limit / 8).max(block) } else { block };
+    (limit > 0).then_some(Room { most: limit, used: bytes, margin })
+}
+
 /// The project of a job's directory, if it is one of ours.
 fn counted_as(root: &File) -> io::Result<Option<u32>> {
     Ok(Some(kernel::project(root)?).filter(|id| ids::is_ours(*id)))
@@ -128,4 +143,32 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, QuotaError> {
     let done = tokio::task::spawn_blocking(deed).await.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
     done.map_err(|source| QuotaError { path: dirs.root.clone(), doing, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_used_up_when_the_next_write_may_fail() {
+        const MIB: u64 = 1 << 20;
+        let is_used_up = |is_xfs, limit, bytes| {
+            room(Counted { limit, bytes, inodes: 9 }, is_xfs, 4096).expect("limited").is_used_up()
+        };
+        for (bytes, on_ext4, on_xfs) in [
+            (0, false, false),
+            (64 * MIB - 128 * 4096, false, false),
+            (64 * MIB - 127 * 4096, false, true),
+            (64 * MIB - 4096, false, true),
+            (64 * MIB - 4095, true, true),
+            (64 * MIB, true, true),
+            (65 * MIB, true, true),
+        ] {
+            assert_eq!(is_used_up(false, 64 * MIB, bytes), on_ext4, "{bytes}");
+            assert_eq!(is_used_up(true, 64 * MIB, bytes), on_xfs, "{bytes}");
+        }
+        // However little a job may take, it is not all used up before anything is.
+        assert!(!is_used_up(true, 64 * 1024, 0) && is_used_up(true, 64 * 1024, 60 * 1024));
+        assert_eq!(room(Counted { limit: 0, bytes: MIB, inodes: 9 }, false, 4096), None);
+    }
 }

@@ -59,7 +59,7 @@ impl Quotas for FakeQuotas {
     async fn room(&self, dirs: &JobDirs) -> Result<Option<Room>, QuotaError> {
         self.asked("room", dirs)?;
         let limit = self.limits.lock().expect("sound").get(&dirs.root).copied().flatten();
-        Ok(limit.map(|most| Room { most, used: (taken(&dirs.output()) << 10).min(most), block: 100 << 10 }))
+        Ok(limit.map(|most| Room { most, used: (taken(&dirs.output()) << 10).min(most), margin: 100 << 10 }))
     }
 
     async fn release(&self, dirs: &JobDirs) -> Result<(), QuotaError> {
