@@ -17,4 +17,4 @@ code=0
 bash /hand/script ${arguments:-} || code=$?
 echo "MACHINE ENDED WITH $code"
 sync
-systemctl poweroff --force
+systemctl poweroff --force --force # nothing is kept, and a network file system may never let go

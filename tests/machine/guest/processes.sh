@@ -11,6 +11,8 @@ cp /usr/share/doc/uwsd/examples/process-backend.conf /etc/systemd/system/uwsd.se
 write /etc/uwsd/conf.d/jobs.toml <<'END_OF_FILE'
 [backend]
 kind = "process"
+[queue]
+cpus = 4
 [service.ocps]
 memory = "64MiB"
 pids = 64
