@@ -15,7 +15,7 @@ stamp=$(cat "$base.packages" tests/machine/image.sh | sha256sum)
 if [ -f "$made.img" ] && [ "$(cat "$made.stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 packages=(apparmor bubblewrap ca-certificates curl dbus docker-registry docker.io e2fsprogs git initramfs-tools iptables kmod linux-image-amd64 nfs-common nfs-kernel-server
-    openssl python3-minimal quota stunnel4 udev user-mode-linux zstd)
+    openssl python3-minimal quota stunnel4 udev user-mode-linux xfsprogs zstd)
 root=$made.part log=$made.log
 rm -rf --one-file-system "$root" "$made".*
 trap 'rm -rf --one-file-system "$root"' EXIT
