@@ -22,6 +22,8 @@ echo '127.0.0.1 nfs.example.org summit.example.org' >>/etc/hosts
 # As the guide says of the server.
 echo '/export/uwsd-jobs summit.example.org(rw,sync,no_subtree_check,root_squash)' >/etc/exports
 install -d -m 711 -o uwsd -g uwsd /export/uwsd-jobs
+# After a start it waits for the clients that it had, by default for 90 s.
+write /etc/nfs.conf.d/test.conf <<<$'[nfsd]\ngrace-time=10\nlease-time=10'
 systemctl start nfs-server
 exportfs -v
 
