@@ -36,6 +36,7 @@ hand_in_suite() {
     messages=$(cargo test --locked --features test-support --test backend --no-run --message-format=json-render-diagnostics)
     program() { grep -oE "\"executable\":\"[^\"]*/$1\"" <<<"$messages" | cut -d'"' -f4 | tail -n 1 || true; }
     mkdir -p "$bed/hand/bin"
+    if [ -n "${UWSD_TEST_WHOLE:-}" ]; then touch "$bed/hand/whole"; fi
     # Without what only debuggers read, which is most of it.
     strip -o "$bed/hand/bin/backend" "$(program 'backend-[0-9a-f]+')"
     strip -o "$bed/hand/bin/uwsd" "$(program uwsd)"

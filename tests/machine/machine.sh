@@ -73,6 +73,7 @@ boot() { # SUITE
 run_in_machine() { # SUITE SCRIPT FOLDER
     local suite=$1 script=$2 hand=$3 begun=$SECONDS limit tail ended
     limit=$(sed -n 's/^# Limit: //p' "$script")
+    if [ -f "$hand/whole" ]; then limit=7200; fi
     cp tests/machine/guest/{begin,jobs,lib}.sh "$hand/"
     cp "$script" "$hand/script"
     rm -f "$bed/hand.img" "$bed/written"

@@ -81,8 +81,10 @@ async fn a_kill_because_a_group_above_ran_out_is_no_oom_of_the_run() {
     let glutton = "x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}";
     let spec = RunSpec { memory: 256 * MIB, ..bed.spec(glutton) };
     prepare(&*bed.backend, &spec).await;
-    let limit = if is_version_1() { "memory.limit_in_bytes" } else { "memory.max" };
-    fs::write(group_of(&bed, &spec.run).join(limit), (48 * MIB).to_string()).expect("limited");
+    // Of version 1 the run's is the container's own group, else that of ours above it.
+    let own = group_of(&bed, &spec.run);
+    let limit = if is_version_1() { own.join("memory.limit_in_bytes") } else { own.with_file_name("memory.max") };
+    fs::write(limit, (48 * MIB).to_string()).expect("limited");
     bed.backend.start(&spec).await.expect("started");
     let ending = end_of(&*bed.backend, &spec).await;
     let engine = bed.engine_tells(&spec.run).expect("it tells");

@@ -46,4 +46,4 @@ uwsctl abort "$other" >/dev/null
 ends "$other" ABORTED aborted
 
 say "no group of a job is left"
-find "$(dirname "$group")" -mindepth 1 -type d
+await 10 "the groups to go" bash -c '[ "$(cd /sys/fs/cgroup/system.slice/uwsd-jobs.service && echo */)" = holder/ ]'
