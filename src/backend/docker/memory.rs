@@ -13,6 +13,10 @@ use crate::domain::PeakMemory;
 /// more at every event.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// How often one looks after an event of version 2, and how many times. The kernel tells of events of one file 10 ms apart, and
+/// who runs into its limit makes one after the other: a kill would be told when its group is gone already.
+const NEXT: (Duration, u32) = (Duration::from_millis(1), 20);
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -50,36 +54,43 @@ impl Seen {
             std::future::pending::<()>().await;
         }
         let mut pause = LOOKS.0;
-        let mut changes = None;
+        let (mut changes, mut soon) = (None, 0);
         loop {
-            let groups = match parent {
-                Some(parent) => vec![parent.memory().clone()],
-                None => id().map_or_else(Vec::new, |id| places(&id).to_vec()),
+            let groups = match (parent, &changes) {
+                (Some(parent), _) => vec![parent.memory().clone()],
+                (None, Some((group, _))) => vec![MemoryFiles::clone(group)],
+                (None, None) => id().map_or_else(Vec::new, |id| places(&id).to_vec()),
             };
-            changes = changes.or_else(|| groups.iter().find_map(MemoryFiles::changes));
+            changes = changes.or_else(|| groups.iter().find_map(|group| Some((group.clone(), group.changes()?))));
             // Not by another thread: these are words of the kernel, no disk's, and soon gone.
             for group in groups {
                 self.look(&group);
             }
             let heard = async {
                 match &changes {
-                    Some(changes) => changes.next().await,
+                    Some((_, changes)) => changes.next().await,
                     None => std::future::pending().await,
                 }
             };
-            if tokio::time::timeout(pause, heard).await.is_err() {
+            let wait = if soon > 0 { NEXT.0 } else { pause };
+            if tokio::time::timeout(wait, heard).await.is_ok() {
+                soon = NEXT.1;
+            } else if soon > 0 {
+                soon -= 1;
+            } else {
                 pause = (pause * 2).min(LOOKS.1);
             }
         }
     }
 
     fn look(&self, group: &MemoryFiles) {
+        // What is told of a kill first, since the group may be gone the next moment.
+        self.has_run_out.fetch_or(group.has_run_out() == Some(true), Ordering::Relaxed);
         // In this order: who was gone before the peak was read has used no more.
         let is_over = group.is_over();
         let Some(bytes) = group.look() else { return };
         self.is_whole.fetch_or(is_over && group.keeps_peak(), Ordering::Relaxed);
         self.peak.fetch_max(bytes, Ordering::Relaxed);
-        self.has_run_out.fetch_or(group.has_run_out() == Some(true), Ordering::Relaxed);
     }
 }
 
