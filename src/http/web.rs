@@ -123,7 +123,9 @@ impl Web {
         tcp.enforce_http(false);
         let https = HttpsConnectorBuilder::new().with_native_roots().map_err(|_| WebError::NoRoots)?;
         let connector = https.https_or_http().enable_http1().wrap_connector(tcp);
-        Ok(Client::builder(TokioExecutor::new()).build(connector))
+        // A connection for each request: a server may close one after its answer without a word, and a redirection that is asked for over
+        // it would fail.
+        Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
     }
 }
 
