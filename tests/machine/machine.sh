@@ -82,7 +82,7 @@ run_in_machine() { # SUITE SCRIPT FOLDER
     : >"$bed/said" >"$bed/console" >"$bed/qemu"
     tail --lines +1 --follow --sleep-interval 0.2 "$bed/said" &
     tail=$!
-    # A session of its own: all its processes have one group, by which they are ended.
+    # All its processes have one group, by which they are ended.
     (export bed machines kind && . tests/machine/machine.sh && export -f boot qemu user_mode_linux &&
         exec setsid bash -c 'boot "$1"' bash "$suite" </dev/null) &
     machine=$!

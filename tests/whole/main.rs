@@ -23,3 +23,4 @@ mod reload;
 mod replicas;
 mod restore;
 mod upgrade;
+mod uploads;

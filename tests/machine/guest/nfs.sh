@@ -34,8 +34,8 @@ parts = text.split("block='")
 # The last block leads back to the local disk; between the two, this test looks at what there is.
 head, blocks = parts[0], parts[1:]
 assert "uwsd drain" in blocks[-1] and "cp -ru" in blocks[-1], blocks[-1]
-open("/root/there.sh", "w").write("block='".join([head] + blocks[:-1]))
-open("/root/back.sh", "w").write("block='".join([head] + blocks[-1:]))
+open("there.sh", "w").write("block='".join([head] + blocks[:-1]))
+open("back.sh", "w").write("block='".join([head] + blocks[-1:]))
 PYTHON
 bash there.sh
 mount | grep ' /srv/uwsd-jobs ' | grep -E 'type nfs4 .*vers=4' || fail "it is not NFS 4"
