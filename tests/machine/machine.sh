@@ -1,12 +1,7 @@
 # A virtual machine that runs one script and goes; to be sourced. The caller has $machines, the folder of tests/machine/image.sh, and
 # $bed, its own temporary folder.
 
-say() { printf '\n== %s\n' "$*"; }
-note() { printf '   %s\n' "$*"; }
-fail() {
-    printf 'FAILED: %s\n' "$*" >&2
-    exit 1
-}
+. tests/bed/words.sh
 
 # Why there can be no machine on this host, in $why.
 can_boot() {
@@ -74,7 +69,7 @@ run_in_machine() { # SUITE SCRIPT FOLDER
     local suite=$1 script=$2 hand=$3 begun=$SECONDS limit tail ended
     limit=$(sed -n 's/^# Limit: //p' "$script")
     if [ -f "$hand/whole" ]; then limit=7200; fi
-    cp tests/machine/guest/{begin,jobs,lib}.sh "$hand/"
+    cp tests/machine/guest/{begin,jobs,lib}.sh tests/bed/words.sh "$hand/"
     cp "$script" "$hand/script"
     rm -f "$bed/hand.img" "$bed/written"
     truncate --size "$(($(du -sm --apparent-size "$hand" | cut -f1) * 5 / 4 + 32))M" "$bed/hand.img"

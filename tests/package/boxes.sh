@@ -1,22 +1,7 @@
 # Containers with a systemd of their own, and what is done in them; to be sourced. The caller has $packages, a folder that they see
 # as /packages, and $bed, its own temporary folder.
 
-say() { printf '\n== %s\n' "$*"; }
-note() { printf '   %s\n' "$*"; }
-fail() {
-    printf 'FAILED: %s\n' "$*" >&2
-    exit 1
-}
-
-# Until a condition is true: SECONDS WHAT COMMAND…
-await() {
-    local deadline=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@"; do
-        [ $SECONDS -lt $deadline ] || fail "waited for $what in vain"
-        sleep 0.1
-    done
-}
+. tests/bed/words.sh
 
 # Boots the image $2 as the container $1, with further options of docker run; the recipe is explained in README.md.
 boot() {
