@@ -15,10 +15,13 @@ const WAITING: usize = 1024;
 /// How many writes share a transaction at the most, so that the first is not kept waiting for the last.
 const BATCH: usize = 256;
 
-/// How long a batch stays open for company, at the most. It only does when the batches before had some: a lone client is
-/// never delayed, and of several clients that each wait for their answer all share the next sync instead of every other
-/// one. Each write runs as it arrives, while the requests behind the next ones are still being read.
+/// How long a batch stays open for company, at the most. Each write runs as it arrives, while the requests behind the next
+/// ones are still being read.
 const GATHER: Duration = Duration::from_micros(300);
+/// How large the batches before have to be for that: then all of the many clients that each wait for their answer share
+/// the next sync instead of every other one. Of few clients, one half's requests are read while the batch of the other
+/// half is synced, and waiting would only leave the processors idle.
+const LARGE: usize = 16;
 /// How large a batch is waited for: a larger one is worth its sync, and while it is written the next one comes together.
 const COMPANY: usize = 64;
 /// How often company is looked for meanwhile.
@@ -134,14 +137,13 @@ fn commit_failed(doing: &'static str, source: &Arc<rusqlite::Error>) -> StoreErr
 fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
     // By default a sleep may last 50 µs longer than asked for. Without this it only gathers more slowly.
     let _ = nix::sys::prctl::set_timerslack(1);
-    // The sizes of the last two batches: what they had together is what may come again.
     let mut before = [0_usize; 2];
     while let Some(first) = waiting.blocking_recv() {
         if let Err(source) = begin(connection) {
             first.answer(Err(Arc::new(source)));
             continue;
         }
-        let (opened, expected) = (Instant::now(), before[0].max(before[1]).min(COMPANY));
+        let (opened, expected) = (Instant::now(), company(before));
         let mut batch = Vec::new();
         let (mut next, mut is_torn) = (Some(first), false);
         while let Some(mut write) = next.take() {
@@ -169,6 +171,12 @@ fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
             }
         }
     }
+}
+
+/// How many writes a batch is waited for to have, by the sizes of the last two: what they had together may come again.
+fn company(before: [usize; 2]) -> usize {
+    let size = before[0].max(before[1]);
+    if size < LARGE { 1 } else { size.min(COMPANY) }
 }
 
 /// Runs one write in a transaction of its own. After one of a batch failed in the middle all of them do: a savepoint for
