@@ -27,6 +27,9 @@ pub(super) enum ApiError {
     /// There is nothing at this path.
     #[error("there is nothing at this address")]
     NoSuchPath,
+    /// The path lies outside the base path, where there are only a few for the operator.
+    #[error("there is nothing at this address; the addresses of the API begin with {0}/")]
+    OutsideBase(String),
     /// There is no such job, or not for this caller.
     #[error("there is no such job")]
     NoSuchJob,
@@ -127,7 +130,7 @@ impl ApiError {
         match self {
             Self::Malformed(_) => say(StatusCode::BAD_REQUEST),
             Self::Foreign(_) => say(StatusCode::FORBIDDEN),
-            Self::NoSuchPath | Self::NoSuchJob | Self::NoSuchResult | Self::FilesRemoved(_) => {
+            Self::NoSuchPath | Self::OutsideBase(_) | Self::NoSuchJob | Self::NoSuchResult | Self::FilesRemoved(_) => {
                 say(StatusCode::NOT_FOUND)
             }
             Self::NoSuchMethod(_) => say(StatusCode::METHOD_NOT_ALLOWED),
@@ -166,6 +169,7 @@ impl ApiError {
             | Self::Malformed(_)
             | Self::Foreign(_)
             | Self::NoSuchPath
+            | Self::OutsideBase(_)
             | Self::NoSuchJob
             | Self::NoSuchResult
             | Self::FilesRemoved(_)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
 use warp::reply::Response;
 
 use super::reply::ApiError;
@@ -16,7 +17,8 @@ use crate::domain::Timestamp;
 ///
 /// `stop` ends requests that wait for something.
 pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -> BoxedFilter<(Response,)> {
-    let base = below(&api.config.get().server.base_path);
+    let base_path = api.config.get().server.base_path.clone();
+    let base = below(&base_path);
     json::routes(&base, api)
         .or(uws::routes(&base, api, started, stop))
         .unify()
@@ -30,9 +32,18 @@ pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -
         .unify()
         .or(operations::routes(api, started))
         .unify()
-        .or(warp::any().map(|| ApiError::NoSuchPath.as_text()))
+        .or(warp::path::full().map(move |path: FullPath| nothing_at(path.as_str(), &base_path).as_text()))
         .unify()
         .boxed()
+}
+
+/// Why there is nothing at `path`.
+fn nothing_at(path: &str, base_path: &str) -> ApiError {
+    let base = base_path.trim_end_matches('/');
+    match path.strip_prefix(base) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => ApiError::NoSuchPath,
+        _ => ApiError::OutsideBase(base.to_owned()),
+    }
 }
 
 /// Matches the segments of `path` at the beginning of a request's path.

@@ -57,6 +57,19 @@ async fn what_is_not_there_is_404_whatever_the_method() {
 }
 
 #[tokio::test]
+async fn who_forgets_the_base_path_is_told_it() {
+    let daemon = Bed::new().start().await;
+    let client = daemon.client();
+    let told = "there is nothing at this address; the addresses of the API begin with /api/";
+    for path in ["/", "/v1/job", "/apis", "/healthz/x"] {
+        assert_eq!(client.get(path).await.text().trim_end(), told, "{path}");
+    }
+    for path in ["/api", "/api/v2/job"] {
+        assert_eq!(client.get(path).await.text().trim_end(), "there is nothing at this address", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn another_base_path_moves_everything_below_it() {
     for (base, job) in [("/uws-server/api", "/uws-server/api/v1/job"), ("", "/v1/job")] {
         let mut bed = Bed::new();
