@@ -24,6 +24,8 @@ pub struct Moment {
     pub is_ready: bool,
     /// Whether new jobs are accepted.
     pub accepts_jobs: bool,
+    /// Whether an operator drains the daemon.
+    pub is_drained: bool,
     /// Whether the backend answered the last time it was asked.
     pub backend_answers: bool,
     /// Jobs by service and phase; `None` if the database does not tell.
@@ -111,7 +113,9 @@ impl Moment {
     fn state(&self, registry: &mut Registry) {
         let mut flag = |name, help, is_so| registry.register(name, help, ConstGauge::new(u64::from(is_so)));
         flag("uwsd_ready", "Whether jobs are accepted and can run, as /readyz says", self.is_ready);
-        flag("uwsd_accepting_jobs", "Whether room and database allow new jobs", self.accepts_jobs);
+        let help = "Whether operator, room and database allow new jobs";
+        flag("uwsd_accepting_jobs", help, self.accepts_jobs);
+        flag("uwsd_drained", "Whether an operator drains the daemon", self.is_drained);
         flag("uwsd_backend_up", "Whether the backend answered when it was last asked", self.backend_answers);
         let help = "Whether the job database could be written when that was last tried";
         flag("uwsd_database_writable", help, self.database.is_writable);

@@ -61,7 +61,8 @@ impl Handle {
     }
 
     /// Why no job is accepted or started, while an operator drains the daemon.
-    pub(super) fn drained(&self) -> Option<String> {
+    #[must_use]
+    pub fn drained(&self) -> Option<String> {
         let since = (*self.shared.drained.borrow())?;
         Some(format!("drained by an operator since {}, who ends it with uwsd undrain", since.to_iso()))
     }

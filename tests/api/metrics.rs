@@ -122,6 +122,7 @@ async fn queue_and_budget_are_told_as_they_are() {
         ("uwsd_queue_memory_bytes", f64::from(1 << 30) * 64.0),
         ("uwsd_ready", 1.0),
         ("uwsd_accepting_jobs", 1.0),
+        ("uwsd_drained", 0.0),
         ("uwsd_backend_up", 1.0),
         ("uwsd_database_writable", 1.0),
     ] {

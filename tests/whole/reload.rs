@@ -144,6 +144,7 @@ async fn a_drain_outlives_a_restart_and_ends_with_undrain() {
     );
     assert!(bed.get("/api/ocps/availability").await.text().contains("<vosi:available>false"));
     assert_eq!(bed.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(bed.get("/metrics").await.text().contains("\nuwsd_drained 1\n"), "no alert may take it for a full disk");
     still_runs_and_ends(&bed, &running).await;
     let done = order(&bed, &["drain", "--wait"]);
     assert!(printed(&done).ends_with("; no job runs\n"), "{}", printed(&done));
@@ -157,6 +158,7 @@ async fn a_drain_outlives_a_restart_and_ends_with_undrain() {
     assert_eq!(bed.get(&format!("/api/v1/job/{waiting}")).await.json()["phase"], "queued");
 
     assert_eq!(order(&bed, &["undrain"]).status.code(), Some(0));
+    assert!(bed.get("/metrics").await.text().contains("\nuwsd_drained 0\n"));
     assert_eq!(bed.ends(&waiting).await["jobInfo"]["exitCode"], json!(0));
     let status = order(&bed, &["status"]);
     assert_eq!(status.status.code(), Some(0), "{}", printed(&status));
