@@ -77,10 +77,10 @@ async fn moment(api: &Api) -> Moment {
         services: config.services.keys().cloned().collect(),
         is_ready: readiness(api).is_ok(),
         accepts_jobs: api.handle.trouble().is_none(),
-        is_drained: api.handle.drained().is_some(),
         backend_answers,
         jobs: jobs.ok(),
         queue: QueueState {
+            is_drained: api.handle.drained().is_some(),
             waiting,
             max_waiting: queue.max_queued,
             running,

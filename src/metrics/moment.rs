@@ -24,8 +24,6 @@ pub struct Moment {
     pub is_ready: bool,
     /// Whether new jobs are accepted.
     pub accepts_jobs: bool,
-    /// Whether an operator drains the daemon.
-    pub is_drained: bool,
     /// Whether the backend answered the last time it was asked.
     pub backend_answers: bool,
     /// Jobs by service and phase; `None` if the database does not tell.
@@ -58,6 +56,8 @@ pub struct DatabaseState {
 /// The queue and what it gives out.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct QueueState {
+    /// Whether an operator drains it.
+    pub is_drained: bool,
     /// Jobs that are PENDING, QUEUED or HELD.
     pub waiting: u64,
     /// How many may be.
@@ -115,7 +115,6 @@ impl Moment {
         flag("uwsd_ready", "Whether jobs are accepted and can run, as /readyz says", self.is_ready);
         let help = "Whether operator, room and database allow new jobs";
         flag("uwsd_accepting_jobs", help, self.accepts_jobs);
-        flag("uwsd_drained", "Whether an operator drains the daemon", self.is_drained);
         flag("uwsd_backend_up", "Whether the backend answered when it was last asked", self.backend_answers);
         let help = "Whether the job database could be written when that was last tried";
         flag("uwsd_database_writable", help, self.database.is_writable);
@@ -138,6 +137,7 @@ impl Moment {
     fn queue(&self, registry: &mut Registry) {
         let queue = &self.queue;
         let mut number = |name, help, value: u64| registry.register(name, help, ConstGauge::new(value));
+        number("uwsd_drained", "Whether an operator drains the daemon", u64::from(queue.is_drained));
         number("uwsd_queue_waiting", "Jobs that are PENDING, QUEUED or HELD", queue.waiting);
         number("uwsd_queue_waiting_limit", "How many jobs may be PENDING, QUEUED or HELD", queue.max_waiting);
         number("uwsd_queue_running", "Jobs that are prepared, run or are brought to an end", queue.running);
