@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::ports::BackendError;
+use crate::ports::{BackendError, LogLoss};
 
 /// The file that holds the boot id of this host.
 pub(super) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -41,11 +41,13 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Why something is missing in the log `stream`, for [`crate::ports::Ending::log_error`].
-pub(super) fn log_error(stream: &str, error: &io::Error) -> String {
-    if is_full(error) {
+/// Why something is missing in the log `stream`.
+pub(super) fn log_error(stream: &str, error: &io::Error) -> LogLoss {
+    let is_full = is_full(error);
+    let why = if is_full {
         format!("no room left while writing {stream}")
     } else {
         format!("writing {stream} failed: {error}")
-    }
+    };
+    LogLoss { why, is_full }
 }

@@ -13,8 +13,8 @@ pub use clock::{Clock, SystemClock};
 pub use images::{ImageOfFiles, Images, PulledImage};
 pub use quota::{QuotaError, Quotas, Room};
 pub use run::{
-    Arrival, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Mount, MountKind, Network, Pull, RunRef, RunSpec,
-    RunState, Secret, User,
+    Arrival, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, LogLoss, Mount, MountKind, Network, Pull, RunRef,
+    RunSpec, RunState, Secret, User,
 };
 pub use source::{Checkout, SourceError, Sources};
 pub use store::{

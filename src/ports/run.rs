@@ -255,12 +255,23 @@ pub enum How {
     },
     /// The engine failed to start it; the text is the engine's.
     NotStarted(String),
+    /// The disk was too full to start it; the text says what there was no room for.
+    NoRoom(String),
     /// The host or the engine was restarted under it.
     HostRestarted,
     /// It ended, but the engine does not know how; the text says why, as a sentence's fragment.
     Unknown(String),
     /// Nothing is left of it.
     Vanished,
+}
+
+/// Why something is missing in the logs of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLoss {
+    /// A sentence's fragment, e.g. "no room left while writing stdout".
+    pub why: String,
+    /// Whether the disk was full.
+    pub is_full: bool,
 }
 
 /// The end of a run.
@@ -278,8 +289,8 @@ pub struct Ending {
     pub logs: Option<[LogBytes; 2]>,
     /// Whether some limit was only advisory.
     pub is_advisory: bool,
-    /// Why something is missing in the logs, as a sentence's fragment, e.g. "no room left while writing stdout".
-    pub log_error: Option<String>,
+    /// Why something is missing in the logs, if so.
+    pub log_error: Option<LogLoss>,
     /// Why something may be missing in the logs, though nobody knows whether it is.
     pub log_gap: Option<String>,
 }

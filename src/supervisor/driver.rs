@@ -19,8 +19,9 @@ use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason};
 use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSpec, StoreError};
 
 use super::backoff::Backoff;
+use super::cause::Cause;
 use super::context::{Context, runs};
-use super::ending::{Verdict, chain, not_started, refused, verdict};
+use super::ending::{Verdict, chain, host_restarted, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
 use super::plan::Invocation;
 use super::prepare::{patiently, prepare};
@@ -187,7 +188,13 @@ impl Driver {
         if let Err(error) = started {
             // Of several replicas some may run: they end, with the last of their logs, before the job does.
             self.watched(specs).stop_and_drain().await;
-            let verdict = Verdict { outcome: refused(&error), started_at: None, ended_at: None, is_advisory: false };
+            let verdict = Verdict {
+                outcome: refused(&error),
+                started_at: None,
+                ended_at: None,
+                is_advisory: false,
+                is_ours: false,
+            };
             return self.end(specs, verdict).await;
         }
         loop {
@@ -256,16 +263,10 @@ impl Driver {
 
     /// Brings the output home and commits the end.
     async fn end(&mut self, specs: &[RunSpec], verdict: Verdict) {
-        let Verdict { mut outcome, started_at, ended_at, is_advisory } = verdict;
+        let Verdict { mut outcome, started_at, ended_at, is_advisory, is_ours } = verdict;
         let ((results, complaint), is_restarted) = tokio::join!(self.take_results(specs), self.engine_was_restarted());
-        if is_restarted && outcome.reason.phase() != Phase::Aborted {
-            // Whatever exit code is told: the engine took the command down with it, or may have.
-            let message = "the host or the engine was restarted while the command ran";
-            outcome = Outcome {
-                summary: Outcome::new(Reason::HostRestart, message).summary,
-                reason: Reason::HostRestart,
-                ..outcome
-            };
+        if is_restarted && !is_ours {
+            outcome = host_restarted(outcome);
         } else if let (Some(complaint), Reason::Ok) = (complaint, outcome.reason) {
             // A success whose results cannot be had is none.
             outcome = Outcome { summary: complaint.summary, reason: complaint.reason, ..outcome };
@@ -343,7 +344,9 @@ impl Driver {
             log_error: None,
             log_gap: None,
         };
-        self.end(specs, verdict(None, &[Ok(ending)], 0)).await;
+        // Who was asked to stop before that was to end, and has.
+        let cause = self.stop.borrow().map(Cause::Asked);
+        self.end(specs, verdict(cause, &[Ok(ending)], 0)).await;
     }
 
     /// Commits a change, however long the store takes to have room again. Returns the job if it is in that phase now.

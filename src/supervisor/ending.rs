@@ -1,32 +1,13 @@
 //! From the ends of its runs to the end of a job: pure.
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 
 pub(super) use crate::domain::shown_bytes as bytes;
 use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timestamp};
 use crate::ports::{BackendError, Ending, How};
 
+use super::cause::{Cause, Waited, first_failure};
 use super::message::StopWhy;
-use super::room::Full;
-
-/// Why the runs of a job were stopped by us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Asked to.
-    Asked(StopWhy),
-    /// The execution limit, in whole. With `own_until` everything had ended when we came to stop it, and what ended before that
-    /// time did so by itself: the limit was noticed late.
-    Limit { limit: Duration, own_until: Option<Timestamp> },
-    /// Its files took too much.
-    Output(Full),
-    /// This replica failed first.
-    Replica(u32),
-}
-
-/// What a wait for a run came to.
-pub(super) type Waited = Result<Ending, BackendError>;
 
 /// What a job's end is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +16,14 @@ pub(super) struct Verdict {
     pub(super) started_at: Option<Timestamp>,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) is_advisory: bool,
+    /// Whether we surely ended it: then a restart of the engine did not.
+    pub(super) is_ours: bool,
 }
 
 /// The end of a job whose replicas came to `waited`; `memory` is the limit in bytes.
 pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> Verdict {
     let endings = || waited.iter().filter_map(|waited| waited.as_ref().ok());
-    // When the daemon was down or the engine silent meanwhile, what had ended by itself before the limit keeps its own end.
-    let is_own = |cause: &Cause| match cause {
-        Cause::Limit { own_until: Some(until), .. } => waited.iter().all(|one| ended_before(one, *until)),
-        _ => false,
-    };
-    let cause = cause.filter(|cause| !is_own(cause));
+    let cause = cause.filter(|cause| !cause.came_late(waited));
     let mut outcome = match cause {
         Some(Cause::Asked(StopWhy::Aborted)) => Outcome::new(Reason::Aborted, ""),
         Some(Cause::Asked(StopWhy::Expired)) => {
@@ -56,23 +34,19 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
             Outcome::new(Reason::Timeout, message)
         }
         Some(Cause::Output(full)) => Outcome::new(Reason::OutputTooLarge, full.to_string()),
-        Some(Cause::Replica(replica)) => {
-            let position = usize::try_from(replica).expect("few replicas");
-            waited.get(position).map_or_else(|| vanished(Some(replica)), |waited| of_one(waited, memory, Some(replica)))
-        }
-        None => {
-            let first_failure = (0_u32..).zip(waited).find(|(_, waited)| is_failure(waited));
+        Some(Cause::Replica(_)) | None => {
             let replica = |replica| (waited.len() > 1).then_some(replica);
-            match first_failure {
+            match first_failure(cause, waited) {
                 Some((position, failed)) => of_one(failed, memory, replica(position)),
                 None => Outcome { exit_code: Some(0), ..Outcome::new(Reason::Ok, "") },
             }
         }
     };
-    if let (Reason::Ok, Some(why)) = (outcome.reason, endings().find_map(|ending| ending.log_error.as_deref())) {
+    if let (Reason::Ok, Some(loss)) = (outcome.reason, endings().find_map(|ending| ending.log_error.as_ref())) {
         // A success of which the log is not whole is not told as one.
-        outcome =
-            Outcome { exit_code: Some(0), ..Outcome::new(Reason::DiskFull, format!("its log is not whole: {why}")) };
+        let reason = if loss.is_full { Reason::DiskFull } else { Reason::EngineError };
+        let message = format!("its log is not whole: {}", loss.why);
+        outcome = Outcome { exit_code: Some(0), ..Outcome::new(reason, message) };
     }
     if outcome.exit_code.is_none() && outcome.signal.is_none() {
         // Ended by us: what the command made of it is a fact all the same.
@@ -85,28 +59,8 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         started_at: endings().filter_map(|ending| ending.started_at).min(),
         ended_at: endings().filter_map(|ending| ending.ended_at).max(),
         is_advisory: endings().any(|ending| ending.is_advisory),
+        is_ours: cause.is_some_and(Cause::is_sure),
     }
-}
-
-/// Why the runs ended, where it is known at the end whether their files took all the room that they might. Who can write no more
-/// did not end by itself, whatever it made of that: it may have failed, or gone on without what it could not write.
-pub(super) fn or_full(cause: Option<Cause>, waited: &[Waited], full: Option<Full>) -> Option<Cause> {
-    let by_itself = |waited: &Waited| match waited {
-        Ok(ending) => match ending.how {
-            How::Exited(_) | How::Signaled { .. } | How::OutOfMemory { .. } => true,
-            How::NotStarted(_) | How::HostRestarted | How::Unknown(_) | How::Vanished => false,
-        },
-        Err(_) => false,
-    };
-    match (cause, full) {
-        (None | Some(Cause::Replica(_)), Some(full)) if waited.iter().all(by_itself) => Some(Cause::Output(full)),
-        (cause, _) => cause,
-    }
-}
-
-/// Whether a run is known to have ended before that time.
-fn ended_before(waited: &Waited, time: Timestamp) -> bool {
-    matches!(waited, Ok(Ending { ended_at: Some(end), .. }) if *end < time)
 }
 
 /// The end of a job that was stopped before its command began.
@@ -117,25 +71,21 @@ pub(super) fn not_started(why: StopWhy) -> Outcome {
     }
 }
 
-/// Whether this end of a replica ends the job.
-pub(super) fn is_failure(waited: &Waited) -> bool {
-    !matches!(waited, Ok(Ending { how: How::Exited(0), .. }))
-}
-
 fn codes(ending: &Ending) -> (Option<i32>, Option<i32>) {
     match &ending.how {
         How::Exited(code) => (Some(*code), None),
         How::Signaled { signal, exit_code } => (*exit_code, Some(*signal)),
         How::OutOfMemory { exit_code } => (*exit_code, None),
-        How::NotStarted(_) | How::HostRestarted | How::Unknown(_) | How::Vanished => (None, None),
+        How::NotStarted(_) | How::NoRoom(_) | How::HostRestarted | How::Unknown(_) | How::Vanished => (None, None),
     }
 }
 
 /// What is known of one of them.
 fn replica(ending: &Ending) -> ReplicaEnd {
     let (exit_code, signal) = codes(ending);
-    let Ending { peak_memory, logs, log_gap, .. } = ending;
-    ReplicaEnd { exit_code, signal, peak_memory: *peak_memory, logs: *logs, log_gap: log_gap.clone() }
+    let Ending { peak_memory, logs, log_gap, log_error, .. } = ending;
+    let log_gap = log_error.as_ref().map(|loss| &loss.why).or(log_gap.as_ref()).cloned();
+    ReplicaEnd { exit_code, signal, peak_memory: *peak_memory, logs: *logs, log_gap }
 }
 
 fn vanished(replica: Option<u32>) -> Outcome {
@@ -169,6 +119,7 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
             Outcome::new(Reason::Oom, format!("{who} ran out of its memory limit of {}{peak}", bytes(memory)))
         }
         How::NotStarted(why) => Outcome::new(Reason::EngineError, format!("{who} could not be started: {why}")),
+        How::NoRoom(why) => Outcome::new(Reason::DiskFull, format!("{who} could not be started: {why}")),
         How::HostRestarted => {
             Outcome::new(Reason::HostRestart, format!("the host or the engine was restarted while {who} ran"))
         }
@@ -177,6 +128,17 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
     };
     let (exit_code, signal) = codes(ending);
     Outcome { exit_code, signal, ..outcome }
+}
+
+/// What it comes to if the engine took the runs down with it, or may have: no exit code that is told then is the command's.
+pub(super) fn host_restarted(outcome: Outcome) -> Outcome {
+    let message = "the host or the engine was restarted while the command ran";
+    let without_codes = |end: ReplicaEnd| ReplicaEnd { exit_code: None, signal: None, ..end };
+    Outcome {
+        peak_memory: outcome.peak_memory,
+        replicas: outcome.replicas.into_iter().map(without_codes).collect(),
+        ..Outcome::new(Reason::HostRestart, message)
+    }
 }
 
 /// The end of a job that the backend could not prepare or start.
@@ -212,8 +174,13 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::cause::or_full;
+    use super::super::room::Full;
     use super::*;
     use crate::domain::{Phase, SummaryKind};
+    use crate::ports::LogLoss;
 
     fn ended(how: How) -> Ending {
         Ending {
@@ -276,6 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn of_replicas_that_failed_the_first_to_end_decides_whichever_was_heard_of_first() {
+        let at = |millis, how| Ok(Ending { ended_at: Some(Timestamp::from_millis(millis)), ..ended(how) });
+        let killed = || How::Signaled { signal: 15, exit_code: None };
+        let waited = [at(3000, killed()), at(2000, How::Exited(7)), at(3001, killed())];
+        for cause in [None, Some(Cause::Replica(0)), Some(Cause::Replica(1))] {
+            assert_eq!(verdict(cause, &waited, 1).outcome.exit_code, Some(7), "{cause:?}");
+        }
+        // Of what left no time, the one that was heard of.
+        let gone = || Ok(Ending { ended_at: None, ..ended(How::Vanished) });
+        let waited = [at(3000, killed()), gone()];
+        assert_eq!(verdict(Some(Cause::Replica(1)), &waited, 1).outcome.reason, Reason::Lost);
+        assert_eq!(verdict(None, &waited, 1).outcome.reason, Reason::Signal);
+    }
+
+    #[test]
     fn who_could_write_no_more_did_not_end_by_itself() {
         let full = Some(Full { most: 4096, found: 4096 });
         let output = Some(Cause::Output(Full { most: 4096, found: 4096 }));
@@ -324,13 +306,43 @@ mod tests {
         assert_eq!(verdict(late, &[Ok(ended(How::Exited(3)))], 1).outcome.reason, Reason::Nonzero);
         let unknown = Ending { ended_at: None, ..ended(How::Exited(0)) };
         assert_eq!(verdict(late, &[Ok(unknown)], 1).outcome.reason, Reason::Timeout);
+        // Nor did we take away what is gone.
+        for (how, reason) in [(How::Vanished, Reason::Lost), (How::HostRestarted, Reason::HostRestart)] {
+            let gone = Ending { ended_at: None, ..ended(how) };
+            assert_eq!(verdict(late, &[Ok(gone)], 1).outcome.reason, reason);
+        }
+    }
+
+    #[test]
+    fn only_what_we_surely_ended_was_not_ended_by_the_engines_restart() {
+        let is_ours = |cause| verdict(cause, &[Ok(ended(How::Exited(0)))], 1).is_ours;
+        let limit = |own_until| Some(Cause::Limit { limit: Duration::from_secs(2), own_until });
+        assert!(is_ours(Some(Cause::Asked(StopWhy::Aborted))) && is_ours(limit(None)));
+        assert!(!is_ours(None) && !is_ours(Some(Cause::Replica(0))));
+        assert!(!is_ours(limit(Some(Timestamp::from_millis(2000)))), "it was seen late, and may have ended otherwise");
+    }
+
+    #[test]
+    fn after_a_restart_of_the_engine_no_code_is_told() {
+        let outcome = verdict(None, &[Ok(ended(How::Exited(0))), Ok(ended(How::Exited(143)))], 1).outcome;
+        let outcome = host_restarted(outcome);
+        assert_eq!((outcome.reason, outcome.exit_code, outcome.signal), (Reason::HostRestart, None, None));
+        assert!(outcome.peak_memory.is_some());
+        assert!(outcome.replicas.iter().all(|end| (end.exit_code, end.signal) == (None, None)));
     }
 
     #[test]
     fn a_success_without_its_whole_log_is_none() {
-        let cut = Ending { log_error: Some("no room left".to_owned()), ..ended(How::Exited(0)) };
-        let outcome = verdict(None, &[Ok(cut)], 1).outcome;
-        assert_eq!((outcome.reason, outcome.exit_code), (Reason::DiskFull, Some(0)));
+        for (is_full, reason) in [(true, Reason::DiskFull), (false, Reason::EngineError)] {
+            let loss = || Some(LogLoss { why: "no more of it".to_owned(), is_full });
+            let cut = Ending { log_error: loss(), ..ended(How::Exited(0)) };
+            let outcome = verdict(None, &[Ok(cut)], 1).outcome;
+            assert_eq!((outcome.reason, outcome.exit_code), (reason, Some(0)));
+            // Another end stays what it is, and tells of the log beside it.
+            let cut = Ending { log_error: loss(), ..ended(How::Exited(3)) };
+            let outcome = verdict(None, &[Ok(cut)], 1).outcome;
+            assert_eq!((outcome.reason, outcome.log_gap()), (Reason::Nonzero, Some("no more of it")));
+        }
     }
 
     #[test]

@@ -37,6 +37,12 @@ pub(super) async fn exceeds(dirs: &JobDirs, most: u64) -> u64 {
     }
 }
 
+/// What they take now.
+pub(super) async fn measured(dirs: &JobDirs) -> u64 {
+    let roots = [dirs.output(), dirs.home(), dirs.source()];
+    tokio::task::spawn_blocking(move || taken(roots)).await.map_or(0, |taken| taken.bytes)
+}
+
 /// What files take.
 #[derive(Debug, Default)]
 struct Taken {

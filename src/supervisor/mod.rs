@@ -15,6 +15,7 @@
 mod acceptable;
 mod admission;
 mod backoff;
+mod cause;
 mod context;
 mod denied;
 mod disk;

@@ -11,7 +11,7 @@ use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room};
 
 use super::context::Context;
 use super::ending::{bytes, chain};
-use super::measure::exceeds;
+use super::measure::{exceeds, measured};
 
 /// How often what the file system counts is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -85,9 +85,15 @@ impl RoomOf<'_> {
         }
     }
 
-    /// Whether the file system lets them take no more, by the limit that was set: it stays when the service is configured otherwise.
+    /// Whether at the end they take more than they may, or the file system lets them take no more, by the limit that was set: it
+    /// stays when the service is configured otherwise.
     pub(super) async fn used_up(self, dirs: &JobDirs) -> Option<Full> {
-        told(self.look(dirs).await).flatten()
+        if let Some(full) = told(self.look(dirs).await).flatten() {
+            return Some(full);
+        }
+        let most = self.most?;
+        let found = measured(dirs).await;
+        (found > most).then_some(Full { most, found })
     }
 
     async fn look(self, dirs: &JobDirs) -> Result<Option<Full>, QuotaError> {
@@ -100,7 +106,7 @@ impl RoomOf<'_> {
     ///
     /// They are measured also where the file system counts them: it lets the owner of a file have it counted as another's.
     pub(super) async fn exceeded(self, dirs: &JobDirs) -> Full {
-        let measured = async {
+        let by_measure = async {
             match self.most {
                 Some(most) => Full { most, found: exceeds(dirs, most).await },
                 None => std::future::pending().await,
@@ -109,7 +115,7 @@ impl RoomOf<'_> {
         // Neither keeps a state that would be lost.
         tokio::select! {
             full = self.until_used_up(dirs) => full,
-            full = measured => full,
+            full = by_measure => full,
         }
     }
 

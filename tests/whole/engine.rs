@@ -18,13 +18,17 @@ pub struct OwnEngine {
 impl OwnEngine {
     /// One with the tests' image, or `None`, said aloud; with `is_live_restore` containers live through its restarts.
     pub async fn start(is_live_restore: bool) -> Option<Self> {
+        Self::start_with(&format!("{{\"live-restore\": {is_live_restore}}}")).await
+    }
+
+    /// One with the tests' image and this configuration.
+    pub async fn start_with(config: &str) -> Option<Self> {
         Engine::docker()?;
         if !nix::unistd::geteuid().is_root() {
             eprintln!("SKIPPED: an engine of its own needs root");
             return None;
         }
         let engine = Self { dir: tempfile::Builder::new().prefix("engine").tempdir().expect("a directory") };
-        let config = format!("{{\"live-restore\": {is_live_restore}}}\n");
         std::fs::write(engine.dir.path().join("dockerd.conf"), config).expect("written");
         engine.deed(&[]).await;
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/job-image.sh");

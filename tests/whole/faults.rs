@@ -63,6 +63,7 @@ async fn after_a_loss_of_power_nothing_is_a_success() {
     let _daemon = start_booted(&bed, "22222222-2222-4222-8222-222222222222").await;
     let job = bed.ends(&id).await;
     assert_eq!((&job["phase"], reason(&job)), (&json!("error"), "host-restart"), "the engine tells {told}: {job}");
+    assert_eq!(job["jobInfo"]["exitCode"], Value::Null, "whatever the engine tells: {job}");
     assert_eq!(job["errorSummary"]["type"], "transient", "{job}");
     assert_eq!(bed.times_run(&id), 1, "nothing is started again to repair it");
     bed.leaves_no_run(&[id]).await;
@@ -81,6 +82,38 @@ async fn an_end_of_which_only_the_boot_id_tells_the_truth_is_a_restart_of_the_ho
     let _daemon = start_booted(&bed, "22222222-2222-4222-8222-222222222222").await;
     let job = bed.ends(&id).await;
     assert_eq!((&job["phase"], reason(&job)), (&json!("error"), "host-restart"), "{job}");
+    assert_eq!(job["jobInfo"]["exitCode"], Value::Null, "{job}");
+    bed.leaves_no_run(&[id]).await;
+}
+
+#[tokio::test]
+async fn what_was_to_be_aborted_before_the_loss_of_power_is_aborted() {
+    let Some(own) = OwnEngine::start(false).await else { return };
+    let bed = Bed::new(&own.engine(), "");
+    let daemon = start_booted(&bed, "11111111-1111-4111-8111-111111111111").await;
+    let id = bed.submit("trap '' TERM; echo x >> /count/$JOB_ID; while :; do sleep 0.1; done").await;
+    bed.until("the start", async || bed.times_run(&id) == 1).await;
+    bed.request("DELETE", &format!("/api/v1/job/{id}"), &[], "").await;
+    assert_eq!(bed.phase(&id).await, "executing", "it is told as aborted once it is gone");
+    daemon.kill();
+    own.deed(&["--power-off"]).await;
+    own.deed(&[]).await;
+    let _daemon = start_booted(&bed, "22222222-2222-4222-8222-222222222222").await;
+    bed.until("the abort", async || bed.phase(&id).await == "aborted").await;
+    bed.leaves_no_run(&[id]).await;
+}
+
+#[tokio::test]
+async fn without_a_network_of_the_engines_its_restart_is_told_all_the_same() {
+    let Some(own) = OwnEngine::start_with("{\"bridge\": \"none\"}").await else { return };
+    let bed = Bed::new(&own.engine(), "").impatient();
+    let _daemon = bed.start(None).await;
+    let id = bed.submit("echo x >> /count/$JOB_ID; sleep 1000").await;
+    bed.until("the start", async || bed.times_run(&id) == 1).await;
+    own.deed(&["--power-off"]).await;
+    own.deed(&[]).await;
+    let job = bed.ends(&id).await;
+    assert_eq!((reason(&job), &job["jobInfo"]["exitCode"]), ("host-restart", &Value::Null), "{job}");
     bed.leaves_no_run(&[id]).await;
 }
 

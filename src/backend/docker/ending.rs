@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::domain::{LogBytes, PeakMemory, Timestamp};
-use crate::ports::{Ending, How, RunState};
+use crate::ports::{Ending, How, LogLoss, RunState};
 
 /// Where a container of this status stands; `None`: it is as good as gone.
 pub(super) fn standing(state: &ContainerState) -> Option<RunState> {
@@ -24,7 +24,7 @@ pub(super) struct Logged {
     /// How long they are, `stdout` and `stderr`.
     pub(super) bytes: Option<[LogBytes; 2]>,
     /// Why they are not whole, if so.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<LogLoss>,
     /// Why they may not be, if that is not known.
     pub(super) gap: Option<String>,
 }

@@ -18,6 +18,7 @@ use super::error::{is_unreachable, words_of};
 use super::spool::Spool;
 use crate::backend::system::log_error;
 use crate::domain::LogBytes;
+use crate::ports::LogLoss;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -33,8 +34,8 @@ pub(super) enum Drained {
         /// The engine's words.
         why: String,
     },
-    /// A file could not be written; the text is for [`crate::ports::Ending::log_error`].
-    Failed(String),
+    /// A file could not be written.
+    Failed(LogLoss),
 }
 
 /// Both files.
@@ -96,7 +97,7 @@ impl Spools {
     }
 
     /// Ends both files; why one is not whole, if so.
-    async fn finish(&mut self) -> Option<String> {
+    async fn finish(&mut self) -> Option<LogLoss> {
         let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
         let mut finished = [("stdout", stdout), ("stderr", stderr)].into_iter();
         finished.find_map(|(stream, finished)| Some(log_error(stream, &finished.err()?)))
@@ -144,7 +145,7 @@ impl Pump {
     }
 
     /// One that cannot even begin.
-    fn failed(why: String) -> Self {
+    fn failed(why: LogLoss) -> Self {
         let end = watch::channel(Some(Drained::Failed(why))).1;
         Self { end, bytes: Arc::default(), given_up: CancellationToken::new() }
     }

@@ -16,7 +16,7 @@ use super::logs::{Drained, Pump};
 use super::memory::Seen;
 use super::parents::Parent;
 use crate::domain::PeakMemory;
-use crate::ports::{BackendError, Ending, JobDirs, RunRef, RunState};
+use crate::ports::{BackendError, Ending, How, JobDirs, LogLoss, RunRef, RunState};
 
 /// How long the last words may take after the end, before they are read from what the engine kept.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ impl Shared {
         // It was started by another process, or will turn out to have been out of sight for a while.
         let is_doubtful = AtomicBool::new(self.runs.pump(run).is_none());
         let (found, pump) = tokio::select! {
-            ended = self.until_ended(run, dirs, &is_doubtful) => ended?,
+            ended = self.until_ended(run, dirs, &is_doubtful) => ended,
             never = seen.watch(self.engine.is_local(), parent.as_ref(), || self.runs.id(run)) => match never {},
         };
         let Some(found) = found.filter(|found| found.state.is_some()) else {
@@ -52,13 +52,18 @@ impl Shared {
         let was_away = is_doubtful && self.has_surely_lost_memory(run, &found).await;
         let state = self.with_oom(run, found, parent.as_ref(), seen.has_run_out()).await.state.unwrap_or_default();
         let logged = match pump {
-            Some(pump) => self.drain(run, dirs, &pump).await?,
+            Some(pump) => self.drain(run, dirs, &pump).await,
             None => Logged::default(),
         };
         let gap = was_away
             .then(|| "the engine was down for a while, and may not have what the command wrote then".to_owned());
         let logged = Logged { gap, ..logged };
-        Ok(ending(&state, peak, logged))
+        let ending = ending(&state, peak, logged);
+        if was_away && !self.keeps_alive().await {
+            // Whatever it tells: it took the command down with it.
+            return Ok(Ending { how: How::HostRestarted, ..ending });
+        }
+        Ok(ending)
     }
 
     /// The container, once it does not run, and what carries its logs; no container if it is gone.
@@ -69,7 +74,7 @@ impl Shared {
         run: &RunRef,
         dirs: &JobDirs,
         is_doubtful: &AtomicBool,
-    ) -> Result<(Option<ContainerInspectResponse>, Option<Arc<Pump>>), BackendError> {
+    ) -> (Option<ContainerInspectResponse>, Option<Arc<Pump>>) {
         let mut pump = self.runs.pump(run);
         let mut pause = PAUSES.0;
         // What another process started, or has ended long ago, is looked at first.
@@ -86,25 +91,46 @@ impl Shared {
                 pause = (pause * 2).min(PAUSES.1);
             }
             match self.inspect(run).await {
-                Ok(None) => return Ok((None, pump)),
+                Ok(None) => return (None, pump),
                 Ok(Some(found)) => {
                     let stands = found.state.as_ref().and_then(standing);
                     if stands != Some(RunState::Created) && pump.as_ref().is_none_or(|pump| pump.is_broken()) {
-                        pump = Some(self.follow(run, dirs).await?);
+                        let Ok(followed) = self.follow(run, dirs).await else {
+                            tokio::time::sleep(pause).await;
+                            pause = (pause * 2).min(PAUSES.1);
+                            continue;
+                        };
+                        pump = Some(followed);
                         self.runs.set_id(run, found.id.clone());
                     }
                     if stands != Some(RunState::Running) {
-                        return Ok((Some(found), pump));
+                        return (Some(found), pump);
                     }
                     is_known = true;
                 }
-                Err(BackendError::Unreachable { why, .. }) => {
-                    warn!(backend = DOCKER, run = run.name(), "the engine cannot be reached, asking again: {why}");
+                // Whatever it says instead: nothing is known of the command then, and it is no end.
+                Err(error) => {
+                    warn!(
+                        backend = DOCKER,
+                        run = run.name(),
+                        "the engine does not tell of the run, asking again: {error}"
+                    );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
                 }
-                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Whether containers live through a restart of the engine, asked until it answers.
+    async fn keeps_alive(&self) -> bool {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.engine.client().await {
+                Ok(client) => return client.is_kept_alive,
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
@@ -221,19 +247,23 @@ impl Shared {
     }
 
     /// Waits for the last byte of the logs of a run that has ended.
-    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Result<Logged, BackendError> {
+    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return Ok(Logged { bytes: pump.bytes(), ..Logged::default() }),
+            Ok(Drained::Whole) => return Logged { bytes: pump.bytes(), ..Logged::default() },
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
         let mut pause = PAUSES.0;
         loop {
-            let client = self.engine.client().await?;
+            let Ok(client) = self.engine.client().await else {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+                continue;
+            };
             let again =
                 Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Ok(Logged { bytes: again.bytes(), ..Logged::default() }),
+                Ok(Drained::Whole) => return Logged { bytes: again.bytes(), ..Logged::default() },
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
@@ -246,9 +276,9 @@ impl Shared {
                     lost(&format!("not read within {}s", READING.as_secs()))
                 }
             };
-            warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {why}");
+            warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {}", why.why);
             // What was written is not known then.
-            return Ok(Logged { error: Some(why), ..Logged::default() });
+            return Logged { error: Some(why), ..Logged::default() };
         }
     }
 }
@@ -259,8 +289,8 @@ fn memory_limit(found: &ContainerInspectResponse) -> Option<u64> {
     u64::try_from(limit).ok().filter(|limit| *limit > 0)
 }
 
-fn lost(why: &str) -> String {
-    format!("the end of the logs may be missing: {why}")
+fn lost(why: &str) -> LogLoss {
+    LogLoss { why: format!("the end of the logs may be missing: {why}"), is_full: false }
 }
 
 /// A question for the OOMs of a run's container, those before it was asked and those to come.

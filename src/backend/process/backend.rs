@@ -17,27 +17,24 @@ use super::cgroup;
 use super::host::{self, HostError};
 use super::inside::{PAUSE, RESUME};
 use super::plan::{Host, Plan};
-use super::record::Started;
 use super::rundir::{RunDir, Standing};
 use super::supervisor::Answer;
 use super::{control, entry};
 use crate::backend::cgroup::Hierarchy;
 use crate::backend::files;
-use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed, kept_in};
+use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, Progress, Pull, RunRef, RunSpec,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, Progress, Pull, RunRef, RunSpec,
     RunState, User,
 };
 
 const KIND: &str = "process";
 /// Between two looks at a run that nobody supervises (yet).
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// How long beyond the grace a supervisor may take to see the end of its sandbox.
 const BEYOND_GRACE: Duration = Duration::from_secs(30);
-/// How long the rest of a sandbox may take to go whose supervisor is gone.
-const LAST_REST: Duration = Duration::from_secs(30);
 
 /// Runs jobs as local processes inside bubblewrap.
 ///
@@ -97,46 +94,18 @@ impl ProcessBackend {
         self
     }
 
-    fn dir(&self, run: &RunRef) -> RunDir {
+    pub(super) fn dir(&self, run: &RunRef) -> RunDir {
         RunDir::new(&self.runs, &run.name())
     }
 
-    async fn standing(&self, run: &RunRef) -> Result<Standing, BackendError> {
+    pub(super) async fn standing(&self, run: &RunRef) -> Result<Standing, BackendError> {
         let dir = self.dir(run);
         blocking("looking where a run stands", move || dir.standing()).await
     }
 
-    async fn boot_id(&self) -> Result<String, BackendError> {
+    pub(super) async fn boot_id(&self) -> Result<String, BackendError> {
         let file = self.host.boot_id_file.clone();
         blocking("reading the boot id", move || boot_id(&file)).await
-    }
-
-    /// The end of a run whose supervisor is gone without a word, once its sandbox is gone too.
-    async fn lost(&self, run: &RunRef, started: Started) -> Result<Ending, BackendError> {
-        let how = if started.boot_id == self.boot_id().await? {
-            self.see_it_gone(run).await?;
-            How::Vanished
-        } else {
-            How::HostRestarted
-        };
-        Ok(bare(how))
-    }
-
-    /// Waits until the sandbox's init is gone, which dies with its supervisor; helps if it must.
-    async fn see_it_gone(&self, run: &RunRef) -> Result<(), BackendError> {
-        let dir = self.dir(run);
-        let Some(init) = blocking("reading what a lost run left", move || dir.init()).await? else {
-            return Ok(()); // it never came to the command
-        };
-        let patience = Instant::now() + LAST_REST;
-        while init.is_there() {
-            if Instant::now() > patience {
-                return Err(unreachable("ending a lost run", format!("its process {} does not end", init.pid)));
-            }
-            init.kill();
-            sleep(BETWEEN_LOOKS).await;
-        }
-        Ok(())
     }
 
     /// Has a run that runs do `order`.
@@ -257,32 +226,7 @@ impl Backend for ProcessBackend {
     }
 
     async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
-        let dir = self.dir(run);
-        loop {
-            match self.standing(run).await? {
-                Standing::Absent => return Ok(bare(How::Vanished)),
-                Standing::Stopped => {
-                    return Ok(bare(How::NotStarted("it was stopped before its command started".to_owned())));
-                }
-                Standing::Ended(exit) => {
-                    if let Some(why) = &exit.log_failure {
-                        warn!("the logs of {} are not complete: {why}", run.name());
-                    }
-                    let log = dirs.log(run);
-                    let kept = blocking("measuring the logs", move || Ok(kept_in(&log))).await?;
-                    return Ok(exit.ending(&self.boot_id().await?, kept));
-                }
-                Standing::Lost(started) => return self.lost(run, started).await,
-                Standing::Created => {}
-                Standing::Supervised => {
-                    let attended = control::attend(&dir, None).await;
-                    if attended.map_err(|source| io_failed("waiting for the run", source))? {
-                        continue; // its supervisor has ended
-                    }
-                }
-            }
-            sleep(BETWEEN_LOOKS).await; // not started, or its supervisor does not listen yet
-        }
+        Ok(self.ending(run, dirs).await)
     }
 
     async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {
@@ -383,16 +327,10 @@ fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
     Ok(found)
 }
 
-/// An end of which nothing more is known.
-fn bare(how: How) -> Ending {
-    let (started_at, ended_at, peak_memory, logs) = (None, None, None, None);
-    Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None, log_gap: None }
-}
-
 pub(super) fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {
     BackendError::Refused { backend: KIND, doing, why: why.into() }
 }
 
-fn unreachable(doing: &'static str, why: String) -> BackendError {
+pub(super) fn unreachable(doing: &'static str, why: String) -> BackendError {
     BackendError::Unreachable { backend: KIND, doing, why }
 }

@@ -38,6 +38,7 @@ mod plan;
 mod record;
 mod rundir;
 mod supervisor;
+mod wait;
 
 pub use backend::ProcessBackend;
 pub use entry::run_hidden_command;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::system::is_full;
 use crate::domain::{LogBytes, PeakMemory, Timestamp};
-use crate::ports::{Ending, How};
+use crate::ports::{Ending, How, LogLoss};
 
 /// How a process ended, as the kernel told its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub(super) struct Exit {
     pub log_bytes: [u64; 2],
     /// Why some of the logs could not be written.
     pub log_failure: Option<String>,
+    /// Whether that was for want of room.
+    #[serde(default)]
+    pub is_log_full: bool,
 }
 
 /// How a run's command ended.
@@ -131,7 +134,8 @@ impl Exit {
                 End::Status(Status::Exited(code)) => How::Exited(code),
                 End::Status(Status::Signaled(signal)) => How::Signaled { signal, exit_code: None },
                 End::OutOfMemory { exit_code } => How::OutOfMemory { exit_code },
-                End::NotStarted(why) | End::NoRoom(why) => How::NotStarted(why),
+                End::NotStarted(why) => How::NotStarted(why),
+                End::NoRoom(why) => How::NoRoom(why),
             }
         } else {
             How::HostRestarted
@@ -146,7 +150,7 @@ impl Exit {
             peak_memory: self.peak_memory.map(|bytes| PeakMemory { bytes, is_sampled: false }),
             logs,
             is_advisory: self.is_advisory,
-            log_error: self.log_failure,
+            log_error: self.log_failure.map(|why| LogLoss { why, is_full: self.is_log_full }),
             log_gap: None,
         }
     }
@@ -174,9 +178,13 @@ mod tests {
             is_advisory: false,
             log_bytes: [0, 0],
             log_failure: None,
+            is_log_full: false,
         };
-        let unlogged = Exit { log_failure: Some("no room".into()), ..exit.clone() };
-        assert_eq!(unlogged.ending("first", [0, 0]).log_error.as_deref(), Some("no room"));
+        let unlogged = Exit { log_failure: Some("no room".into()), is_log_full: true, ..exit.clone() };
+        let loss = LogLoss { why: "no room".into(), is_full: true };
+        assert_eq!(unlogged.ending("first", [0, 0]).log_error, Some(loss));
+        let no_room = Exit { end: End::NoRoom("no room".into()), ..exit.clone() };
+        assert_eq!(no_room.ending("first", [0, 0]).how, How::NoRoom("no room".into()));
         assert_eq!(exit.clone().ending("first", [0, 0]).how, How::Exited(0));
         assert_eq!(exit.ending("second", [0, 0]).how, How::HostRestarted);
     }

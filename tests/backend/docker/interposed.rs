@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub enum Treatment {
     Cut(&'static str),
     /// The engine gets it later, also if its sender has left by then.
     Delay(&'static str, Duration),
+    /// The first so many are answered with 500.
+    Fail(&'static str, u32),
 }
 
 /// The socket, gone when this is dropped.
@@ -28,10 +32,12 @@ impl Interposed {
         let dir = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(dir.path().join("docker.sock")).expect("a socket");
         let engine = engine.to_owned();
+        let failed = Arc::new(AtomicU32::new(0));
         let listen = move || {
             for client in listener.incoming().flatten() {
                 let engine = engine.clone();
-                let relay = move || relay(client, &engine, treatment);
+                let failed = Arc::clone(&failed);
+                let relay = move || relay(client, &engine, treatment, &failed);
                 Builder::new().spawn(relay).expect("a thread");
             }
         };
@@ -44,7 +50,10 @@ impl Interposed {
     }
 }
 
-fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment) {
+const FAILURE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
+    Content-Length: 21\r\nConnection: close\r\n\r\n{\"message\":\"on fire\"}";
+
+fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &AtomicU32) {
     let Ok(mut engine) = UnixStream::connect(engine) else { return };
     let (Ok(mut answers), Ok(mut to_client)) = (engine.try_clone(), client.try_clone()) else { return };
     let back = move || {
@@ -65,7 +74,12 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment) {
                 return;
             }
             Treatment::Delay(words, delay) if head.contains(words) => std::thread::sleep(delay),
-            Treatment::Cut(_) | Treatment::Delay(..) => {}
+            Treatment::Fail(words, times) if head.contains(words) && failed.fetch_add(1, Ordering::Relaxed) < times => {
+                let _ = client.write_all(FAILURE);
+                let _ = client.shutdown(Shutdown::Both);
+                return;
+            }
+            Treatment::Cut(_) | Treatment::Delay(..) | Treatment::Fail(..) => {}
         }
         if engine.write_all(&buffer[..n]).is_err() {
             return;

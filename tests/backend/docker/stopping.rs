@@ -1,4 +1,4 @@
-//! A stop on an engine that does not tell the end.
+//! Stops and waits on an engine that does not tell the end, or fails to.
 
 use std::time::Duration;
 
@@ -19,5 +19,18 @@ async fn the_grace_is_given_also_when_the_engine_does_not_tell_the_end() {
     let stop = backend.stop(&spec.run, Duration::from_secs(50));
     soon("the stop", stop).await.expect("it is stopped");
     assert_eq!(end_of(&*backend, &spec).await.how, How::Exited(4));
+    clean(&*backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_fails_to_tell_is_asked_again_and_it_is_no_end() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec("echo begun; sleep 2; exit 5");
+    let backend = bed.backend();
+    launch(&*backend, &spec).await;
+    until_it_says(&spec, "begun").await;
+    let interposed = Interposed::before(&bed.socket(), Treatment::Fail("/json HTTP", 3));
+    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    assert_eq!(ending.how, How::Exited(5));
     clean(&*backend, &spec).await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
 use uwsd::domain::LogBytes;
-use uwsd::ports::How;
+use uwsd::ports::{How, LogLoss};
 
 use super::{Bed, Can, MAX_LOG, can, clean, end_of, live, log_of, stdout_of};
 
@@ -110,7 +110,7 @@ pub async fn a_full_disk_under_the_logs_is_told_and_does_not_hide_the_end(bed: &
         let script = format!("head -c 1000000 /dev/zero {redirected}; exit 3");
         let (backend, spec) = (bed.backend(), bed.spec(&script));
         let disk = SmallDisk::at(&spec.dirs.log(&spec.run));
-        let told = format!("no room left while writing {stream}");
+        let told = LogLoss { why: format!("no room left while writing {stream}"), is_full: true };
         let ending = live(&*backend, &spec).await;
         assert_eq!((ending.how, ending.log_error), (How::Exited(3), Some(told.clone())));
         let ending = end_of(&*bed.fresh_backend(), &spec).await;

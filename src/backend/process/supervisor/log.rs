@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::backend::capped::CappedFile;
 use crate::backend::process::descriptors::never_block;
 use crate::backend::system::log_error;
+use crate::ports::LogLoss;
 
 /// How much is read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -23,7 +24,7 @@ pub(super) struct Log {
     file: CappedFile,
     buffer: Box<[u8]>,
     /// Why something is missing in the file.
-    pub failure: Option<String>,
+    pub failure: Option<LogLoss>,
 }
 
 impl Log {

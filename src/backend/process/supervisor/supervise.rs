@@ -144,6 +144,7 @@ fn never_begun(why: String) -> Exit {
         is_advisory: false,
         log_bytes: [0, 0],
         log_failure: None,
+        is_log_full: false,
     }
 }
 

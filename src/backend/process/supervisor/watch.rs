@@ -274,6 +274,7 @@ impl<'a> Watch<'a> {
             Stage::Running { since } => (killed, Some(since), now),
             Stage::Ended { since, status, at } => (of(status), Some(since), at),
         };
+        let loss = self.sandbox.logs.iter().find_map(|log| log.failure.clone());
         let exit = Exit {
             boot_id: String::new(),
             end,
@@ -282,7 +283,8 @@ impl<'a> Watch<'a> {
             peak_memory: self.group.peak(),
             is_advisory: !self.group.is_whole,
             log_bytes: self.sandbox.logs.each_ref().map(super::log::Log::told),
-            log_failure: self.sandbox.logs.iter().find_map(|log| log.failure.clone()),
+            log_failure: loss.as_ref().map(|loss| loss.why.clone()),
+            is_log_full: loss.is_some_and(|loss| loss.is_full),
         };
         cgroup::remove(&self.plan.hierarchy, &self.name);
         exit

@@ -1,0 +1,121 @@
+//! Waiting for the end of a run.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::backend::{BETWEEN_LOOKS, ProcessBackend, unreachable};
+use super::control;
+use super::record::Started;
+use super::rundir::Standing;
+use crate::backend::system::{blocking, io_failed, kept_in};
+use crate::ports::{BackendError, Ending, How, JobDirs, RunRef};
+
+/// Between looks of which one failed.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long the rest of a sandbox may take to go whose supervisor is gone.
+const LAST_REST: Duration = Duration::from_secs(30);
+
+impl ProcessBackend {
+    /// How the run ended, once it has. While that cannot be looked at nothing is known, which is no end.
+    pub(super) async fn ending(&self, run: &RunRef, dirs: &JobDirs) -> Ending {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.until_ended(run, dirs).await {
+                Ok(ending) => return ending,
+                Err(BackendError::Io { source, .. }) if is_damaged(&source) => {
+                    return bare(How::Unknown(format!("the record of its end cannot be read: {source}")));
+                }
+                Err(error) => warn!("it is not known how {} does, looking again: {error}", run.name()),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn until_ended(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
+        let dir = self.dir(run);
+        loop {
+            match self.standing(run).await? {
+                Standing::Absent => return Ok(bare(How::Vanished)),
+                Standing::Stopped => {
+                    return Ok(bare(How::NotStarted("it was stopped before its command started".to_owned())));
+                }
+                Standing::Ended(exit) => {
+                    if let Some(why) = &exit.log_failure {
+                        warn!("the logs of {} are not complete: {why}", run.name());
+                    }
+                    let log = dirs.log(run);
+                    let kept = blocking("measuring the logs", move || Ok(kept_in(&log))).await?;
+                    return Ok(exit.ending(&self.boot_id().await?, kept));
+                }
+                Standing::Lost(started) => return self.lost(run, started).await,
+                Standing::Created => {}
+                Standing::Supervised => {
+                    let attended = control::attend(&dir, None).await;
+                    if attended.map_err(|source| io_failed("waiting for the run", source))? {
+                        continue; // its supervisor has ended
+                    }
+                }
+            }
+            sleep(BETWEEN_LOOKS).await; // not started, or its supervisor does not listen yet
+        }
+    }
+
+    /// The end of a run whose supervisor is gone without a word, once its sandbox is gone too.
+    pub(super) async fn lost(&self, run: &RunRef, started: Started) -> Result<Ending, BackendError> {
+        let how = if started.boot_id == self.boot_id().await? {
+            self.see_it_gone(run).await?;
+            How::Vanished
+        } else {
+            How::HostRestarted
+        };
+        Ok(bare(how))
+    }
+
+    /// Waits until the sandbox's init is gone, which dies with its supervisor; helps if it must.
+    async fn see_it_gone(&self, run: &RunRef) -> Result<(), BackendError> {
+        let dir = self.dir(run);
+        let Some(init) = blocking("reading what a lost run left", move || dir.init()).await? else {
+            return Ok(()); // it never came to the command
+        };
+        let patience = Instant::now() + LAST_REST;
+        while init.is_there() {
+            if Instant::now() > patience {
+                return Err(unreachable("ending a lost run", format!("its process {} does not end", init.pid)));
+            }
+            init.kill();
+            sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a record was read, and is none.
+fn is_damaged(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
+/// An end of which nothing more is known.
+const fn bare(how: How) -> Ending {
+    let (started_at, ended_at, peak_memory, logs) = (None, None, None, None);
+    Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None, log_gap: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_none_is_told_from_one_that_cannot_be_read_now() {
+        for text in ["", "{", "[]", "\0\0"] {
+            let error: io::Error = serde_json::from_str::<Started>(text).expect_err("no record").into();
+            assert!(is_damaged(&error), "{text:?}: {error}");
+        }
+        for errno in [nix::errno::Errno::EMFILE, nix::errno::Errno::EIO] {
+            assert!(!is_damaged(&errno.into()), "{errno}");
+        }
+    }
+}
