@@ -22,7 +22,8 @@ pub(super) static KEYS: &[Key] = &[
         "service.*.pull_always",
         Texts,
         "[]",
-        "Tags that move, such as \"d_latest\": an image with one of them is fetched before every job.",
+        "Tags that move, such as [\"d_latest\", \"w_*\"] (* stands for any text): an image with one of them is fetched before \
+         every job.",
     ),
     key(
         "service.*.image_tag_from",

@@ -331,7 +331,7 @@ pub struct Service {
     /// When the image is fetched.
     pub pull: Pull,
     /// Tags that move: an image with one of them is fetched before every job unless it is never fetched.
-    pub pull_always: Vec<String>,
+    pub pull_always: Vec<ImagePattern>,
     /// Variables of a job in which it may ask for another tag; the first that has a value counts.
     pub image_tag_from: Vec<String>,
     /// Images that a job may ask for so.

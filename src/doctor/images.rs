@@ -56,7 +56,7 @@ fn needs(config: &Config) -> Vec<Need> {
 }
 
 fn pull_of(service: &Service) -> Pull {
-    let moves = service.pull_always.iter().any(|tag| tag == tag_of(&service.image));
+    let moves = service.pull_always.iter().any(|pattern| pattern.is_match(tag_of(&service.image)));
     if moves && service.pull != Pull::Never { Pull::Always } else { service.pull }
 }
 
@@ -210,7 +210,7 @@ mod tests {
         let ocps = config.services["ocps"].clone();
         let tag = tag_of(&ocps.image).to_owned();
         assert_eq!(needs(&config)[0].pull, Pull::Missing);
-        config.services.insert("b".into(), Service { pull_always: vec![tag], ..ocps.clone() });
+        config.services.insert("b".into(), Service { pull_always: vec![ImagePattern::new(tag)], ..ocps.clone() });
         assert_eq!((needs(&config).len(), needs(&config)[0].pull), (1, Pull::Always));
         config.services.insert("c".into(), Service { pull: Pull::Never, ..ocps });
         let needs = needs(&config);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{JobId, Work};
+use super::{JobId, Work, strip_credentials};
 
 /// The daemon's own variable that holds the source's URL, credentials and all: documents strip them.
 pub const SOURCE_URL: &str = "SRC_GIT_URL";
@@ -21,7 +21,8 @@ pub fn own_variables<'a>(
     let mut own: Vec<(&'static str, Cow<'a, str>)> = Vec::with_capacity(7);
     if let Some(source) = &work.source {
         own.push(("JOB_SOURCE_DIR", Cow::Owned(format!("{inside}/src"))));
-        own.push((SOURCE_URL, Cow::Borrowed(&source.url)));
+        // Without a login: a job that prints its variables would give it away.
+        own.push((SOURCE_URL, Cow::Owned(strip_credentials(&source.url))));
         own.push(("GIT_COMMIT_REF", Cow::Borrowed(&source.commit_ref)));
     }
     own.push(("JOB_OUTPUT_DIR", Cow::Owned(format!("{inside}/out"))));
@@ -49,6 +50,14 @@ mod tests {
         assert_eq!(names(None, 1, Some(0)), ["JOB_OUTPUT_DIR", "JOB_ID"]);
         let empty = names(Some(Source::default()), 1, Some(0));
         assert_eq!(empty, ["JOB_SOURCE_DIR", SOURCE_URL, "GIT_COMMIT_REF", "JOB_OUTPUT_DIR", "JOB_ID"]);
+    }
+
+    #[test]
+    fn the_login_of_a_source_is_not_told() {
+        let source = Source { url: "https://ada:secret@host/x.git".into(), commit_ref: "main".into() };
+        let work = Work { source: Some(source), ..Work::of_command("env") };
+        let own = own_variables(JobId::new(Timestamp::from_millis(0)), &work, "/uws/jobs/1", None);
+        assert!(own.contains(&(SOURCE_URL, "https://host/x.git".into())), "{own:?}");
     }
 
     #[test]

@@ -168,4 +168,29 @@ mod tests {
             assert!(reason.phase().is_final());
         }
     }
+
+    #[test]
+    fn each_word_leads_to_its_phase_and_type() {
+        let table = [
+            ("ok", "COMPLETED", "fatal"), // it has no summary
+            ("nonzero", "ERROR", "fatal"),
+            ("signal", "ERROR", "fatal"),
+            ("oom", "ERROR", "fatal"),
+            ("timeout", "ABORTED", "fatal"),
+            ("output-too-large", "ABORTED", "fatal"),
+            ("queue-timeout", "ERROR", "transient"),
+            ("pull-timeout", "ERROR", "transient"),
+            ("clone-timeout", "ERROR", "transient"),
+            ("pull-failed", "ERROR", "fatal"),  // unless the network failed
+            ("clone-failed", "ERROR", "fatal"), // likewise
+            ("engine-error", "ERROR", "transient"),
+            ("disk-full", "ERROR", "transient"),
+            ("lost", "ERROR", "transient"),
+            ("host-restart", "ERROR", "transient"),
+            ("aborted", "ABORTED", "fatal"),
+            ("expired", "ABORTED", "fatal"),
+        ];
+        let told = Reason::ALL.map(|reason| (reason.as_str(), reason.phase().as_str(), reason.summary_kind().as_str()));
+        assert_eq!(told, table);
+    }
 }

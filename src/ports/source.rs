@@ -19,7 +19,7 @@ pub enum SourceError {
     /// The URL or the ref cannot be used, or the repository said no: a second try will not help.
     #[error("{0}")]
     Refused(String),
-    /// The network or the server failed: a second try may help.
+    /// The network, the server or this host failed: a second try may help.
     #[error("{0}")]
     Network(String),
     /// It took longer than allowed.

@@ -1,6 +1,8 @@
 //! One git process: its whole environment, and what its failure means.
 
 use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
 use tokio::process::Command;
@@ -83,7 +85,11 @@ impl Git<'_> {
         let secrets = self.mirror.map_or_else(|| secrets.clone(), |path| secrets.and_path(path));
         let text = format!("{doing}: {}{}", last_words(&done.stderr, &secrets), remedy(&done.stderr));
         match classify(&done.stderr) {
-            Failure::Refused => SourceError::Refused(text),
+            Failure::Refused => match done.status.signal() {
+                // By the host or by somebody: the remote had no part in that.
+                Some(signal) => SourceError::Network(format!("{text}; it was killed by signal {signal}")),
+                None => SourceError::Refused(text),
+            },
             Failure::Network => SourceError::Network(text),
             Failure::DiskFull => SourceError::DiskFull(text),
         }
@@ -91,9 +97,7 @@ impl Git<'_> {
 
     async fn run(&self, directory: &Path, arguments: &[&OsStr]) -> Result<Finished, SourceError> {
         // Boxed: its buffers would be in every future that leads here.
-        Box::pin(group::run(self.command(directory, arguments)))
-            .await
-            .map_err(|error| SourceError::Refused(format!("git cannot be started on the daemon's host: {error}")))
+        Box::pin(group::run(self.command(directory, arguments))).await.map_err(|error| not_started(&error))
     }
 
     fn command(&self, directory: &Path, arguments: &[&OsStr]) -> Command {
@@ -150,5 +154,14 @@ impl Git<'_> {
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", format!("url.file://{}.insteadOf", path.display()))
             .env("GIT_CONFIG_VALUE_0", &self.remote.url);
+    }
+}
+
+/// The error for a git that could not be started: where there is one, the host lacks something for the moment.
+fn not_started(error: &io::Error) -> SourceError {
+    let text = format!("git cannot be started on the daemon's host: {error}");
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied => SourceError::Refused(text),
+        _ => SourceError::Network(text),
     }
 }

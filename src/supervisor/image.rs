@@ -25,7 +25,7 @@ pub(super) fn of(service: &Service, work: &Work) -> Result<(String, Pull), Unfit
         }
         None => service.image.clone(),
     };
-    let is_moving = service.pull_always.iter().any(|tag| tag == tag_of(&image));
+    let is_moving = service.pull_always.iter().any(|pattern| pattern.is_match(tag_of(&image)));
     let pull = if is_moving && service.pull == Pull::Missing { Pull::Always } else { service.pull };
     Ok((image, pull))
 }
@@ -54,7 +54,7 @@ mod tests {
             image: "ghcr.io/lsst/scipipe:d_latest".to_owned(),
             image_tag_from: vec!["UWS_JOB_IMAGE_TAG".to_owned(), "IMAGE_TAG".to_owned()],
             allowed_images: vec![ImagePattern::new("ghcr.io/lsst/scipipe:*")],
-            pull_always: vec!["d_latest".to_owned()],
+            pull_always: vec![ImagePattern::new("d_*")],
             ..testing::service()
         };
         let image = |tag: &str| format!("ghcr.io/lsst/scipipe:{tag}");

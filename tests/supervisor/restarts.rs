@@ -106,6 +106,7 @@ async fn a_job_that_ended_in_time_while_nobody_looked_keeps_its_own_end() {
     let first = bed.start().await;
     let id = first.submit("hang").await;
     first.reaches(id, Phase::Executing).await;
+    eventually("the start", || async { (bed.engine.starts().0 > 0).then_some(()) }).await;
     drop(first);
     // It ended by itself soon after its start; the daemon comes back long after the limit.
     bed.engine.end_by_itself(0);

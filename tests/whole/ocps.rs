@@ -190,7 +190,45 @@ async fn replicas_know_their_number(engine: &Engine) {
     bed.leaves_no_run(&[id]).await;
 }
 
+async fn a_job_sees_the_callers_variables_and_the_sites_win(engine: &Engine) {
+    let git = GitServer::start().await;
+    let bed = Bed::new(engine, "env = { SITE = \"site\", BOTH = \"site\" }");
+    let _daemon = bed.start(None).await;
+    let environment = json!([
+        { "name": "MINE", "value": "first" },
+        { "name": "BOTH", "value": "caller" },
+        { "name": "MINE", "value": "last" },
+    ]);
+    let job = json!({ "command": "env", "url": git.url(), "commit_ref": "main", "environment": environment });
+    let id = bed.put(&job).await.json()["jobId"].as_str().expect("an id").to_owned();
+    assert_eq!(bed.ends(&id).await["phase"], "completed");
+    let printed = bed.get(&format!("/api/v1/job/{id}/stdout")).await.text();
+    let values = |name: &str| -> Vec<&str> {
+        printed
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .filter(|(of, _)| *of == name)
+            .map(|(_, value)| value)
+            .collect()
+    };
+    let inside = |what: &str| format!("/uws/jobs/{id}/{what}");
+    for (name, value) in [
+        ("JOB_ID", id.clone()),
+        ("JOB_OUTPUT_DIR", inside("out")),
+        ("JOB_SOURCE_DIR", inside("src")),
+        ("SRC_GIT_URL", git.url()),
+        ("GIT_COMMIT_REF", "main".to_owned()),
+        ("MINE", "last".to_owned()),
+        ("BOTH", "site".to_owned()),
+        ("SITE", "site".to_owned()),
+    ] {
+        assert_eq!(values(name), [value], "{name} of {printed}");
+    }
+    bed.leaves_no_run(&[id]).await;
+}
+
 crate::bed::everywhere! {
+    a_job_sees_the_callers_variables_and_the_sites_win,
     the_main_job_from_one_put_to_its_results_and_its_deletion,
     a_mistyped_ref_never_runs_the_wrong_code,
     deleting_a_running_job_tells_the_truth_to_a_poller,

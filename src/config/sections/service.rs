@@ -18,7 +18,7 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     let image =
         r.checked(&at("image"), "give the name of an image, such as \"debian:stable-slim\"", image).unwrap_or_default();
     let pull = r.word(&at("pull"), &[("never", Pull::Never), ("missing", Pull::Missing), ("always", Pull::Always)]);
-    let pull_always = r.texts(&at("pull_always"));
+    let pull_always = r.texts(&at("pull_always")).into_iter().map(ImagePattern::new).collect();
     let image_tag_from = r.texts(&at("image_tag_from"));
     let allowed_images = allowed_images(r, &at, &image);
     let program = program(r, &format!("service.{name}"));

@@ -172,7 +172,7 @@ fn a_service_is_read_whole() {
     let loaded = site().main(text).loaded();
     assert_eq!(loaded.config.services.len(), 1);
     let service = &loaded.config.services["nightly_1"];
-    assert_eq!((service.pull, &service.pull_always[..]), (Pull::Missing, &["d_latest".to_owned()][..]));
+    assert_eq!((service.pull, &service.pull_always[..]), (Pull::Missing, &[ImagePattern::new("d_latest")][..]));
     assert_eq!(service.allowed_images, [ImagePattern::new("registry:5000/lsst/lab:*")]);
     assert_eq!(service.user, Some(User { uid: 1000, gid: 100 }));
     assert_eq!((service.cpus, service.max_cpus, service.memory, service.max_memory), (2.0, 4.5, 2 << 30, 3 << 30));
