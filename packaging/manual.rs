@@ -76,6 +76,11 @@ const DAEMON: &[Section] = &[
             ("UWSD_CONFIG", "The configuration file, as --config."),
             ("UWSD_LISTEN", "Further addresses to listen on, as --listen, with commas between them."),
             ("UWSD_STATE_DIR, UWSD_BACKEND", "As --state-dir and --backend."),
+            ("UWSD_SOCKET", "The administration socket, as --socket."),
+            (
+                "UWSD_JSON, UWSD_WAIT, UWSD_FORCE, UWSD_DRAINED, UWSD_URL",
+                "As the flags of these names; true or false, but for the last.",
+            ),
             (
                 "STATE_DIRECTORY, RUNTIME_DIRECTORY",
                 "The directories of the state and of the administration socket, where the configuration names none; systemd sets them.",
@@ -110,6 +115,12 @@ const CLIENT: &[Section] = &[
             ("UWS_URL", "The server, as --url."),
             ("UWS_SERVICE", "The service, as --service."),
             ("UWS_ADMIN_SOCKET", "The administration socket, as --admin-socket."),
+            (
+                "UWS_USER, UWS_PASSWORD",
+                "A login for HTTP Basic authentication, as a proxy in front of the server may ask for.",
+            ),
+            ("UWS_TOKEN, UWS_TOKEN_FILE", "A token, or a file with one; sent as Bearer, and wins over a login."),
+            ("UWS_OPTION", "Any other option, such as UWS_RUN_ID for --run-id and UWS_JSON=true for --json."),
         ],
     ),
     (

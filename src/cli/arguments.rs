@@ -51,7 +51,7 @@ enum Command {
         #[command(flatten)]
         operator: Operator,
         /// Print JSON.
-        #[arg(long)]
+        #[arg(long, env = "UWSD_JSON", hide_env_values = true)]
         json: bool,
     },
     /// Accept no new jobs and start none of those that wait; those that run go on.
@@ -61,7 +61,7 @@ enum Command {
         #[command(flatten)]
         operator: Operator,
         /// Return only once no job runs any more.
-        #[arg(long)]
+        #[arg(long, env = "UWSD_WAIT", hide_env_values = true)]
         wait: bool,
     },
     /// Accept and start jobs again.
@@ -163,6 +163,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable() {
+        fn look(command: &clap::Command, seen: &mut usize) {
+            for flag in command.get_arguments() {
+                let Some(name) = flag.get_long().filter(|name| !["help", "version"].contains(name)) else { continue };
+                let variable = format!("UWSD_{}", name.to_uppercase().replace('-', "_"));
+                // The configuration reads its variables itself, to tell which value came from where: the help names them.
+                let help = flag.get_long_help().or(flag.get_help()).map(ToString::to_string).unwrap_or_default();
+                let is_named = [",", "]"].iter().any(|end| help.contains(&format!("[env: {variable}{end}")));
+                assert!(flag.get_env() == Some(variable.as_ref()) || is_named, "--{name} of {}", command.get_name());
+                *seen += 1;
+            }
+            command.get_subcommands().for_each(|command| look(command, seen));
+        }
+        let mut seen = 0;
+        look(&command(), &mut seen);
+        assert!(seen > 10, "{seen} flags");
     }
 
     #[test]

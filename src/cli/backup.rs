@@ -21,7 +21,7 @@ pub(super) struct Backup {
     file: PathBuf,
 
     /// Replace FILE if it exists, once the new one is whole.
-    #[arg(long)]
+    #[arg(long, env = "UWSD_FORCE", hide_env_values = true)]
     force: bool,
 
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(super) struct Restore {
     file: PathBuf,
 
     /// Let the daemon start no job until uwsd undrain, to look first at what waits in the backup.
-    #[arg(long)]
+    #[arg(long, env = "UWSD_DRAINED", hide_env_values = true)]
     drained: bool,
 
     #[command(flatten)]

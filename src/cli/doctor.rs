@@ -19,11 +19,11 @@ pub(super) struct Doctor {
     files: Files,
 
     /// A git URL that is to be asked, as for a job.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "UWSD_URL", hide_env_values = true, value_name = "URL")]
     url: Option<String>,
 
     /// Print JSON: an array of what was looked at, each with subject, state (ok, warn, fail), sentence and remedy.
-    #[arg(long)]
+    #[arg(long, env = "UWSD_JSON", hide_env_values = true)]
     json: bool,
 }
 

@@ -65,6 +65,13 @@ impl Client {
         Ok(Self::of(ServerUrl::parse(url)?, service))
     }
 
+    /// The same client, which says who it is: the value of an `Authorization` header, instead of a login in the URL.
+    #[must_use]
+    pub fn with_authorization(mut self, value: String) -> Self {
+        Arc::make_mut(&mut self.server).authorization = Some(value);
+        self
+    }
+
     /// A client of the administration socket at `path`.
     #[must_use]
     pub fn of_operator(path: &Path) -> Self {

@@ -26,6 +26,8 @@ pub(crate) struct Seen {
     pub(crate) range: Option<String>,
     /// The `Idempotency-Key` header.
     pub(crate) key: Option<String>,
+    /// The `Authorization` header.
+    pub(crate) authorization: Option<String>,
     pub(crate) body: String,
 }
 
@@ -92,9 +94,9 @@ async fn serve<A: Fn(usize, &Seen) -> Answer>(
 ) -> Result<Answer, hyper::Error> {
     let line = format!("{} {}", request.method(), request.uri());
     let header = |name| request.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned());
-    let (range, key) = (header("range"), header("idempotency-key"));
+    let (range, key, authorization) = (header("range"), header("idempotency-key"), header("authorization"));
     let body = String::from_utf8_lossy(&request.into_body().collect().await?.to_bytes()).into_owned();
-    let seen = Seen { line, range, key, body };
+    let seen = Seen { line, range, key, authorization, body };
     let before = {
         let mut all = all.lock().expect("no test panics inside");
         all.push(seen.clone());

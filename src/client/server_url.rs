@@ -14,7 +14,7 @@ use crate::domain::strip_credentials;
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080/api";
 
 /// A server's address, taken apart.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerUrl {
     /// What precedes every path of the API: `http://HOST:PORT/BASE`, without a login or a slash at its end.
     pub(super) base: String,
@@ -72,7 +72,12 @@ fn authorization(url: &Url) -> Option<String> {
     let mut plain: Vec<u8> = percent_decode_str(url.username()).collect();
     plain.push(b':');
     plain.extend(percent_decode_str(url.password().unwrap_or_default()));
-    Some(format!("Basic {}", STANDARD.encode(plain)))
+    Some(basic(&plain))
+}
+
+/// The header's value for a name and a password with a colon between them (RFC 7617 §2).
+pub(super) fn basic(login: &[u8]) -> String {
+    format!("Basic {}", STANDARD.encode(login))
 }
 
 #[cfg(test)]

@@ -19,8 +19,18 @@ use super::settings::{Settings, nearest, quoted};
 const PREFIX: &str = "UWSD_";
 
 /// Variables of flags, which are read with the flags, and the key that they set.
-const FLAGS: [(&str, &str); 4] =
-    [("CONFIG", ""), ("LISTEN", ""), ("STATE_DIR", "server.state_dir"), ("BACKEND", "backend.kind")];
+const FLAGS: [(&str, &str); 10] = [
+    ("CONFIG", ""),
+    ("LISTEN", ""),
+    ("STATE_DIR", "server.state_dir"),
+    ("BACKEND", "backend.kind"),
+    ("SOCKET", ""),
+    ("JSON", ""),
+    ("WAIT", ""),
+    ("FORCE", ""),
+    ("DRAINED", ""),
+    ("URL", ""),
+];
 
 /// The environment, as far as it matters: variables that are not empty and UTF-8.
 #[derive(Debug, Default)]

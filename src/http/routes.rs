@@ -10,7 +10,7 @@ use warp::reply::Response;
 
 use super::reply::ApiError;
 use super::server::Api;
-use super::{admin, availability, health, json, metrics, operations, uws};
+use super::{admin, availability, front, health, json, metrics, operations, uws};
 use crate::domain::Timestamp;
 
 /// Everything that this daemon answers.
@@ -21,6 +21,8 @@ pub(super) fn all(api: &Arc<Api>, started: Timestamp, stop: CancellationToken) -
     let base = below(&base_path);
     json::routes(&base, api)
         .or(uws::routes(&base, api, started, stop))
+        .unify()
+        .or(front::route(api))
         .unify()
         .or(health::routes(api))
         .unify()

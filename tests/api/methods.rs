@@ -22,6 +22,7 @@ async fn every_resource_names_its_methods() {
         (format!("/api/v1/job/result/{id}/0"), READ_ONLY),
         ("/api/v1/openapi.json".to_owned(), READ_ONLY),
         ("/api/ocps/availability".to_owned(), READ_ONLY),
+        ("/".to_owned(), READ_ONLY),
         ("/healthz".to_owned(), READ_ONLY),
         ("/readyz".to_owned(), READ_ONLY),
     ];
@@ -48,10 +49,33 @@ async fn what_is_not_there_is_404_whatever_the_method() {
     let daemon = Bed::new().start().await;
     let client = daemon.client();
     for path in
-        ["/", "/api", "/api/v1", "/v1/job", "/api/v2/job", "/api/nope/availability", "/api/v1/job/a/b/c", "/healthz/x"]
+        ["/api", "/api/v1", "/v1/job", "/api/v2/job", "/api/nope/availability", "/api/v1/job/a/b/c", "/healthz/x"]
     {
         for method in ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"] {
             assert_eq!(client.send(method, path, &[], "").await.status, 404, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_for_people_leads_to_the_jobs_of_every_service() {
+    for base in ["/uws-server/api", ""] {
+        let mut bed = Bed::new();
+        bed.config.server.base_path = base.to_owned();
+        bed.config.server.instance = "summit <1>".to_owned();
+        let daemon = bed.start().await;
+        let answer = daemon.client().get("/").await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "text/html; charset=utf-8"));
+        let page = answer.text();
+        assert!(
+            page.contains("<h1>uwsd at summit &lt;1&gt;</h1>") && page.contains("accepts jobs and runs them"),
+            "{page}"
+        );
+        let links: Vec<&str> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(links.len() >= 4, "{links:?}");
+        for link in links {
+            let path = format!("/{}", link.replace("&amp;", "&"));
+            assert_eq!(daemon.client().get(&path).await.status, 200, "{path}");
         }
     }
 }
@@ -61,7 +85,7 @@ async fn who_forgets_the_base_path_is_told_it() {
     let daemon = Bed::new().start().await;
     let client = daemon.client();
     let told = "there is nothing at this address; the addresses of the API begin with /api/";
-    for path in ["/", "/v1/job", "/apis", "/healthz/x"] {
+    for path in ["/v1/job", "/apis", "/healthz/x"] {
         assert_eq!(client.get(path).await.text().trim_end(), told, "{path}");
     }
     for path in ["/api", "/api/v2/job"] {

@@ -16,6 +16,7 @@ Examples:
   uwsctl --service cutout run -p RA=10.5 -p DEC=-3
   uwsctl --url unix:/run/uwsd/api.sock list --json
 
+Every option may be a variable instead: --run-id as UWS_RUN_ID, --json as UWS_JSON=true.
 Exit codes: 0 done, 1 it failed, 2 wrong usage; of run and wait: 0 COMPLETED, 3 ERROR, 4 ABORTED.";
 
 /// Submits jobs to uwsd, watches them and fetches what they leave.
@@ -33,8 +34,20 @@ pub struct Cli {
     #[arg(long, global = true, env = "UWS_ADMIN_SOCKET", default_value = "/run/uwsd/uwsd.sock", value_name = "PATH")]
     pub admin_socket: PathBuf,
     /// Print the server's JSON documents instead of text for people
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "UWS_JSON", hide_env = true)]
     pub json: bool,
+    /// Who you are, for HTTP Basic authentication: with a password in the variable `UWS_PASSWORD`
+    #[arg(long, global = true, env = "UWS_USER", hide_env_values = true, requires = "password", value_name = "NAME")]
+    pub user: Option<String>,
+    /// The password; other users of this host can read it in a command line, so better a variable
+    #[arg(long, global = true, env = "UWS_PASSWORD", hide_env_values = true, value_name = "PASSWORD", hide = true)]
+    pub password: Option<String>,
+    /// A token, sent as `Bearer`; better a variable or a file
+    #[arg(long, global = true, env = "UWS_TOKEN", hide_env_values = true, value_name = "TOKEN", hide = true)]
+    pub token: Option<String>,
+    /// A file with a token, which is sent as `Bearer` (or put the token itself into the variable `UWS_TOKEN`)
+    #[arg(long, global = true, env = "UWS_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -50,22 +63,22 @@ pub enum Command {
     /// List the jobs, newest first
     List {
         /// Only jobs in this phase; may be repeated
-        #[arg(long = "phase", short, value_name = "PHASE", value_parser = parse_phase)]
+        #[arg(env = "UWS_PHASE", hide_env = true, value_delimiter = ',', long = "phase", short, value_name = "PHASE", value_parser = parse_phase)]
         phases: Vec<Phase>,
         /// Only the N newest
-        #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(env = "UWS_LAST", hide_env = true, long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         last: Option<u64>,
     },
     /// Show what runs and what waits, again and again (as top does)
     Top {
         /// How many seconds each look is shown
-        #[arg(long, short, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(env = "UWS_INTERVAL", hide_env = true, long, short, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
         interval: u64,
         /// At most N jobs that run or wait
-        #[arg(long = "rows", short = 'n', value_name = "N", default_value_t = 20)]
+        #[arg(env = "UWS_ROWS", hide_env = true, long = "rows", short = 'n', value_name = "N", default_value_t = 20)]
         rows: usize,
         /// Look once only
-        #[arg(long)]
+        #[arg(env = "UWS_ONCE", hide_env = true, long)]
         once: bool,
     },
     /// Show all that is known about a job
@@ -83,13 +96,13 @@ pub enum Command {
         /// The job
         id: JobId,
         /// Standard error instead
-        #[arg(long)]
+        #[arg(env = "UWS_STDERR", hide_env = true, long)]
         stderr: bool,
         /// Of which replica, from 0
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(env = "UWS_REPLICA", hide_env = true, long, value_name = "N", default_value_t = 0)]
         replica: u32,
         /// Go on until the job has ended
-        #[arg(long, short)]
+        #[arg(env = "UWS_FOLLOW", hide_env = true, long, short)]
         follow: bool,
     },
     /// List the files that a job left
@@ -107,7 +120,7 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         result: Option<String>,
         /// Where to: a directory, or for a single result also a file, or - for standard output
-        #[arg(long, short, value_name = "FILE|DIR")]
+        #[arg(env = "UWS_OUTPUT", hide_env = true, long, short, value_name = "FILE|DIR")]
         output: Option<PathBuf>,
     },
     /// Print the phase of a job
@@ -166,22 +179,22 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct SubmitArguments {
     /// Your own name for the job
-    #[arg(long, value_name = "NAME")]
+    #[arg(env = "UWS_RUN_ID", hide_env = true, long, value_name = "NAME")]
     pub run_id: Option<String>,
     /// A git repository, checked out into `$JOB_SOURCE_DIR`
-    #[arg(long, value_name = "URL")]
+    #[arg(env = "UWS_SOURCE", hide_env = true, long, value_name = "URL")]
     pub source: Option<String>,
     /// A branch, tag or commit of it [default: its default branch]
-    #[arg(long = "ref", requires = "source", value_name = "REF")]
+    #[arg(env = "UWS_REF", hide_env = true, long = "ref", requires = "source", value_name = "REF")]
     pub commit_ref: Option<String>,
     /// A variable of the job's environment; may be repeated
-    #[arg(long, short, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    #[arg(env = "UWS_ENV", hide_env = true, long, short, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub env: Vec<Variable>,
     /// How many copies run side by side
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(env = "UWS_REPLICAS", hide_env = true, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub replicas: Option<u32>,
     /// A parameter of the service's own; may be repeated
-    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    #[arg(env = "UWS_PARAM", hide_env = true, long = "param", short, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub parameters: Vec<Variable>,
     /// One word: a command for the job's shell; several: a program and its arguments, passed on as they are
     #[arg(required_unless_present = "parameters", trailing_var_arg = true, value_name = "COMMAND")]
@@ -215,6 +228,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_variable() {
+        fn look(command: &clap::Command, seen: &mut usize) {
+            for option in command.get_arguments() {
+                let Some(name) = option.get_long().filter(|name| !["help", "version"].contains(name)) else { continue };
+                let variable = format!("UWS_{}", name.to_uppercase().replace('-', "_"));
+                assert_eq!(option.get_env(), Some(variable.as_ref()), "--{name} of {}", command.get_name());
+                *seen += 1;
+            }
+            command.get_subcommands().for_each(|command| look(command, seen));
+        }
+        let mut seen = 0;
+        look(&Cli::command(), &mut seen);
+        assert!(seen > 20, "{seen} options");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::logs::Which;
 use super::top::Frames;
 use super::{Cli, Command, Ending, Failure, delete, get, logs, show, submit, top};
 use crate::client::print::shown;
+use crate::client::server_url::basic;
 use crate::client::{Client, Log, Order};
 
 /// Where a command writes.
@@ -49,7 +50,12 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
     if cli.service.is_empty() || cli.service.contains(['/', '?', '#']) {
         return Err(Failure::Usage(format!("{:?} is no name of a service", cli.service)));
     }
-    let client = Client::new(&cli.url, &cli.service)?.telling(|why| {
+    let client = Client::new(&cli.url, &cli.service)?;
+    let client = match login(&cli).await? {
+        Some(login) => client.with_authorization(login),
+        None => client,
+    };
+    let client = client.telling(|why| {
         // Beside whatever a command is writing; a terminal that went away is no reason to end.
         let _ = writeln!(std::io::stderr(), "uwsctl: {}; trying again for up to a minute", shown(&why.to_string()));
     });
@@ -80,4 +86,26 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Failure> {
             delete::order(&operator(), Order::Prioritize(priority), &ids, output).await
         }
     }
+}
+
+/// Who asks, as the value of an `Authorization` header: a token (RFC 6750 §2.1), else a name and its password.
+async fn login(cli: &Cli) -> Result<Option<String>, Failure> {
+    let token = match (&cli.token, &cli.token_file) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(file)) => Some(
+            tokio::fs::read_to_string(file)
+                .await
+                .map_err(|error| Failure::Usage(format!("the token in {} cannot be read: {error}", file.display())))?,
+        ),
+        (None, None) => None,
+    };
+    if let Some(token) = token {
+        let token = token.trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::Usage("a token is one word of printable ASCII characters".to_owned()));
+        }
+        return Ok(Some(format!("Bearer {token}")));
+    }
+    let both = cli.user.as_deref().zip(cli.password.as_deref());
+    Ok(both.map(|(user, password)| basic(format!("{user}:{password}").as_bytes())))
 }

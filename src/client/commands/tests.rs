@@ -269,3 +269,27 @@ async fn a_unix_socket_does_as_well() {
     assert_eq!(uwsctl(&server, &["phase", ID]).await.out, "HELD\n");
     assert_eq!(server.lines(), [format!("GET /api/ocps/async/{ID}/phase")]);
 }
+
+#[tokio::test]
+async fn who_asks_is_said_by_a_login_or_a_token() {
+    let server = Server::start(|_, _| document(&json!({ "jobs": [] }))).await;
+    let directory = tempfile::tempdir().expect("temp dir");
+    let file = directory.path().join("token");
+    std::fs::write(&file, "of-a-file\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    for (arguments, told) in [
+        (&["list"][..], None),
+        (&["list", "--user", "ada", "--password", "a:b"], Some("Basic YWRhOmE6Yg==")),
+        (&["list", "--token", "of-a-variable"], Some("Bearer of-a-variable")),
+        (&["list", "--token-file", file], Some("Bearer of-a-file")),
+    ] {
+        uwsctl(&server, arguments).await.ending.expect("listed");
+        assert_eq!(server.seen().last().expect("asked").authorization.as_deref(), told, "{arguments:?}");
+    }
+    let asked = server.seen().len();
+    for arguments in [&["list", "--token-file", "/nowhere"][..], &["list", "--token", "two words"]] {
+        let failure = uwsctl(&server, arguments).await.ending.expect_err("not asked");
+        assert_eq!(failure.code(), 2, "{failure}");
+    }
+    assert_eq!(server.seen().len(), asked, "nobody is asked without it");
+}

@@ -2,11 +2,8 @@
 
 use super::document::{JobDocument, JobRef, ParameterEntry, ResultEntry};
 use crate::http::links::Links;
+use crate::http::page::{begin, end, link};
 use crate::http::xml::Xml;
-
-const STYLE: &str = "body{font-family:sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse}\
-                     th,td{text-align:left;vertical-align:top;padding:.2em 1em .2em 0;border-bottom:1px solid #ccc}\
-                     td{white-space:pre-wrap;overflow-wrap:anywhere}";
 
 /// A page about a job.
 pub(super) fn job(links: &Links, document: &JobDocument<'_>) -> Xml {
@@ -92,24 +89,6 @@ pub(super) fn end_jobs(page: &mut Xml) {
     end(page);
 }
 
-fn begin(page: &mut Xml, title: &str) {
-    page.doctype_html();
-    page.start("html", &[("lang", "en")]);
-    page.start("head", &[]);
-    page.empty("meta", &[("charset", "utf-8")]);
-    page.empty("meta", &[("name", "viewport"), ("content", "width=device-width")]);
-    page.element("title", &[], title);
-    page.element("style", &[], STYLE);
-    page.end("head");
-    page.start("body", &[]);
-    page.element("h1", &[], title);
-}
-
-fn end(page: &mut Xml) {
-    page.end("body");
-    page.end("html");
-}
-
 fn write_parameters(page: &mut Xml, parameters: &[ParameterEntry<'_>]) {
     page.element("h2", &[], "Parameters");
     page.start("table", &[]);
@@ -147,8 +126,4 @@ fn row(page: &mut Xml, name: &str, value: &str) {
     page.element("th", &[], name);
     page.element("td", &[], value);
     page.end("tr");
-}
-
-fn link(page: &mut Xml, href: &str, text: &str) {
-    page.element("a", &[("href", href)], text);
 }
