@@ -346,6 +346,22 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_not_had_tells_whether_to_try_again() {
+        let why = || "no".to_owned();
+        let image = |is_transient| BackendError::Image { image: "x".to_owned(), why: why(), is_transient };
+        let late = BackendError::PullTimedOut { image: "x".to_owned(), limit: Duration::from_secs(1), why: why() };
+        for (error, reason, kind) in [
+            (image(false), Reason::PullFailed, SummaryKind::Fatal),
+            (image(true), Reason::PullFailed, SummaryKind::Transient),
+            (late, Reason::PullTimeout, SummaryKind::Transient),
+            (BackendError::DiskFull { doing: "pulling", why: why() }, Reason::DiskFull, SummaryKind::Transient),
+        ] {
+            let outcome = refused(&error);
+            assert_eq!((outcome.reason, outcome.summary.map(|summary| summary.kind)), (reason, Some(kind)), "{error}");
+        }
+    }
+
+    #[test]
     fn an_engine_that_denies_is_transient() {
         let refused = Err(BackendError::Refused { backend: "docker", doing: "waiting", why: "on fire".to_owned() });
         let outcome = verdict(None, &[refused], 1).outcome;

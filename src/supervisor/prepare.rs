@@ -200,3 +200,26 @@ fn not_cloned(source: &Source, error: &SourceError) -> Outcome {
         SourceError::DiskFull(_) => Outcome::new(Reason::DiskFull, message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_not_had_tells_whether_to_try_again() {
+        let why = || "no".to_owned();
+        for (error, reason, kind) in [
+            (SourceError::Refused(why()), Reason::CloneFailed, SummaryKind::Fatal),
+            (SourceError::Network(why()), Reason::CloneFailed, SummaryKind::Transient),
+            (SourceError::TimedOut(why()), Reason::CloneTimeout, SummaryKind::Transient),
+            (SourceError::DiskFull(why()), Reason::DiskFull, SummaryKind::Transient),
+        ] {
+            let outcome = not_cloned(&Source::default(), &error);
+            assert_eq!(
+                (outcome.reason, outcome.summary.map(|summary| summary.kind)),
+                (reason, Some(kind)),
+                "{error:?}"
+            );
+        }
+    }
+}

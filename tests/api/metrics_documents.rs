@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::json;
+use uwsd::domain::Reason;
 
 use crate::bed::Bed;
 use crate::exposition::Exposition;
@@ -116,5 +117,18 @@ fn the_dashboard_is_one_that_can_be_imported_anywhere() {
         let targets = panel["targets"].as_array().expect("targets");
         assert!(!targets.is_empty() && targets.iter().all(|target| target["expr"].is_string()), "{}", panel["title"]);
         assert!(panel["description"].as_str().is_some_and(|text| text.len() > 10), "{}", panel["title"]);
+    }
+}
+
+#[test]
+fn every_reason_is_documented_with_its_phase() {
+    let page = include_str!("../../docs/api.md");
+    for reason in Reason::ALL {
+        let rows = || page.lines().filter(|line| line.starts_with('|'));
+        let row =
+            rows().find(|line| line.split('|').nth(1).is_some_and(|words| words.contains(&format!("`{reason}`"))));
+        let row = row.unwrap_or_else(|| panic!("{reason} is in no table of docs/api.md"));
+        let phase = reason.phase().as_str().to_lowercase();
+        assert_eq!(row.split('|').nth(2).map(str::trim), Some(phase.as_str()), "{row}");
     }
 }

@@ -63,6 +63,8 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 200, description = "The job", body = JobObject),
         (status = 400, description = "A field is missing or malformed", body = String, content_type = "text/plain"),
         (status = 403, description = "A web page of another origin asked", body = String, content_type = "text/plain"),
+        (status = 408, description = "The body did not arrive in time", body = String, content_type = "text/plain"),
+        (status = 409, description = "The service takes one job at a time and is busy", body = String, content_type = "text/plain"),
         (status = 413, description = "The body is too large", body = String, content_type = "text/plain"),
         (status = 415, description = "The body is neither JSON nor a form", body = String, content_type = "text/plain"),
         (status = 422, description = "The Idempotency-Key was used for another request", body = String, content_type = "text/plain"),

@@ -1,7 +1,7 @@
 //! Images from a real registry: `docker-registry` where the tests' engine reaches it, in that engine's network namespace.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -284,6 +284,45 @@ async fn a_registry_that_comes_back_is_asked_again_and_the_job_is_told() {
     let told = told.into_inner().expect("alone");
     let waiting = told.iter().find(|line| line.starts_with("trying again in 2 s: ")).expect("told");
     assert!(waiting.contains("connection refused"), "{told:?}");
+}
+
+/// Ended when dropped.
+struct Front(Child);
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        drop((self.0.kill(), self.0.wait()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_limits_its_pulls_is_asked_again_and_the_job_is_told() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("an answer from a registry that limits within a second: it tries by itself first") {
+        return;
+    }
+    let Some(registry) = Registry::beside(&bed).await else { return };
+    let (image, digest) = registry.push(&registry.image_of("wanted by many"), "latest");
+    let mut front = Command::new("nsenter")
+        .arg(format!("--net=/proc/{}/ns/net", pid_of_engine(&bed).expect("it runs").trim()))
+        .args(["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/backend/docker/limited.py")])
+        .args([&registry.address, "4"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("nsenter is there");
+    let mut port = String::new();
+    BufReader::new(front.stdout.take().expect("piped")).read_line(&mut port).expect("a port");
+    let _front = Front(front);
+    let limited = image.replace(&registry.address, &format!("127.0.0.1:{}", port.trim()));
+    let told = Mutex::new(Vec::new());
+    let tell = |line| told.lock().expect("alone").push(line);
+    let fetched = bed.backend().fetch_image(&limited, Pull::Missing, &tell).await.expect("in the end");
+    let of = |name: &str| name.split_once('@').map(|(_, digest)| digest.to_owned());
+    assert_eq!(of(&fetched.digest.expect("it has one")), of(&digest));
+    let told = told.into_inner().expect("alone");
+    let waiting = told.iter().find(|line| line.starts_with("trying again in 2 s: ")).expect("told");
+    assert!(waiting.contains("toomanyrequests"), "{told:?}");
+    registry.forget(&limited);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
