@@ -35,6 +35,7 @@ mod negotiate;
 mod operator;
 mod output;
 mod overdue;
+mod place;
 mod plan;
 mod prefetch;
 mod prepare;
