@@ -19,7 +19,7 @@ use crate::quota::ProjectQuotas;
 use crate::reload::Reloader;
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
-use crate::supervisor::{self, Parts};
+use crate::supervisor::{self, Gate, Parts};
 use crate::telemetry::LogFilter;
 
 /// Why the daemon could not start, or did not end well.
@@ -133,7 +133,8 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let (reloads, wishes) = Reloads::new();
     let reloader = Reloader { request, effective, live: live.clone(), listening, log };
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
-    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics };
+    let (handle, files) = (started.handle, Gate::default());
+    let api = Api { handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics, files };
     let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
     let owner = lifecycle.clone();
     lifecycle.spawn("http", async move {

@@ -13,7 +13,7 @@ use warp::reply::Response;
 
 use crate::domain::Timestamp;
 use crate::ports::StoreError;
-use crate::supervisor::Denied;
+use crate::supervisor::{Denied, Silent};
 
 /// Why a request is not met.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,9 @@ pub(super) enum ApiError {
     /// A job's file could not be read.
     #[error("a job's file could not be read")]
     File(#[source] std::io::Error),
+    /// The disk of a job's files does not answer.
+    #[error(transparent)]
+    Silent(#[from] Silent),
     /// A handler broke.
     #[error("a request handler panicked")]
     Panicked,
@@ -120,6 +123,7 @@ impl Failure {
 
 const RESTART: Duration = Duration::from_secs(2);
 const CROWDED: Duration = Duration::from_secs(10);
+const SILENT: Duration = Duration::from_secs(30);
 const NO_ROOM: Duration = Duration::from_secs(60);
 const NO_DATABASE: Duration = Duration::from_secs(10);
 
@@ -138,6 +142,7 @@ impl ApiError {
             Self::UnknownMediaType(_) => say(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::TooSlow(_) => say(StatusCode::REQUEST_TIMEOUT),
             Self::Crowded => Verdict::later(Cow::Owned(self.to_string()), CROWDED),
+            Self::Silent(_) => Verdict::later(Cow::Owned(self.to_string()), SILENT),
             Self::NoSuchRange { .. } => say(StatusCode::RANGE_NOT_SATISFIABLE),
             Self::Denied(denied) => of_denied(denied),
             Self::Store(error) => of_store(error),
@@ -155,6 +160,7 @@ impl ApiError {
                 StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Busy(_) | StoreError::Closed => None,
             },
             Self::Denied(Denied::Upload(_)) | Self::File(_) | Self::Panicked => failure(true),
+            Self::Silent(_) => failure(false),
             Self::Denied(
                 Denied::NoSuchService(_)
                 | Denied::NoSuchJob(_)

@@ -38,7 +38,7 @@ use super::routes;
 use crate::config::{Live, Reloads};
 use crate::metrics::Metrics;
 use crate::ports::{Clock, Store};
-use crate::supervisor::Handle;
+use crate::supervisor::{Gate, Handle};
 
 /// What the handlers work with; cheap to clone.
 #[derive(Clone)]
@@ -57,6 +57,8 @@ pub struct Api {
     pub reloads: Reloads,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What reads of jobs' files go through.
+    pub files: Gate,
 }
 
 /// The largest request head, and how much of a body is read ahead.

@@ -15,6 +15,7 @@ use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, Quotas, RunRef,
 
 use super::disk::DiskWatch;
 use super::figures::Noted;
+use super::gate::Gate;
 use super::handle::{Handle, Readiness, Shared};
 use super::health::Health;
 use super::message::Message;
@@ -136,6 +137,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         deeds: TaskTracker::new(),
         experience: Experience::default(),
         uploads: Uploads::new(config.server.state_dir.join("uploads")),
+        gate: Gate::default(),
         negotiation: tokio::sync::Mutex::new(()),
         noted: Noted::default(),
     });

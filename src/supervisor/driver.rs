@@ -301,8 +301,7 @@ impl Driver {
             return (Vec::new(), Some(refused(&error)));
         }
         let (path, dotfiles) = (first.dirs.output(), self.service.dotfiles);
-        let collected = tokio::task::spawn_blocking(move || output::collect(&path, dotfiles)).await;
-        match collected.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked))) {
+        match self.context.shared.gate.pass(move || output::collect(&path, dotfiles)).await {
             Ok((results, left_out)) => {
                 if let Some(left_out) = left_out {
                     warn!("{left_out}");

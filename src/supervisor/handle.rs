@@ -14,6 +14,7 @@ use crate::ports::{Clock, Sources, Store};
 use super::context::Context;
 use super::denied::Denied;
 use super::figures::Noted;
+use super::gate::Gate;
 use super::message::{Message, StopWhy};
 use super::publish::Waiters;
 use super::quote::Experience;
@@ -70,6 +71,8 @@ pub(super) struct Shared {
     pub(super) experience: Experience,
     /// The files that came with jobs.
     pub(super) uploads: Uploads,
+    /// What the supervisor does with files below the directory of jobs goes through it.
+    pub(super) gate: Gate,
     /// Held while the parameters of a job are read, changed and written: of two such requests none may be lost.
     pub(super) negotiation: tokio::sync::Mutex<()>,
     /// What the tasks note for whoever looks at the daemon.

@@ -17,12 +17,15 @@ use uuid::Uuid;
 use crate::domain::{JobId, Upload, Work};
 use crate::ports::{Store, StoreError};
 
+use super::gate::Gate;
+
 const NEW: &str = ".new-";
 
 /// The directory of all uploads.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     root: PathBuf,
+    gate: Gate,
 }
 
 /// Files that have arrived and belong to no job yet; removed when dropped.
@@ -41,8 +44,8 @@ pub struct Arriving {
 
 impl Uploads {
     /// Uploads below `root`, which is made when there is one.
-    pub(super) const fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root, gate: Gate::default() }
     }
 
     /// A place for the files of one request.
@@ -65,6 +68,12 @@ impl Uploads {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What reads of them go through.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub(super) fn path(&self, job: JobId, upload: &Upload) -> PathBuf {

@@ -20,7 +20,7 @@ use uwsd::http::{Api, Bodies, Passed, bind, serve};
 use uwsd::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
-use uwsd::supervisor::{Parts, start};
+use uwsd::supervisor::{Gate, Parts, start};
 
 use crate::client::{Answer, Client};
 
@@ -67,6 +67,8 @@ pub struct Bed {
     pub config: Config,
     /// Whether the engine answers from the beginning.
     pub engine_answers: bool,
+    /// What reads of jobs' files go through.
+    pub files: Gate,
 }
 
 impl Bed {
@@ -75,7 +77,7 @@ impl Bed {
         let mut config = testing::config_in(dir.path());
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         config.server.listeners = vec![listener(address)];
-        Self { dir, config, engine_answers: true }
+        Self { dir, config, engine_answers: true, files: Gate::default() }
     }
 
     /// Jobs are accepted and wait for ever.
@@ -91,7 +93,7 @@ impl Bed {
 
     /// Starts with a store of the test's own before the real one, as request handlers see it.
     pub async fn start_over(self, before: impl FnOnce(Arc<SqliteStore>) -> Arc<dyn Store>) -> Daemon {
-        let Self { dir, config, engine_answers } = self;
+        let Self { dir, config, engine_answers, files } = self;
         let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
@@ -120,6 +122,7 @@ impl Bed {
             bodies: Bodies::new(config.server.max_body),
             reloads: Reloads::new().0,
             metrics,
+            files,
         };
         let (_, bound) = bind(&config.server, Passed::default()).expect("bound");
         let addresses: Vec<ListenAddress> = bound.addresses().cloned().collect();

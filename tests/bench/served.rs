@@ -14,7 +14,7 @@ use uwsd::metrics::{MeasuredStore, Metrics};
 use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
 use uwsd::sqlite::SqliteStore;
-use uwsd::supervisor::{Parts, start};
+use uwsd::supervisor::{Gate, Parts, start};
 
 use crate::null_store::NullStore;
 
@@ -97,6 +97,15 @@ async fn run(kind: &str, dir: &Path) {
         std::io::stdout().flush().expect("written");
     }
     let bodies = Bodies::new(config.server.max_body);
-    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: Reloads::new().0, metrics };
+    let api = Api {
+        handle: started.handle,
+        store,
+        config: live,
+        clock,
+        bodies,
+        reloads: Reloads::new().0,
+        metrics,
+        files: Gate::default(),
+    };
     serve(api, bound, CancellationToken::new(), tracker).await.expect("served");
 }
