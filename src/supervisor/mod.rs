@@ -34,6 +34,7 @@ mod measure;
 mod message;
 mod negotiate;
 mod operator;
+mod orders;
 mod output;
 mod overdue;
 mod place;

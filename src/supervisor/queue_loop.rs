@@ -117,8 +117,7 @@ impl Context {
                     self.changed(&changed);
                     Ok(())
                 }
-                Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => Err(Disobeyed::WrongPhase),
-                Err(error) => Err(Disobeyed::Backend(chain(&error))),
+                Err(error) => Err(Disobeyed::Store(error)),
             },
         };
         ordered.answer(result);

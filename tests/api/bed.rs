@@ -69,6 +69,8 @@ pub struct Bed {
     pub engine_answers: bool,
     /// What reads of jobs' files go through.
     pub files: Gate,
+    /// Whether the supervisor sees the test's own store too.
+    pub is_odd_within: bool,
 }
 
 impl Bed {
@@ -77,7 +79,7 @@ impl Bed {
         let mut config = testing::config_in(dir.path());
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         config.server.listeners = vec![listener(address)];
-        Self { dir, config, engine_answers: true, files: Gate::default() }
+        Self { dir, config, engine_answers: true, files: Gate::default(), is_odd_within: false }
     }
 
     /// Jobs are accepted and wait for ever.
@@ -91,10 +93,12 @@ impl Bed {
         self.start_over(|store| store as Arc<dyn Store>).await
     }
 
-    /// Starts with a store of the test's own before the real one, as request handlers see it.
+    /// Starts with a store of the test's own before the real one.
     pub async fn start_over(self, before: impl FnOnce(Arc<SqliteStore>) -> Arc<dyn Store>) -> Daemon {
-        let Self { dir, config, engine_answers, files } = self;
+        let Self { dir, config, engine_answers, files, is_odd_within } = self;
         let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
+        let seen = before(Arc::clone(&store));
+        let within = if is_odd_within { Arc::clone(&seen) } else { Arc::clone(&store) as Arc<dyn Store> };
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
         engine.set_silent(!engine_answers);
@@ -104,7 +108,7 @@ impl Bed {
         let backend = Arc::new(FakeBackend::new(Arc::clone(&engine)));
         let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
         let parts = Parts {
-            store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
+            store: Arc::new(MeasuredStore::new(within, Arc::clone(&metrics))),
             images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(MeasuredBackend::new(backend, Arc::clone(&metrics))),
             quotas: None,
@@ -116,7 +120,7 @@ impl Bed {
         let started = start(parts).await.expect("started");
         let api = Api {
             handle: started.handle,
-            store: before(Arc::clone(&store)),
+            store: seen,
             config: live.clone(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             bodies: Bodies::new(config.server.max_body),

@@ -1,4 +1,5 @@
-//! A store before the real one, as request handlers see it: it counts pages and breaks where a test says.
+//! A store before the real one, as request handlers see it, and where a test wants it the supervisor too: it counts pages and
+//! breaks where a test says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -23,6 +24,8 @@ pub struct OddStore {
     pub panics: AtomicBool,
     /// Whether the list breaks after its first page, and looking at a job fails.
     pub fails: AtomicBool,
+    /// Whether there is no room for a change of a phase.
+    pub is_full: AtomicBool,
 }
 
 impl OddStore {
@@ -33,6 +36,7 @@ impl OddStore {
             largest: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
             fails: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
         }
     }
 }
@@ -102,6 +106,9 @@ impl Store for OddStore {
         self.real.submit(job).await
     }
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full { doing: "changing a job's phase" });
+        }
         self.real.change(id, change, now).await
     }
     async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
