@@ -100,8 +100,12 @@ impl Handle {
             let work = acceptable::work(&service, work)?;
             let mut updates = vec![Update::Work(work.clone(), this.check(&service, &work)?)];
             updates.extend(terms.updates(&service, shared.clock.now()));
-            if let Some(staged) = &staged {
-                shared.uploads.adopt(id, staged).await.map_err(Denied::Upload)?;
+            if let Some(staged) = &staged
+                && let Err(error) = shared.uploads.adopt(id, staged).await
+            {
+                // Some of them may be the job's by now.
+                shared.uploads.discard(id, staged.files().iter()).await;
+                return Err(Denied::Upload(error));
             }
             let changed = shared.store.update(id, updates).await;
             let no_longer = if changed.is_ok() { replaced(&before, &work) } else { replaced(&work, &before) };

@@ -6,3 +6,4 @@ mod jobs;
 mod restarts;
 mod retention;
 mod room;
+mod uploads;
