@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::backend::docker::{DockerBackend, Instance, note_engine};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
-use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
+use crate::http::{Api, BindError, Bodies, Passed, Stop, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use crate::ports::{Backend, BackendError, Clock, Images, Quotas, Sources, Store, StoreError, SystemClock};
@@ -135,10 +135,11 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
     let (handle, files) = (started.handle, Gate::default());
     let api = Api { handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics, files };
-    let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
+    let stop = Stop { soft: lifecycle.soft().clone(), hard: lifecycle.hard().clone() };
+    let tracker = lifecycle.tracker().clone();
     let owner = lifecycle.clone();
     lifecycle.spawn("http", async move {
-        if let Err(error) = serve(api, listeners, soft, tracker).await {
+        if let Err(error) = serve(api, listeners, stop, tracker).await {
             owner.fail("http", format!("failed: {error}"));
         }
     });

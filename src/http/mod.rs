@@ -44,4 +44,4 @@ mod xml;
 pub use body::Bodies;
 pub use listen::{BindError, Passed};
 pub use listeners::{Exchange, Listeners, Listening, bind};
-pub use server::{Api, serve};
+pub use server::{Api, Stop, serve};

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
-use uwsd::http::{Api, Bodies, Passed, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, Stop, bind, serve};
 use uwsd::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
@@ -139,7 +139,8 @@ impl Bed {
         tasks.spawn(started.disk.run());
         tasks.spawn(started.store.run());
         let mut server = JoinSet::new();
-        server.spawn(serve(api, bound, stop.clone(), TaskTracker::new()));
+        let both = Stop { soft: stop.clone(), hard: CancellationToken::new() };
+        server.spawn(serve(api, bound, both, TaskTracker::new()));
         let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };
         let expected = if engine_answers { 200 } else { 503 };
         eventually("the daemon to look at its engine", || async {
