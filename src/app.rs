@@ -115,6 +115,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
         clock: Arc::clone(&clock),
         config: live.clone(),
         host: host_name(),
+        deeds: lifecycle.tracker().clone(),
     })
     .await?;
     until_soft(&lifecycle, "queue", started.queue.run());

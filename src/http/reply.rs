@@ -159,7 +159,7 @@ impl ApiError {
                 StoreError::Full { .. } | StoreError::Unwritable { .. } => failure(false),
                 StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Busy(_) | StoreError::Closed => None,
             },
-            Self::Denied(Denied::Upload(_)) | Self::File(_) | Self::Panicked => failure(true),
+            Self::Denied(Denied::Upload(_) | Denied::Panicked(_)) | Self::File(_) | Self::Panicked => failure(true),
             Self::Silent(_) => failure(false),
             Self::Denied(
                 Denied::NoSuchService(_)
@@ -228,7 +228,7 @@ fn of_denied(denied: &Denied) -> Verdict {
         }
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
         Denied::Upload(error) if error.kind() == std::io::ErrorKind::StorageFull => no_room(),
-        Denied::Upload(_) => of_us(),
+        Denied::Upload(_) | Denied::Panicked(_) => of_us(),
         Denied::Store(error) => of_store(error),
     }
 }

@@ -47,6 +47,8 @@ pub struct Parts {
     pub config: Live,
     /// The name of this host, for the jobs' records.
     pub host: String,
+    /// Whose tasks the stop waits for: what was begun for a request.
+    pub deeds: TaskTracker,
 }
 
 /// The supervisor's door and its six tasks; the caller runs them until the daemon goes down.
@@ -113,7 +115,7 @@ pub(super) fn runs(job: &Job) -> impl Iterator<Item = RunRef> + use<> {
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
 pub async fn start(parts: Parts) -> Result<Started, StoreError> {
-    let Parts { store, images, backend, quotas, sources, clock, config: live, host } = parts;
+    let Parts { store, images, backend, quotas, sources, clock, config: live, host, deeds } = parts;
     let config = live.get();
     let totals = store.totals().await?;
     let drained = store.drained().await?;
@@ -134,7 +136,8 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         unwritable: watch::Sender::default(),
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
-        deeds: TaskTracker::new(),
+        deeds,
+        fetches: TaskTracker::new(),
         experience: Experience::default(),
         uploads: Uploads::new(config.server.state_dir.join("uploads")),
         gate: Gate::default(),

@@ -33,7 +33,7 @@ impl Handle {
     pub fn prefetch(&self, what: String) -> mpsc::Receiver<Prefetched> {
         let (tell, told) = mpsc::channel(LINES);
         let context = Arc::clone(&self.context);
-        self.shared.deeds.spawn(async move {
+        self.shared.fetches.spawn(async move {
             let end =
                 match if is_url(&what) { source(&context, &what).await } else { image(&context, &what, &tell).await } {
                     Ok(what) => {

@@ -107,6 +107,7 @@ impl Bed {
         let config = live.get();
         let backend = Arc::new(FakeBackend::new(Arc::clone(&engine)));
         let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
+        let tracker = TaskTracker::new();
         let parts = Parts {
             store: Arc::new(MeasuredStore::new(within, Arc::clone(&metrics))),
             images: Arc::clone(&store) as Arc<dyn Images>,
@@ -116,6 +117,7 @@ impl Bed {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             config: live.clone(),
             host: "testhost".to_owned(),
+            deeds: tracker.clone(),
         };
         let started = start(parts).await.expect("started");
         let api = Api {
@@ -140,8 +142,8 @@ impl Bed {
         tasks.spawn(started.store.run());
         let mut server = JoinSet::new();
         let both = Stop { soft: stop.clone(), hard: CancellationToken::new() };
-        server.spawn(serve(api, bound, both, TaskTracker::new()));
-        let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };
+        server.spawn(serve(api, bound, both, tracker.clone()));
+        let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, tracker, server, _tasks: tasks };
         let expected = if engine_answers { 200 } else { 503 };
         eventually("the daemon to look at its engine", || async {
             let ready = daemon.client().get("/readyz").await;
@@ -165,6 +167,8 @@ pub struct Daemon {
     pub store: Arc<SqliteStore>,
     pub addresses: Vec<ListenAddress>,
     pub stop: CancellationToken,
+    /// Of the tasks that a stop waits for.
+    pub tracker: TaskTracker,
     pub server: JoinSet<std::io::Result<()>>,
     _tasks: JoinSet<()>,
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
     Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
@@ -26,6 +27,8 @@ pub struct OddStore {
     pub fails: AtomicBool,
     /// Whether there is no room for a change of a phase.
     pub is_full: AtomicBool,
+    /// What a change of a job's terms waits for; it panics if that is closed.
+    pub updates: Semaphore,
 }
 
 impl OddStore {
@@ -37,6 +40,7 @@ impl OddStore {
             panics: AtomicBool::new(false),
             fails: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
+            updates: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
 }
@@ -112,6 +116,7 @@ impl Store for OddStore {
         self.real.change(id, change, now).await
     }
     async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
+        let _turn = self.updates.acquire().await.expect("the test closes it for a panic");
         self.real.update(id, updates).await
     }
 

@@ -85,6 +85,7 @@ async fn run(kind: &str, dir: &Path) {
         clock: Arc::clone(&clock),
         config: live.clone(),
         host: "bench".to_owned(),
+        deeds: TaskTracker::new(),
     };
     let started = start(parts).await.expect("started");
     let tracker = TaskTracker::new();
