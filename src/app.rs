@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::backend::docker::{DockerBackend, Instance, note_engine};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
-use crate::http::{Api, BindError, Bodies, Passed, Stop, bind, serve};
+use crate::http::{Api, BindError, Bodies, Passed, Stop, Web, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use crate::ports::{Backend, BackendError, Clock, Images, Quotas, Sources, Store, StoreError, SystemClock};
@@ -132,10 +132,20 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let addresses: Vec<String> = listeners.addresses().map(ToString::to_string).collect();
     let bodies = Bodies::new(config.server.max_body);
     let (reloads, wishes) = Reloads::new();
-    let reloader = Reloader { request, effective, live: live.clone(), listening, log };
+    let reloader = Reloader { request, effective, live: live.clone(), listening: Arc::new(listening), log };
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
     let (handle, files) = (started.handle, Gate::default());
-    let api = Api { handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics, files };
+    let api = Api {
+        handle,
+        store,
+        config: live,
+        clock,
+        bodies,
+        reloads: reloads.clone(),
+        metrics,
+        files,
+        web: Web::default(),
+    };
     let stop = Stop { soft: lifecycle.soft().clone(), hard: lifecycle.hard().clone() };
     let tracker = lifecycle.tracker().clone();
     let owner = lifecycle.clone();

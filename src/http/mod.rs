@@ -45,3 +45,4 @@ pub use body::Bodies;
 pub use listen::{BindError, Passed};
 pub use listeners::{Exchange, Listeners, Listening, bind};
 pub use server::{Api, Stop, serve};
+pub use web::Web;

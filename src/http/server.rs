@@ -35,6 +35,7 @@ use super::listeners::{Exchange, Listeners};
 use super::patience::{PATIENCE, Patient};
 use super::reply::{ApiError, Failure};
 use super::routes;
+use super::web::Web;
 use crate::config::{Live, Reloads};
 use crate::metrics::Metrics;
 use crate::ports::{Clock, Store};
@@ -59,6 +60,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// What reads of jobs' files go through.
     pub files: Gate,
+    /// What fetches files that clients name by URL.
+    pub web: Web,
 }
 
 /// What tells the server to stop.

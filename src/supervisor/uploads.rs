@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ pub struct Uploads {
     gate: Gate,
 }
 
-/// Files that have arrived and belong to no job yet; removed when dropped.
+/// Files that have arrived and belong to no job yet; removed after they are dropped.
 #[derive(Debug)]
 pub struct Staged {
     dir: PathBuf,
@@ -163,8 +164,17 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Small, and mostly empty by now: what was adopted is no longer in it.
-        let _ = std::fs::remove_dir_all(&self.dir);
+        // What was adopted is no longer in it.
+        if std::fs::remove_dir(&self.dir).is_ok() {
+            return;
+        }
+        // All that a request brought which was refused: the next start sweeps what is not removed any more.
+        let dir = std::mem::take(&mut self.dir);
+        let remove = move || drop(std::fs::remove_dir_all(dir));
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 

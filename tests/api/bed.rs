@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
-use uwsd::http::{Api, Bodies, Passed, Stop, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, Stop, Web, bind, serve};
 use uwsd::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
@@ -129,6 +129,7 @@ impl Bed {
             reloads: Reloads::new().0,
             metrics,
             files,
+            web: Web::default(),
         };
         let (_, bound) = bind(&config.server, Passed::default()).expect("bound");
         let addresses: Vec<ListenAddress> = bound.addresses().cloned().collect();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{ListenAddress, Listener, Live, Reloads, Trust, testing};
-use uwsd::http::{Api, Bodies, Passed, Stop, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, Stop, Web, bind, serve};
 use uwsd::metrics::{MeasuredStore, Metrics};
 use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
@@ -107,6 +107,7 @@ async fn run(kind: &str, dir: &Path) {
         reloads: Reloads::new().0,
         metrics,
         files: Gate::default(),
+        web: Web::default(),
     };
     let stop = Stop { soft: CancellationToken::new(), hard: CancellationToken::new() };
     serve(api, bound, stop, tracker).await.expect("served");
