@@ -1,8 +1,6 @@
 //! Answers, and the one table from what went wrong to a status.
 
 use std::borrow::Cow;
-use std::error::Error;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use warp::reply::Response;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, chain};
 use crate::ports::StoreError;
 use crate::supervisor::{Denied, Silent};
 
@@ -257,21 +255,6 @@ fn of_store(error: &StoreError) -> Verdict {
 const fn of_us() -> Verdict {
     let message = "the service failed to answer this request; its log says why";
     Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, Cow::Borrowed(message))
-}
-
-/// The error and everything behind it, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        // `transparent` variants show their source already.
-        if !line.ends_with(&text) {
-            let _ = write!(line, ": {text}");
-        }
-        source = cause.source();
-    }
-    line
 }
 
 /// A text for people and scripts.

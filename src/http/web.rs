@@ -23,8 +23,8 @@ use ipnet::IpNet;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::reply::chain;
 use crate::config::Config;
+use crate::domain::chain;
 
 /// How many redirections are followed.
 const MOST_REDIRECTIONS: usize = 5;

@@ -8,10 +8,11 @@ use futures_util::future::join_all;
 use tracing::{error, info, warn};
 
 use crate::config::Disk;
+use crate::domain::chain;
 use crate::ports::{StoreError, Update};
 
 use super::context::Context;
-use super::ending::{bytes, chain};
+use super::ending::bytes;
 use super::place::{Place, Seen};
 
 /// How often the disks are looked at.

@@ -15,12 +15,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason};
+use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, chain};
 use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSpec, StoreError};
 
 use super::backoff::Backoff;
 use super::context::{Context, runs};
-use super::ending::{Verdict, chain, not_started, refused, verdict};
+use super::ending::{Verdict, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
 use super::plan::Invocation;
 use super::prepare::{patiently, prepare};

@@ -2,11 +2,10 @@
 
 use tracing::warn;
 
-use crate::domain::Phase;
+use crate::domain::{Phase, chain};
 use crate::ports::{Change, RunSpec};
 
 use super::driver::Driver;
-use super::ending::chain;
 use super::message::{Disobeyed, Order, Ordered};
 use super::run_clock::RunClock;
 

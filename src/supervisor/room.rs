@@ -6,11 +6,11 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::config::Service;
-use crate::domain::JobId;
+use crate::domain::{JobId, chain};
 use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room};
 
 use super::context::Context;
-use super::ending::{bytes, chain};
+use super::ending::bytes;
 use super::gate::Gate;
 use super::measure::exceeds;
 
