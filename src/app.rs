@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -37,6 +38,15 @@ pub enum AppError {
     /// Another daemon uses the same state.
     #[error("another uwsd runs on {}; stop it, or give this one a state directory of its own", .0.display())]
     Running(PathBuf),
+    /// It cannot be known whether one does.
+    #[error("cannot lock {}, which keeps two uwsd from one state", .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A listener cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -70,7 +80,12 @@ impl AppError {
             | Self::Backend(_)
             | Self::Directory { .. }
             | Self::Bind(BindError::Unmatched(_) | BindError::Exposed(_) | BindError::Unusable { .. }) => true,
-            Self::Running(_) | Self::Bind(_) | Self::Open(_) | Self::Store(_) | Self::Lifecycle(_) => false,
+            Self::Running(_)
+            | Self::Lock { .. }
+            | Self::Bind(_)
+            | Self::Open(_)
+            | Self::Store(_)
+            | Self::Lifecycle(_) => false,
         }
     }
 }
@@ -210,14 +225,21 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), AppError> {
 /// Makes the state directory and takes it for this process, until the lock is dropped.
 ///
 /// # Errors
-/// [`AppError::Running`] if another process has it.
+/// [`AppError::Running`] if another process has it, [`AppError::Lock`] if that cannot be known.
 pub(crate) fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
     make_directory(state_dir, 0o750)?;
     let path = state_dir.join("uwsd.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.and_then(|file| give_to_owner(&file, state_dir).map(|()| file));
     let file = file.map_err(|source| AppError::Directory { path: state_dir.to_owned(), source })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| AppError::Running(state_dir.to_owned()))
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| not_locked(errno, path, state_dir))
+}
+
+fn not_locked(errno: Errno, path: PathBuf, state_dir: &Path) -> AppError {
+    match errno {
+        Errno::EWOULDBLOCK => AppError::Running(state_dir.to_owned()),
+        errno => AppError::Lock { path, source: errno.into() },
+    }
 }
 
 /// Gives a file that root made to whom the directory belongs: a daemon of that user must be able to use it.
@@ -232,4 +254,24 @@ fn give_to_owner(file: &File, directory: &Path) -> std::io::Result<()> {
 
 fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::chain;
+
+    #[test]
+    fn only_a_lock_that_is_taken_tells_of_another_daemon() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let _lock = lock_state(dir.path()).expect("nobody has it");
+        let taken = lock_state(dir.path()).expect_err("somebody has it");
+        assert!(matches!(taken, AppError::Running(_)), "{taken:?}");
+        let file = PathBuf::from("/state/uwsd.lock");
+        let told = chain(&not_locked(Errno::ENOLCK, file, Path::new("/state")));
+        assert!(
+            told.contains("cannot lock /state/uwsd.lock") && told.ends_with(": No locks available (os error 37)"),
+            "{told}"
+        );
+    }
 }
