@@ -47,9 +47,10 @@ impl Handle {
     /// that it needs is missing.
     pub async fn run(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
-        let shared = Arc::clone(&self.shared);
+        let this = self.clone();
         let service = self.service(&job)?;
         self.finish(async move {
+            let shared = &this.shared;
             let _alone = shared.negotiation.lock().await;
             let now = shared.clock.now();
             let job = shared.store.job(id).await?.ok_or(Denied::NoSuchJob(id))?;
@@ -67,7 +68,7 @@ impl Handle {
             let run = Change::Run { since_boot: shared.clock.since_boot(), is_exclusive: service.one_at_a_time };
             let changed = shared.store.change(id, run, now).await;
             let changed = changed.map_err(|error| too_late(error, why))?;
-            shared.waiters.ring(id);
+            this.context.changed(&changed);
             shared.wake.notify_one();
             Ok(changed.job)
         })

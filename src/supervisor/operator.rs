@@ -35,14 +35,15 @@ impl Handle {
     pub async fn release(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         let why = "only a job that an operator holds can be released";
         let job = self.visible(caller, id).await?;
-        let shared = std::sync::Arc::clone(&self.shared);
+        let this = self.clone();
         let was = job.held_from.ok_or(Denied::WrongPhase { id, phase: job.phase, why })?;
         self.finish(async move {
+            let shared = &this.shared;
             let job = if was == Phase::Queued {
                 let release = Change::Release(shared.clock.since_boot());
                 let changed = shared.store.change(id, release, shared.clock.now()).await;
                 let changed = changed.map_err(|error| too_late(error, why))?;
-                shared.waiters.ring(id);
+                this.context.changed(&changed);
                 shared.wake.notify_one();
                 changed.job
             } else {

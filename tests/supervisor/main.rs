@@ -3,6 +3,7 @@
 mod bed;
 mod images;
 mod jobs;
+mod log;
 mod restarts;
 mod retention;
 mod room;
