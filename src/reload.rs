@@ -49,7 +49,7 @@ impl Reloader {
         let Loaded { config, effective, warnings } = loaded.map_err(|errors| errors.to_string())?;
         let old = self.live.get();
         let new = carry_over(&old, config);
-        // The one step that can fail comes first, and has no effect yet.
+        // What can fail comes before anything changes: listeners that were bound in vain are closed again.
         let (listening, server) = (Arc::clone(&self.listening), new.server.clone());
         // Off the runtime: whether somebody listens on a socket file is asked by a connection, which may have to wait.
         let prepared = tokio::task::spawn_blocking(move || listening.prepare(&server)).await;

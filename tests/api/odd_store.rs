@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
-use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
+use uwsd::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
     Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
 };
@@ -143,9 +143,6 @@ impl Store for OddStore {
     }
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
         self.real.abort_requested().await
-    }
-    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
-        self.real.note_facts(id, facts).await
     }
     async fn due_for_destruction(
         &self,
