@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 use crate::backend::docker::{DockerBackend, Instance, note_engine};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
-use crate::http::{Api, BindError, Bodies, Passed, bind, serve};
+use crate::http::{Api, BindError, Bodies, Passed, Stop, Web, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use crate::ports::{Backend, BackendError, Clock, Images, Quotas, Sources, Store, StoreError, SystemClock};
@@ -19,7 +20,7 @@ use crate::quota::ProjectQuotas;
 use crate::reload::Reloader;
 use crate::sources::{GitSources, SetupError};
 use crate::sqlite::{OpenError, SqliteStore};
-use crate::supervisor::{self, Parts};
+use crate::supervisor::{self, Gate, Parts};
 use crate::telemetry::LogFilter;
 
 /// Why the daemon could not start, or did not end well.
@@ -37,6 +38,15 @@ pub enum AppError {
     /// Another daemon uses the same state.
     #[error("another uwsd runs on {}; stop it, or give this one a state directory of its own", .0.display())]
     Running(PathBuf),
+    /// It cannot be known whether one does.
+    #[error("cannot lock {}, which keeps two uwsd from one state", .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A listener cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -70,7 +80,12 @@ impl AppError {
             | Self::Backend(_)
             | Self::Directory { .. }
             | Self::Bind(BindError::Unmatched(_) | BindError::Exposed(_) | BindError::Unusable { .. }) => true,
-            Self::Running(_) | Self::Bind(_) | Self::Open(_) | Self::Store(_) | Self::Lifecycle(_) => false,
+            Self::Running(_)
+            | Self::Lock { .. }
+            | Self::Bind(_)
+            | Self::Open(_)
+            | Self::Store(_)
+            | Self::Lifecycle(_) => false,
         }
     }
 }
@@ -115,6 +130,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
         clock: Arc::clone(&clock),
         config: live.clone(),
         host: host_name(),
+        deeds: lifecycle.tracker().clone(),
     })
     .await?;
     until_soft(&lifecycle, "queue", started.queue.run());
@@ -131,13 +147,25 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let addresses: Vec<String> = listeners.addresses().map(ToString::to_string).collect();
     let bodies = Bodies::new(config.server.max_body);
     let (reloads, wishes) = Reloads::new();
-    let reloader = Reloader { request, effective, live: live.clone(), listening, log };
+    let reloader = Reloader { request, effective, live: live.clone(), listening: Arc::new(listening), log };
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
-    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: reloads.clone(), metrics };
-    let (soft, tracker) = (lifecycle.soft().clone(), lifecycle.tracker().clone());
+    let (handle, files) = (started.handle, Gate::default());
+    let api = Api {
+        handle,
+        store,
+        config: live,
+        clock,
+        bodies,
+        reloads: reloads.clone(),
+        metrics,
+        files,
+        web: Web::default(),
+    };
+    let stop = Stop { soft: lifecycle.soft().clone(), hard: lifecycle.hard().clone() };
+    let tracker = lifecycle.tracker().clone();
     let owner = lifecycle.clone();
     lifecycle.spawn("http", async move {
-        if let Err(error) = serve(api, listeners, soft, tracker).await {
+        if let Err(error) = serve(api, listeners, stop, tracker).await {
             owner.fail("http", format!("failed: {error}"));
         }
     });
@@ -197,14 +225,21 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), AppError> {
 /// Makes the state directory and takes it for this process, until the lock is dropped.
 ///
 /// # Errors
-/// [`AppError::Running`] if another process has it.
+/// [`AppError::Running`] if another process has it, [`AppError::Lock`] if that cannot be known.
 pub(crate) fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
     make_directory(state_dir, 0o750)?;
     let path = state_dir.join("uwsd.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.and_then(|file| give_to_owner(&file, state_dir).map(|()| file));
     let file = file.map_err(|source| AppError::Directory { path: state_dir.to_owned(), source })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| AppError::Running(state_dir.to_owned()))
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| not_locked(errno, path, state_dir))
+}
+
+fn not_locked(errno: Errno, path: PathBuf, state_dir: &Path) -> AppError {
+    match errno {
+        Errno::EWOULDBLOCK => AppError::Running(state_dir.to_owned()),
+        errno => AppError::Lock { path, source: errno.into() },
+    }
 }
 
 /// Gives a file that root made to whom the directory belongs: a daemon of that user must be able to use it.
@@ -219,4 +254,24 @@ fn give_to_owner(file: &File, directory: &Path) -> std::io::Result<()> {
 
 fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::chain;
+
+    #[test]
+    fn only_a_lock_that_is_taken_tells_of_another_daemon() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let _lock = lock_state(dir.path()).expect("nobody has it");
+        let taken = lock_state(dir.path()).expect_err("somebody has it");
+        assert!(matches!(taken, AppError::Running(_)), "{taken:?}");
+        let file = PathBuf::from("/state/uwsd.lock");
+        let told = chain(&not_locked(Errno::ENOLCK, file, Path::new("/state")));
+        assert!(
+            told.contains("cannot lock /state/uwsd.lock") && told.ends_with(": No locks available (os error 37)"),
+            "{told}"
+        );
+    }
 }

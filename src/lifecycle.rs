@@ -4,7 +4,8 @@
 //! running ── SIGTERM, SIGINT, a task's unexpected end ──► soft ── a second signal, the grace ──► hard ──► gone
 //! ```
 //!
-//! The *soft* token says: accept nothing new, end waits, reach a safe point. The *hard* token says: drop what you do.
+//! The *soft* token says: accept nothing new, end waits, reach a safe point. The *hard* token says: drop what you do. It is for what has
+//! time after the soft one, as connections have to finish their requests; everything else is dropped by the soft one.
 //! The main loop is [`Lifecycle::run_until_stopped`]; it also feeds the watchdog, so that a runtime that no longer
 //! turns is noticed.
 
@@ -196,13 +197,13 @@ impl Lifecycle {
                 () = shared.tracker.wait() => return self.outcome(),
                 wish = next() => match wish {
                     Wish::Stop(signal) => {
-                        warn!("{signal} received again: stopping at once");
+                        warn!("{signal} received again: closing what is left ({})", self.running());
                         shared.hard.cancel();
                     }
                     Wish::Reload => debug!("SIGHUP ignored: stopping"),
                 },
                 () = sleep_until(deadline) => {
-                    warn!("not stopped within {:?}: dropping {}", shared.grace, self.running());
+                    warn!("not stopped within {:?}: closing what is left ({})", shared.grace, self.running());
                     shared.hard.cancel();
                 }
                 _ = beat.tick() => beat_now(),

@@ -1,5 +1,7 @@
 //! The reload: the configuration is read again and checked, and put in force as a whole or not at all.
 
+use std::sync::Arc;
+
 use tracing::{info, warn};
 
 use crate::config::{Effective, Live, LoadRequest, Loaded, ReloadOutcome, ReloadWishes, Reloaded, carry_over, load};
@@ -17,7 +19,7 @@ pub struct Reloader {
     /// The configuration in force.
     pub live: Live,
     /// The listeners.
-    pub listening: Listening,
+    pub listening: Arc<Listening>,
     /// What the log lets through; `None` where the log is not ours.
     pub log: Option<LogFilter>,
 }
@@ -47,8 +49,12 @@ impl Reloader {
         let Loaded { config, effective, warnings } = loaded.map_err(|errors| errors.to_string())?;
         let old = self.live.get();
         let new = carry_over(&old, config);
-        // The one step that can fail comes first, and has no effect yet.
-        let exchange = self.listening.prepare(&new.server).map_err(|error| error.to_string())?;
+        // What can fail comes before anything changes: listeners that were bound in vain are closed again.
+        let (listening, server) = (Arc::clone(&self.listening), new.server.clone());
+        // Off the runtime: whether somebody listens on a socket file is asked by a connection, which may have to wait.
+        let prepared = tokio::task::spawn_blocking(move || listening.prepare(&server)).await;
+        let prepared = prepared.map_err(|_| "its listeners could not be bound".to_owned())?;
+        let exchange = prepared.map_err(|error| error.to_string())?;
         if let Some(log) = &self.log {
             log.set(&new.log.level).map_err(|error| error.to_string())?;
         }

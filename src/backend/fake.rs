@@ -105,6 +105,11 @@ impl FakeEngine {
         self.runs().values().filter(|run| run.is_paused && *run.state.borrow() == State::Running).count()
     }
 
+    /// How many runs are running, halted or not.
+    pub fn running(&self) -> usize {
+        self.runs().values().filter(|run| *run.state.borrow() == State::Running).count()
+    }
+
     /// How many runs the engine has.
     pub fn len(&self) -> usize {
         self.runs().len()

@@ -1,13 +1,13 @@
 //! The client: arguments, then the command, then the exit code.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use uwsd::client::commands::{Cli, Command, Failure, Output, run};
 use uwsd::client::print::shown;
+use uwsd::domain::chain;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -43,12 +43,7 @@ fn main() -> ExitCode {
 
 /// Says why, with all that is known about it.
 fn fail(error: &dyn Error, code: u8) -> ExitCode {
-    let mut text = format!("uwsctl: {}", shown(&error.to_string()));
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {}", shown(&cause.to_string()));
-        source = cause.source();
-    }
+    let text = format!("uwsctl: {}", shown(&chain(error)));
     let _ = writeln!(std::io::stderr(), "{text}");
     ExitCode::from(code)
 }

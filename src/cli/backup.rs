@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output::print;
-use super::place::{Place, State, chain};
-use crate::domain::{Phase, shown_bytes};
+use super::place::{Place, State};
+use crate::domain::{Phase, chain, shown_bytes};
 use crate::ports::{Clock, SystemClock};
 use crate::sqlite::{BackedUp, Restored, backup, restore};
 
@@ -70,7 +70,7 @@ impl Backup {
                 print(&text, ExitCode::SUCCESS)
             }
             Err(error) => {
-                eprintln!("uwsd: no backup was made: {}", chain(error));
+                eprintln!("uwsd: no backup was made: {}", chain(&error));
                 ExitCode::FAILURE
             }
         }
@@ -94,7 +94,7 @@ impl Restore {
 
     fn restored(&self, state: &State) -> Result<Restored, String> {
         let _lock = state.lock()?;
-        restore(&self.file, &state.database, SystemClock.now(), self.drained).map_err(chain)
+        restore(&self.file, &state.database, SystemClock.now(), self.drained).map_err(|error| chain(&error))
     }
 
     fn told(&self, state: &State, restored: &Restored) -> String {

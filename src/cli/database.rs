@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::output::print;
-use super::place::{Place, State, chain};
-use crate::domain::shown_bytes;
+use super::place::{Place, State};
+use crate::domain::{chain, shown_bytes};
 use crate::sqlite::{Health, Vacuumed, check, vacuum};
 
 /// What is done with it.
@@ -43,7 +43,7 @@ fn look(state: &State) -> ExitCode {
             print(&told(state, &health), code)
         }
         Err(error) => {
-            eprintln!("uwsd: the database cannot be looked at: {}", chain(error));
+            eprintln!("uwsd: the database cannot be looked at: {}", chain(&error));
             ExitCode::FAILURE
         }
     }
@@ -92,5 +92,5 @@ fn shrink(state: &State) -> ExitCode {
 
 fn shrunk(state: &State) -> Result<Vacuumed, String> {
     let _lock = state.lock()?;
-    vacuum(&state.database).map_err(chain)
+    vacuum(&state.database).map_err(|error| chain(&error))
 }

@@ -10,6 +10,7 @@ use super::output::print;
 use crate::client::print::shown;
 use crate::client::{Client, ClientError, Prefetched, ReloadAnswer, Status};
 use crate::config::load;
+use crate::domain::chain;
 
 /// How often it is asked whether jobs still run.
 const EVERY: Duration = Duration::from_secs(1);
@@ -132,22 +133,44 @@ fn socket(operator: Operator, environment: Vec<(OsString, OsString)>) -> Result<
 }
 
 fn fail(socket: &Path, error: &ClientError) -> ExitCode {
-    let socket = socket.display();
+    eprintln!("uwsd: {}", why(socket, error));
+    ExitCode::FAILURE
+}
+
+/// Why it did not work, down to the first cause: a socket that is missing and one that is not for this user look alike else.
+fn why(socket: &Path, error: &ClientError) -> String {
     match error {
-        ClientError::Unreachable { source, .. } => {
-            eprintln!(
-                "uwsd: no daemon answers at {socket}; is it running (systemctl status uwsd), may this user use its socket \
-                 (root and group uwsd), and is --socket or --config right? ({source})"
-            );
-        }
+        ClientError::Unreachable { source, .. } => format!(
+            "no daemon answers at {}; is it running (systemctl status uwsd), may this user use its socket (root and group \
+             uwsd), and is --socket or --config right? ({})",
+            socket.display(),
+            shown(&chain(&**source))
+        ),
         ClientError::BadUrl { .. }
         | ClientError::Broken { .. }
         | ClientError::TimedOut { .. }
         | ClientError::Refused { .. }
         | ClientError::Malformed { .. }
-        | ClientError::Output(_) => {
-            eprintln!("uwsd: {}", shown(&format!("{:#}", anyhow::Error::msg(error.to_string()))));
-        }
+        | ClientError::Output(_) => shown(&chain(error)),
     }
-    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_there_is_told_from_one_where_nobody_listens() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let ask = async |socket: &Path| match Client::of_operator(socket).status().await {
+            Err(error) => why(socket, &error),
+            Ok(status) => panic!("nobody answers, and yet {status:?}"),
+        };
+        let missing = dir.path().join("missing");
+        let deserted = dir.path().join("deserted");
+        drop(std::os::unix::net::UnixListener::bind(&deserted).expect("left behind"));
+        let (missing, deserted) = (ask(&missing).await, ask(&deserted).await);
+        assert!(missing.contains("No such file or directory"), "{missing}");
+        assert!(deserted.contains("Connection refused"), "{deserted}");
+    }
 }

@@ -12,6 +12,7 @@ use super::arguments::{EXIT_CONFIG, Files};
 use super::check::load_or_say;
 use crate::app::{AppError, lock_state};
 use crate::config::LoadRequest;
+use crate::domain::chain;
 
 /// Whose state it is.
 #[derive(Debug, Clone, Args)]
@@ -63,12 +64,7 @@ impl State {
                 "a daemon runs on {}; stop it first (systemctl stop uwsd), and start it again afterwards",
                 dir.display()
             ),
-            error => chain(error),
+            error => chain(&error),
         })
     }
-}
-
-/// An error with what caused it, in one line.
-pub(super) fn chain(error: impl std::error::Error + Send + Sync + 'static) -> String {
-    format!("{:#}", anyhow::Error::new(error))
 }

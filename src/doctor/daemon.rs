@@ -12,6 +12,7 @@ use super::patience::PATIENCE;
 use crate::client::print::shown;
 use crate::client::{Client, Status};
 use crate::config::Config;
+use crate::domain::chain;
 
 /// Files beside connections: database, logs of jobs, the engine.
 const BESIDE: u64 = 1024;
@@ -59,7 +60,7 @@ pub(super) async fn ask(socket: Option<&Path>) -> Running {
                     pid = pid.or(told.filter(|pid| is_daemon(*pid)));
                     answer = Answer::Status(Box::new(status));
                 }
-                Ok(Err(error)) => answer = Answer::Silent(error.to_string()),
+                Ok(Err(error)) => answer = Answer::Silent(chain(&error)),
                 Err(_) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! What a job is and what may happen to it: values only, no I/O, no clock, no wire shapes.
 
 mod caller;
+mod chain;
 mod environment;
 mod filter;
 mod id;
@@ -18,6 +19,7 @@ mod time;
 mod work;
 
 pub use caller::Caller;
+pub use chain::chain;
 pub use environment::{SOURCE_URL, own_variables};
 pub use filter::{JobFilter, JobRef, Page, Place};
 pub use id::{BadId, JobId, OwnerId, RunId};

@@ -1,11 +1,14 @@
 //! Files of jobs: opened so that no link leads out of the job's directory, streamed in pieces.
 
 use std::fs::File;
-use std::io::{self, SeekFrom};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::{TryStreamExt, stream};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
@@ -13,13 +16,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
 use warp::reply::Response;
 
 use super::range::{Wanted, wanted};
 use super::reply::ApiError;
 use super::resource::streamed;
+use crate::supervisor::Gate;
 
 /// How much is read at a time.
 const PIECE: usize = 64 << 10;
@@ -27,25 +29,33 @@ const PIECE: usize = 64 << 10;
 /// A regular file, as it was when it was opened.
 #[derive(Debug)]
 pub(super) struct Opened {
+    gate: Gate,
     file: File,
     size: u64,
     etag: String,
     modified: Option<String>,
 }
 
-/// Opens the regular file `path` of the directory `below` of `root`, off the runtime.
+/// Opens the regular file `path` of the directory `below` of `root`, off the runtime; that and all that is read of it goes
+/// through `gate`.
 ///
 /// The job may have made anything there: links to other places, devices, FIFOs. Links are never followed, also in
 /// the middle of a path, and what is no regular file is not there: `None`, as for a file that is gone.
 ///
 /// # Errors
-/// The error of the system if there is such a file and it cannot be read.
-pub(super) async fn open_below(root: PathBuf, below: PathBuf, path: String) -> io::Result<Option<Opened>> {
-    let opening = tokio::task::spawn_blocking(move || open_now(&root, &below, Path::new(&path)));
-    opening.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+/// [`ApiError::File`] if there is such a file and it cannot be read; [`ApiError::Silent`] if its disk does not answer.
+pub(super) async fn open_below(
+    gate: &Gate,
+    root: PathBuf,
+    below: PathBuf,
+    path: String,
+) -> Result<Option<Opened>, ApiError> {
+    let behind = gate.clone();
+    let opened = gate.pass_in_time(move || open_now(behind, &root, &below, Path::new(&path))).await?;
+    opened.map_err(ApiError::File)
 }
 
-fn open_now(root: &Path, below: &Path, path: &Path) -> io::Result<Option<Opened>> {
+fn open_now(gate: Gate, root: &Path, below: &Path, path: &Path) -> io::Result<Option<Opened>> {
     let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     // A FIFO must not make us wait for its other end, a terminal must not become ours.
     let regular = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
@@ -53,7 +63,7 @@ fn open_now(root: &Path, below: &Path, path: &Path) -> io::Result<Option<Opened>
         .and_then(|root| openat2(root, below, strictly(directory)))
         .and_then(|below| openat2(below, path, strictly(regular)));
     match opened {
-        Ok(file) => Opened::of(file),
+        Ok(file) => Opened::of(gate, file),
         // Gone; or a link, a way out, or something that cannot be opened for reading like a socket.
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV | Errno::ENXIO | Errno::ENAMETOOLONG) => {
             Ok(None)
@@ -68,7 +78,7 @@ fn strictly(flags: OFlag) -> OpenHow {
 }
 
 impl Opened {
-    fn of(fd: OwnedFd) -> io::Result<Option<Self>> {
+    fn of(gate: Gate, fd: OwnedFd) -> io::Result<Option<Self>> {
         let file = File::from(fd);
         let facts = file.metadata()?;
         if !facts.is_file() {
@@ -76,7 +86,7 @@ impl Opened {
         }
         let etag = format!("\"{:x}-{:x}-{:x}.{:x}\"", facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec());
         let modified = facts.modified().ok().map(httpdate::fmt_http_date);
-        Ok(Some(Self { file, size: facts.len(), etag, modified }))
+        Ok(Some(Self { gate, file, size: facts.len(), etag, modified }))
     }
 
     /// The file as an answer, as a whole or in the part that the headers ask for.
@@ -84,8 +94,8 @@ impl Opened {
     /// Only so many bytes are sent as were there when it was opened, also of a log that grows.
     ///
     /// # Errors
-    /// [`ApiError::NoSuchRange`]; [`ApiError::File`].
-    pub(super) async fn respond(self, method: &Method, asked: &HeaderMap) -> Result<Response, ApiError> {
+    /// [`ApiError::NoSuchRange`].
+    pub(super) fn respond(self, method: &Method, asked: &HeaderMap) -> Result<Response, ApiError> {
         if is_known(asked, &self.etag) {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -104,7 +114,7 @@ impl Opened {
         if status == StatusCode::PARTIAL_CONTENT {
             headers.insert(CONTENT_RANGE, digits(format!("bytes {first}-{}/{size}", first + length - 1)));
         }
-        let mut response = if method == Method::HEAD { Response::default() } else { self.part(first, length).await? };
+        let mut response = if method == Method::HEAD { Response::default() } else { self.part(first, length) };
         *response.status_mut() = status;
         response.headers_mut().extend(headers);
         Ok(response)
@@ -113,13 +123,12 @@ impl Opened {
     /// The last `most` bytes of it.
     ///
     /// # Errors
-    /// Those of reading.
-    pub(super) async fn tail(self, most: u64) -> io::Result<Vec<u8>> {
-        let mut file = tokio::fs::File::from_std(self.file);
-        file.seek(SeekFrom::Start(self.size.saturating_sub(most))).await?;
-        let mut tail = Vec::new();
-        file.take(most).read_to_end(&mut tail).await?;
-        Ok(tail)
+    /// [`ApiError::File`], [`ApiError::Silent`].
+    pub(super) async fn tail(self, most: usize) -> Result<Vec<u8>, ApiError> {
+        let Self { gate, file, size, .. } = self;
+        let first = size.saturating_sub(most as u64);
+        let tail = gate.pass_in_time(move || read_at(&file, first, most)).await?;
+        tail.map_err(ApiError::File)
     }
 
     fn wanted(&self, method: &Method, asked: &HeaderMap) -> Wanted {
@@ -142,18 +151,41 @@ impl Opened {
         }
     }
 
-    async fn part(self, first: u64, length: u64) -> Result<Response, ApiError> {
-        let mut file = tokio::fs::File::from_std(self.file);
-        if first > 0 {
-            file.seek(SeekFrom::Start(first)).await.map_err(ApiError::File)?;
-        }
-        let pieces = ReaderStream::with_capacity(file.take(length), PIECE);
-        Ok(streamed(futures_util::StreamExt::map(pieces, |piece| {
-            piece
-                .inspect_err(|error| tracing::error!(%error, "a job's file broke off while it was sent"))
-                .map_err(Into::into)
-        })))
+    /// A file that has become shorter ends early, and the connection with it.
+    fn part(self, first: u64, length: u64) -> Response {
+        let (gate, file) = (self.gate, Arc::new(self.file));
+        let pieces = stream::try_unfold((first, length), move |(at, left)| {
+            let (gate, file) = (gate.clone(), Arc::clone(&file));
+            async move {
+                let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+                if most == 0 {
+                    return Ok(None);
+                }
+                let piece = gate.pass(move || read_at(&file, at, most)).await?;
+                let read = piece.len() as u64;
+                Ok((read > 0).then(|| (Bytes::from(piece), (at + read, left - read))))
+            }
+        });
+        streamed(pieces.map_err(|error: io::Error| {
+            tracing::error!(%error, "a job's file broke off while it was sent");
+            error.into()
+        }))
     }
+}
+
+/// Up to `most` bytes from `first` on: fewer at the end of the file.
+fn read_at(file: &File, first: u64, most: usize) -> io::Result<Vec<u8>> {
+    let (mut piece, mut read) = (vec![0; most], 0);
+    while read < most {
+        match file.read_at(&mut piece[read..], first + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    piece.truncate(read);
+    Ok(piece)
 }
 
 /// Whether the client has this very file already.
@@ -177,7 +209,7 @@ mod tests {
     use super::*;
 
     fn opened(dir: &Path, path: &str) -> Option<String> {
-        let opened = open_now(dir, Path::new("job/out"), Path::new(path)).expect("no error")?;
+        let opened = open_now(Gate::default(), dir, Path::new("job/out"), Path::new(path)).expect("no error")?;
         Some(io::read_to_string(opened.file).expect("readable"))
     }
 

@@ -14,6 +14,7 @@ use super::health::readiness;
 use super::reply::{ApiError, text, with_type};
 use super::resource::{READ_ONLY, is_read, other};
 use super::server::Api;
+use crate::domain::chain;
 use crate::metrics::{DatabaseState, Format, Moment, Process, QueueState};
 use crate::supervisor::{Figures, Taken};
 
@@ -67,7 +68,7 @@ async fn moment(api: &Api) -> Moment {
     let database = config.store.path.clone();
     let looked = tokio::task::spawn_blocking(move || (Process::look(), sizes(&database)));
     let (jobs, looked) = tokio::join!(api.metrics.count(&*api.store), looked);
-    let jobs = jobs.inspect_err(|error| tracing::warn!("jobs cannot be counted for the metrics: {error}"));
+    let jobs = jobs.inspect_err(|error| tracing::warn!("jobs cannot be counted for the metrics: {}", chain(error)));
     let (process, files) = looked.unwrap_or_default();
     let Figures { waiting, taken, rooms, backend_answers, store_is_writable } = api.handle.figures();
     let Taken { jobs: running, cpus: reserved_cpus, memory: reserved_memory } = taken;

@@ -46,4 +46,5 @@ mod xml;
 pub use body::Bodies;
 pub use listen::{BindError, Passed};
 pub use listeners::{Exchange, Listeners, Listening, bind};
-pub use server::{Api, serve};
+pub use server::{Api, Stop, serve};
+pub use web::Web;

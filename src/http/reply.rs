@@ -1,8 +1,6 @@
 //! Answers, and the one table from what went wrong to a status.
 
 use std::borrow::Cow;
-use std::error::Error;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +9,9 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use warp::reply::Response;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, chain};
 use crate::ports::StoreError;
-use crate::supervisor::Denied;
+use crate::supervisor::{Denied, Silent};
 
 /// Why a request is not met.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +70,9 @@ pub(super) enum ApiError {
     /// A job's file could not be read.
     #[error("a job's file could not be read")]
     File(#[source] std::io::Error),
+    /// The disk of a job's files does not answer.
+    #[error(transparent)]
+    Silent(#[from] Silent),
     /// A handler broke.
     #[error("a request handler panicked")]
     Panicked,
@@ -120,6 +121,7 @@ impl Failure {
 
 const RESTART: Duration = Duration::from_secs(2);
 const CROWDED: Duration = Duration::from_secs(10);
+const SILENT: Duration = Duration::from_secs(30);
 const NO_ROOM: Duration = Duration::from_secs(60);
 const NO_DATABASE: Duration = Duration::from_secs(10);
 
@@ -138,6 +140,7 @@ impl ApiError {
             Self::UnknownMediaType(_) => say(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::TooSlow(_) => say(StatusCode::REQUEST_TIMEOUT),
             Self::Crowded => Verdict::later(Cow::Owned(self.to_string()), CROWDED),
+            Self::Silent(_) => Verdict::later(Cow::Owned(self.to_string()), SILENT),
             Self::NoSuchRange { .. } => say(StatusCode::RANGE_NOT_SATISFIABLE),
             Self::Denied(denied) => of_denied(denied),
             Self::Store(error) => of_store(error),
@@ -154,7 +157,8 @@ impl ApiError {
                 StoreError::Full { .. } | StoreError::Unwritable { .. } => failure(false),
                 StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Busy(_) | StoreError::Closed => None,
             },
-            Self::Denied(Denied::Upload(_)) | Self::File(_) | Self::Panicked => failure(true),
+            Self::Denied(Denied::Upload(_) | Denied::Panicked(_)) | Self::File(_) | Self::Panicked => failure(true),
+            Self::Silent(_) => failure(false),
             Self::Denied(
                 Denied::NoSuchService(_)
                 | Denied::NoSuchJob(_)
@@ -222,7 +226,7 @@ fn of_denied(denied: &Denied) -> Verdict {
         }
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
         Denied::Upload(error) if error.kind() == std::io::ErrorKind::StorageFull => no_room(),
-        Denied::Upload(_) => of_us(),
+        Denied::Upload(_) | Denied::Panicked(_) => of_us(),
         Denied::Store(error) => of_store(error),
     }
 }
@@ -251,21 +255,6 @@ fn of_store(error: &StoreError) -> Verdict {
 const fn of_us() -> Verdict {
     let message = "the service failed to answer this request; its log says why";
     Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, Cow::Borrowed(message))
-}
-
-/// The error and everything behind it, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        // `transparent` variants show their source already.
-        if !line.ends_with(&text) {
-            let _ = write!(line, ": {text}");
-        }
-        source = cause.source();
-    }
-    line
 }
 
 /// A text for people and scripts.

@@ -35,10 +35,11 @@ use super::listeners::{Exchange, Listeners};
 use super::patience::{PATIENCE, Patient};
 use super::reply::{ApiError, Failure};
 use super::routes;
+use super::web::Web;
 use crate::config::{Live, Reloads};
 use crate::metrics::Metrics;
 use crate::ports::{Clock, Store};
-use crate::supervisor::Handle;
+use crate::supervisor::{Gate, Handle};
 
 /// What the handlers work with; cheap to clone.
 #[derive(Clone)]
@@ -57,20 +58,35 @@ pub struct Api {
     pub reloads: Reloads,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What reads of jobs' files go through.
+    pub files: Gate,
+    /// What fetches files that clients name by URL.
+    pub web: Web,
+}
+
+/// What tells the server to stop.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// Accept nothing new, come to an end.
+    pub soft: CancellationToken,
+    /// Close every connection at once, whatever it waits for. Never before the other.
+    pub hard: CancellationToken,
 }
 
 /// The largest request head, and how much of a body is read ahead.
 const READ_AHEAD: usize = 64 << 10;
 
-/// Answers requests on `listeners` until `soft` is cancelled; a reload may exchange them.
+/// Answers requests on `listeners` until it is told to stop; a reload may exchange them.
 ///
 /// Then no connection is accepted any more. Those that are there are served one more request, whose answer says that it is
 /// the last, for as long as `shutdown_linger` says: whoever polls over one of them is not turned away. Idle ones are closed
-/// then, and requests in flight have `shutdown_grace` to finish before they are cut. Returns when the last connection is gone. Every connection is a task of `tracker`.
+/// then, and requests in flight have `shutdown_grace` to finish before they are cut: at once if the stop becomes hard. Returns when the
+/// last connection is gone. Every connection is a task of `tracker`.
 ///
 /// # Errors
 /// If a listener cannot be handed to the runtime.
-pub async fn serve(api: Api, listeners: Listeners, soft: CancellationToken, tracker: TaskTracker) -> io::Result<()> {
+pub async fn serve(api: Api, listeners: Listeners, stop: Stop, tracker: TaskTracker) -> io::Result<()> {
+    let Stop { soft, hard } = stop;
     let Listeners { bound, mut exchanges } = listeners;
     let config = api.config.get();
     let server = &config.server;
@@ -83,7 +99,7 @@ pub async fn serve(api: Api, listeners: Listeners, soft: CancellationToken, trac
     let counted = Arc::new(Counted::new(Arc::clone(&api.metrics), &server.base_path));
     let service = warp::service(routes::all(&Arc::new(api), started, soft.clone()));
     let listen = |open: OpenListener| {
-        let end = End { soft: open.close.clone(), linger, grace };
+        let end = End { soft: open.close.clone(), hard: hard.clone(), linger, grace };
         let (guard, counted) = (Arc::clone(&guard), Arc::clone(&counted));
         let front = Front { guard, counted, service: service.clone(), soft: open.close.clone() };
         let (http, places, tracker) = (&http, &places, &tracker);
@@ -114,6 +130,8 @@ pub async fn serve(api: Api, listeners: Listeners, soft: CancellationToken, trac
 struct End {
     /// Tells that it has come.
     soft: CancellationToken,
+    /// Tells that there is no more time.
+    hard: CancellationToken,
     /// How long an idle one is kept for one more request.
     linger: Duration,
     /// How long requests in flight have after that.
@@ -168,17 +186,24 @@ where
     let mut connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
     async move {
         // Polling the connection by reference loses nothing when the token wins.
-        let End { soft, linger, grace } = end;
-        let ended = tokio::select! {
+        let End { soft, hard, linger, grace } = end;
+        let mut ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = soft.cancelled() => tokio::time::timeout(linger, connection.as_mut()).await.ok(),
+            () = soft.cancelled() => None,
         };
-        let ended = if ended.is_some() {
-            ended
-        } else {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(grace, connection.as_mut()).await.ok()
-        };
+        if ended.is_none() {
+            let last = async {
+                if let Ok(ended) = tokio::time::timeout(linger, connection.as_mut()).await {
+                    return Some(ended);
+                }
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(grace, connection.as_mut()).await.ok()
+            };
+            ended = tokio::select! {
+                ended = last => ended,
+                () = hard.cancelled() => return tracing::debug!("a connection is closed: the stop waits no longer"),
+            };
+        }
         match ended {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%error, "a connection broke off"),
@@ -292,8 +317,15 @@ mod tests {
     use crate::config::testing::config_in;
     use crate::ports::SystemClock;
 
+    /// The two ends of a connection.
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        (client, listener.accept().await.expect("accepted").0)
+    }
+
     /// Serves one connection with an answer of 64 MiB.
-    async fn serve_one(stream: TcpStream, patience: Duration) {
+    async fn serve_one(stream: TcpStream, patience: Duration, end: End) {
         let config = config_in(std::path::Path::new("/nowhere"));
         let guard = Arc::new(watch::Sender::new(Arc::new(Guard::new(&config.server))));
         let metrics = Arc::new(Metrics::new("none", SystemClock.now()));
@@ -301,21 +333,35 @@ mod tests {
         let service = warp::service(warp::any().map(|| Response::new(vec![b'x'; 64 << 20].into())));
         let peer = Peer { via: Via::Unix, trust: Trust::Anonymous, is_proxy: false };
         let visitor = Visitor { peer, proxies: Arc::new([]) };
-        let (io, soft) = (Patient::new(stream, patience), CancellationToken::new());
-        let end = End { soft: soft.clone(), linger: Duration::ZERO, grace: Duration::ZERO };
+        let (io, soft) = (Patient::new(stream, patience), end.soft.clone());
         connection(io, visitor, &http1::Builder::new(), Front { guard, counted, service, soft }, end).await;
     }
 
     #[tokio::test]
     async fn a_client_that_does_not_read_its_answer_loses_its_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
-        let (stream, _) = listener.accept().await.expect("accepted");
+        let (mut client, stream) = pair().await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
-        let served = serve_one(stream, Duration::from_millis(200));
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let end = End { soft, hard, linger: Duration::ZERO, grace: Duration::ZERO };
+        let served = serve_one(stream, Duration::from_millis(200), end);
         tokio::time::timeout(Duration::from_secs(10), served).await.expect("given up");
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
         assert!(rest.len() < 64 << 20, "it was not served to the end");
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_becomes_hard_closes_a_connection_at_once() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (mut client, stream) = pair().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let end = End { soft: soft.clone(), hard: hard.clone(), linger: HOUR, grace: HOUR };
+        let mut served = std::pin::pin!(serve_one(stream, HOUR, end));
+        soft.cancel();
+        let waited = tokio::time::timeout(Duration::from_millis(200), served.as_mut()).await;
+        assert!(waited.is_err(), "a request in flight has its time");
+        hard.cancel();
+        tokio::time::timeout(Duration::from_secs(10), served).await.expect("at once");
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ use ipnet::IpNet;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::reply::chain;
+use crate::config::Config;
+use crate::domain::chain;
 
 /// How many redirections are followed.
 const MOST_REDIRECTIONS: usize = 5;
@@ -51,9 +52,11 @@ pub(super) enum WebError {
     NoRoots,
 }
 
-/// A client that fetches from public addresses, and from those of some networks more.
-pub(super) struct Web {
-    allowed: Arc<[IpNet]>,
+/// What fetches from public addresses, and from those of some networks more; clones are handles to the same one.
+#[derive(Clone, Default)]
+pub struct Web {
+    /// The client that was made last: to read the certificate authorities takes its time. They are read again after a reload.
+    last: Arc<Mutex<Option<Made>>>,
 }
 
 /// A file on its way.
@@ -64,22 +67,20 @@ pub(super) struct Answer {
     body: Incoming,
 }
 
+/// A client, and for which configuration it was made.
+type Made = (Arc<Config>, Https);
 type Https = Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>;
 
 impl Web {
-    pub(super) const fn new(allowed: Arc<[IpNet]>) -> Self {
-        Self { allowed }
-    }
-
     /// Asks for the file at a URL.
     ///
     /// # Errors
     /// [`WebError`].
-    pub(super) async fn get(&self, text: &str) -> Result<Answer, WebError> {
-        let client = self.client()?;
+    pub(super) async fn get(&self, config: &Arc<Config>, text: &str) -> Result<Answer, WebError> {
+        let client = self.client(config).await?;
         let mut url = Url::parse(text).map_err(|_| WebError::NotWeb)?;
         for _ in 0..=MOST_REDIRECTIONS {
-            let response = self.ask(&client, &url).await?;
+            let response = ask(&client, &config.uploads.url_networks, &url).await?;
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             match (response.status(), location) {
                 (status, Some(location)) if status.is_redirection() => {
@@ -96,37 +97,53 @@ impl Web {
         Err(WebError::Redirections)
     }
 
-    async fn ask(&self, client: &Https, url: &Url) -> Result<Response<Incoming>, WebError> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(WebError::NotWeb);
+    /// The client for a configuration.
+    async fn client(&self, config: &Arc<Config>) -> Result<Https, WebError> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = &*last()
+            && Arc::ptr_eq(known, config)
+        {
+            return Ok(client.clone());
         }
-        // An address in the URL itself is not resolved, and so not looked at by the resolver.
-        let literal = match url.host().ok_or(WebError::NotWeb)? {
-            Host::Domain(_) => None,
-            Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
-            Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
-        };
-        if literal.is_some_and(|ip| !may_be_fetched(ip, &self.allowed)) {
-            return Err(WebError::Private);
-        }
-        let uri: Uri = url.as_str().parse().map_err(|_| WebError::NotWeb)?;
-        let request = Request::get(uri).header(USER_AGENT, concat!("uwsd/", env!("CARGO_PKG_VERSION")));
-        let request = request.body(Empty::new()).map_err(|_| WebError::NotWeb)?;
-        client.request(request).await.map_err(|error| {
-            let chain = chain(&error);
-            if chain.contains(PRIVATE) { WebError::Private } else { WebError::Failed(chain) }
-        })
+        let allowed = Arc::from(config.uploads.url_networks.as_slice());
+        let made = tokio::task::spawn_blocking(move || client(allowed)).await;
+        let made = made.map_err(|panicked| WebError::Failed(panicked.to_string()))??;
+        *last() = Some((Arc::clone(config), made.clone()));
+        Ok(made)
     }
+}
 
-    fn client(&self) -> Result<Https, WebError> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver { allowed: Arc::clone(&self.allowed) });
-        tcp.enforce_http(false);
-        let https = HttpsConnectorBuilder::new().with_native_roots().map_err(|_| WebError::NoRoots)?;
-        let connector = https.https_or_http().enable_http1().wrap_connector(tcp);
-        // A connection for each request: a server may close one after its answer without a word, and a redirection that is asked for over
-        // it would fail.
-        Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+async fn ask(client: &Https, allowed: &[IpNet], url: &Url) -> Result<Response<Incoming>, WebError> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(WebError::NotWeb);
     }
+    // An address in the URL itself is not resolved, and so not looked at by the resolver.
+    let literal = match url.host().ok_or(WebError::NotWeb)? {
+        Host::Domain(_) => None,
+        Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
+        Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
+    };
+    if literal.is_some_and(|ip| !may_be_fetched(ip, allowed)) {
+        return Err(WebError::Private);
+    }
+    let uri: Uri = url.as_str().parse().map_err(|_| WebError::NotWeb)?;
+    let request = Request::get(uri).header(USER_AGENT, concat!("uwsd/", env!("CARGO_PKG_VERSION")));
+    let request = request.body(Empty::new()).map_err(|_| WebError::NotWeb)?;
+    client.request(request).await.map_err(|error| {
+        let chain = chain(&error);
+        if chain.contains(PRIVATE) { WebError::Private } else { WebError::Failed(chain) }
+    })
+}
+
+/// Reads the certificate authorities of this host; blocks for some milliseconds.
+fn client(allowed: Arc<[IpNet]>) -> Result<Https, WebError> {
+    let mut tcp = HttpConnector::new_with_resolver(Resolver { allowed });
+    tcp.enforce_http(false);
+    let https = HttpsConnectorBuilder::new().with_native_roots().map_err(|_| WebError::NoRoots)?;
+    let connector = https.https_or_http().enable_http1().wrap_connector(tcp);
+    // A connection for each request: a server may close one after its answer without a word, and a redirection that is asked for over
+    // it would fail.
+    Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 
 impl Answer {

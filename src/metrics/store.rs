@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::exposition::Metrics;
-use crate::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
+use crate::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use crate::ports::{
     Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
 };
@@ -115,10 +115,6 @@ impl Store for MeasuredStore {
 
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
         self.read(self.inner.abort_requested()).await
-    }
-
-    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
-        self.write(self.inner.note_facts(id, facts)).await
     }
 
     async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError> {

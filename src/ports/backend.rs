@@ -109,8 +109,8 @@ pub enum ImageRemoval {
 /// a crash, and then finishes what the first call began. Dropping a future leaves the run alone.
 ///
 /// # How Kubernetes would meet it
-/// A run is a `Job` object with `parallelism: 1`, `backoffLimit: 0`, named [`RunRef::name`], labelled with instance, job,
-/// replica and attempt; the job's directories are `subPath`s of a shared volume that the daemon mounts too, so that
+/// A run is a `Job` object with `parallelism: 1`, `backoffLimit: 0`, named [`RunRef::name`], labelled with instance, job
+/// and replica; the job's directories are `subPath`s of a shared volume that the daemon mounts too, so that
 /// files need no copying. What a method does there stands with the method.
 #[async_trait]
 pub trait Backend: Send + Sync {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 
-/// The name of one run: one replica of one attempt at a job.
+/// The name of one run: one replica of a job, which is launched once.
 ///
 /// All adapters derive the outer name from it in the same way, so that a crash between intent and effect leaves a name
 /// to ask for: asking twice finds the first run instead of making a second one.

@@ -313,9 +313,6 @@ pub trait Store: Send + Sync {
     /// Every job that has not ended and whose abort was asked for: a crash may have come between the wish and the deed.
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError>;
 
-    /// Notes what became known about a run before its job executes.
-    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError>;
-
     /// Notes that the destruction time of a job came before its end: it is to be aborted, and archived then.
     async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 

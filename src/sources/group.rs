@@ -75,6 +75,10 @@ async fn tail(mut stream: impl AsyncRead + Unpin, limit: usize) -> (String, bool
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -98,7 +102,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_helper_that_outlives_its_parent_is_ended() {
-        let done = run(shell("sleep 600 & echo $!")).await.expect("sh");
-        assert_eq!(done.status.code(), Some(0));
+        // It holds the streams open: until it is gone, so long would be read.
+        let done = timeout(Duration::from_secs(30), run(shell("sleep 600 & echo $!"))).await;
+        assert_eq!(done.expect("it is ended").expect("sh").status.code(), Some(0));
     }
 }

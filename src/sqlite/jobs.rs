@@ -99,11 +99,6 @@ pub(super) fn standing(connection: &Connection, id: JobId) -> Result<(i64, Phase
         .ok_or(StoreError::NoSuchJob(id))
 }
 
-pub(super) fn note_facts(connection: &Connection, id: JobId, facts: &Facts) -> Result<(), StoreError> {
-    let (seq, _) = standing(connection, id)?;
-    set_facts(connection, seq, facts)
-}
-
 pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO run (job, host, image, image_digest, commit_hash, boot_id, engine_start, \
                launched_ms, is_advisory, engine, image_source, memory_limit, cpu_limit_milli) \

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
+use crate::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use crate::ports::{
     Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage, QueuedJob,
     Store, StoreError, Totals, Update,
@@ -133,10 +133,6 @@ impl Store for SqliteStore {
 
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
         self.readers.read(list::abort_requested).await
-    }
-
-    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
-        self.writer.write("noting facts of a run", move |c| jobs::note_facts(c, id, &facts)).await
     }
 
     async fn request_expiry(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -15,6 +15,7 @@ use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, Quotas, RunRef,
 
 use super::disk::DiskWatch;
 use super::figures::Noted;
+use super::gate::Gate;
 use super::handle::{Handle, Readiness, Shared};
 use super::health::Health;
 use super::message::Message;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub config: Live,
     /// The name of this host, for the jobs' records.
     pub host: String,
+    /// Whose tasks the stop waits for: what was begun for a request.
+    pub deeds: TaskTracker,
 }
 
 /// The supervisor's door and its six tasks; the caller runs them until the daemon goes down.
@@ -112,7 +115,7 @@ pub(super) fn runs(job: &Job) -> impl Iterator<Item = RunRef> + use<> {
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
 pub async fn start(parts: Parts) -> Result<Started, StoreError> {
-    let Parts { store, images, backend, quotas, sources, clock, config: live, host } = parts;
+    let Parts { store, images, backend, quotas, sources, clock, config: live, host, deeds } = parts;
     let config = live.get();
     let totals = store.totals().await?;
     let drained = store.drained().await?;
@@ -133,9 +136,11 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         unwritable: watch::Sender::default(),
         waiters: Arc::default(),
         is_reconciled: AtomicBool::new(false),
-        deeds: TaskTracker::new(),
+        deeds,
+        fetches: TaskTracker::new(),
         experience: Experience::default(),
         uploads: Uploads::new(config.server.state_dir.join("uploads")),
+        gate: Gate::default(),
         negotiation: tokio::sync::Mutex::new(()),
         noted: Noted::default(),
     });

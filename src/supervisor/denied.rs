@@ -70,6 +70,9 @@ pub enum Denied {
     /// The daemon is going down.
     #[error("the service is shutting down; try again in a moment")]
     ShuttingDown,
+    /// What was begun for it panicked.
+    #[error("what was begun for a request panicked")]
+    Panicked(#[source] tokio::task::JoinError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

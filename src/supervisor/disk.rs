@@ -1,25 +1,24 @@
 //! Room on the disks: refuses new jobs while there is little, and gives up old outputs when there is almost none.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
+use futures_util::future::join_all;
 use tracing::{error, info, warn};
 
 use crate::config::Disk;
-use crate::domain::DiskRoom;
+use crate::domain::chain;
 use crate::ports::{StoreError, Update};
 
 use super::context::Context;
-use super::ending::{bytes, chain};
+use super::ending::bytes;
+use super::place::{Place, Seen};
 
 /// How often the disks are looked at.
 const EVERY: Duration = Duration::from_secs(2);
 /// How often while outputs are being given up.
 const SOON: Duration = Duration::from_secs(1);
-/// How long a disk may take to tell; one on the network may hang.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How many jobs' outputs are given up between two looks.
 const BATCH: u32 = 10;
 /// How many jobs whose files are on their way out are counted.
@@ -28,8 +27,8 @@ const MOST_LEAVING: u32 = 1000;
 /// The task that watches the disks.
 pub struct DiskWatch {
     context: Arc<Context>,
-    /// Where the daemon and its jobs write, and what lies there.
-    places: Vec<(&'static str, PathBuf)>,
+    /// Where the daemon and its jobs write.
+    places: Vec<Place>,
 }
 
 /// The place with the least room.
@@ -37,15 +36,18 @@ pub struct DiskWatch {
 struct Least {
     place: PathBuf,
     free: u64,
+    /// Whether it is the least of all places: none of them was silent.
+    is_of_all: bool,
 }
 
 impl DiskWatch {
-    pub(super) const fn new(context: Arc<Context>, places: Vec<(&'static str, PathBuf)>) -> Self {
-        Self { context, places }
+    /// Watches the disks of these places; of each what lies there and where it is.
+    pub(super) fn new(context: Arc<Context>, places: Vec<(&'static str, PathBuf)>) -> Self {
+        Self { context, places: places.into_iter().map(|(name, path)| Place::new(name, path)).collect() }
     }
 
     /// Runs for ever; dropping it is safe at any time.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut leaving = 0;
         loop {
             let is_cleaning = match self.look().await {
@@ -64,30 +66,28 @@ impl DiskWatch {
     }
 
     /// The place with the least room; `None` if no place could be looked at.
-    async fn look(&self) -> Option<Least> {
-        let places = self.places.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let rooms = places.into_iter().filter_map(|(name, path)| Some((room(name, &path)?, path)));
-            rooms.collect::<Vec<_>>()
+    async fn look(&mut self) -> Option<Least> {
+        let seen = join_all(self.places.iter_mut().map(Place::see)).await;
+        let is_of_all = !seen.contains(&Seen::Silence);
+        let seen = seen.into_iter().zip(&self.places).filter_map(|(seen, place)| match seen {
+            Seen::Room(room) => Some((room, place)),
+            Seen::Nothing | Seen::Silence => None,
         });
-        let Ok(Ok(rooms)) = tokio::time::timeout(PATIENCE, looked).await else {
-            warn!("it is not known how much room there is: a disk does not answer");
-            self.context.shared.noted.rooms(Vec::new());
-            return None;
-        };
+        let rooms: Vec<_> = seen.collect();
         self.context.shared.noted.rooms(rooms.iter().map(|(room, _)| *room).collect());
         let least = rooms.into_iter().min_by_key(|(room, _)| room.free);
-        least.map(|(room, place)| Least { place, free: room.free })
+        least.map(|(room, place)| Least { place: place.path.clone(), free: room.free, is_of_all })
     }
 
     /// Tells whether new jobs are accepted. Once they are not, they are again when a tenth more is free.
     fn tell(&self, least: &Least) {
-        let Least { place, free } = least;
+        let Least { place, free, is_of_all } = least;
         self.context.shared.disk.send_if_modified(|before| {
             let needed = self.settings().refuse_below;
             let needed = if before.is_some() { needed.saturating_add(needed / 10) } else { needed };
             let is_low = *free < needed;
-            if is_low == before.is_some() {
+            // A silent place may be the one that lacks it.
+            if is_low == before.is_some() || !(is_low || *is_of_all) {
                 return false;
             }
             *before = is_low.then(|| {
@@ -136,11 +136,4 @@ impl DiskWatch {
         shared.swept.notify_one();
         Ok(!old.is_empty())
     }
-}
-
-/// How much room is on the disk of `path`.
-fn room(place: &'static str, path: &Path) -> Option<DiskRoom> {
-    let told = statvfs(path).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(told.fragment_size());
-    Some(DiskRoom { place, free: bytes(told.blocks_available()), size: bytes(told.blocks()) })
 }

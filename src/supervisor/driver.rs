@@ -15,13 +15,13 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason};
+use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, chain};
 use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSpec, StoreError};
 
 use super::backoff::Backoff;
 use super::cause::Cause;
 use super::context::{Context, runs};
-use super::ending::{Verdict, chain, host_restarted, not_started, refused, verdict};
+use super::ending::{Verdict, host_restarted, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
 use super::plan::Invocation;
 use super::prepare::{patiently, prepare};
@@ -141,11 +141,6 @@ impl Driver {
         }
     }
 
-    async fn hold(&mut self, ordered: Ordered) {
-        let is_held = self.commit(Change::Hold).await.is_some();
-        ordered.answer(if is_held { Ok(()) } else { Err(Disobeyed::WrongPhase) });
-    }
-
     async fn launch(&mut self, specs: Vec<RunSpec>) {
         // A wish to stop that came with the last step of the preparation.
         let wish = *self.stop.borrow();
@@ -212,46 +207,8 @@ impl Driver {
         }
     }
 
-    fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
+    pub(super) fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
         watching::Watched::of(&self.context, &self.service, specs)
-    }
-
-    /// Suspends or resumes the runs. The phase follows the effect: nobody is told of a halt that is none.
-    async fn obey(&mut self, specs: &[RunSpec], clock: &mut RunClock, ordered: Ordered) {
-        let since_boot = || self.context.shared.clock.since_boot();
-        let (change, phase) = match (ordered.order, self.job.phase) {
-            (Order::Suspend, Phase::Executing) => match self.watched(specs).pause().await {
-                Ok(()) => (Change::Suspend(since_boot()), Phase::Suspended),
-                Err(error) => return ordered.answer(Err(Disobeyed::Backend(chain(&error)))),
-            },
-            (Order::Resume, Phase::Suspended) => match self.watched(specs).resume().await {
-                Ok(()) => (Change::Resume(since_boot()), Phase::Executing),
-                Err(error) => return ordered.answer(Err(Disobeyed::Backend(chain(&error)))),
-            },
-            // Asked twice is asked once.
-            (Order::Suspend, Phase::Suspended) | (Order::Resume, Phase::Executing) => return ordered.answer(Ok(())),
-            (Order::Hold | Order::Suspend | Order::Resume, _) => {
-                return ordered.answer(Err(Disobeyed::WrongPhase));
-            }
-        };
-        if phase == Phase::Suspended {
-            clock.halt();
-        } else {
-            clock.go_on();
-        }
-        if let Some(changed) = self.commit(change).await {
-            (self.job.phase, self.job.suspension) = (phase, changed.suspension);
-        }
-        ordered.answer(Ok(()));
-    }
-
-    /// A crash may have come between the effect of an order and its commit: the runs follow what is stored.
-    async fn keep_as_stored(&self, specs: &[RunSpec]) {
-        let watched = self.watched(specs);
-        let kept = if self.job.phase == Phase::Suspended { watched.pause().await } else { watched.resume().await };
-        if let Err(error) = kept {
-            warn!("job {} may not be as halted as it is told to be: {}", self.job.id, chain(&error));
-        }
     }
 
     /// How much of the execution limit a job that is adopted has used, by a clock that nobody sets.
@@ -302,8 +259,7 @@ impl Driver {
             return (Vec::new(), Some(refused(&error)));
         }
         let (path, dotfiles) = (first.dirs.output(), self.service.dotfiles);
-        let collected = tokio::task::spawn_blocking(move || output::collect(&path, dotfiles)).await;
-        match collected.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked))) {
+        match self.context.shared.gate.pass(move || output::collect(&path, dotfiles)).await {
             Ok((results, left_out)) => {
                 if let Some(left_out) = left_out {
                     warn!("{left_out}");
@@ -350,7 +306,7 @@ impl Driver {
     }
 
     /// Commits a change, however long the store takes to have room again. Returns the job if it is in that phase now.
-    async fn commit(&self, change: Change) -> Option<Job> {
+    pub(super) async fn commit(&self, change: Change) -> Option<Job> {
         let mut backoff = Backoff::new();
         loop {
             let now = self.context.shared.clock.now();

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 pub(super) use crate::domain::shown_bytes as bytes;
-use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timestamp};
+use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timestamp, chain};
 use crate::ports::{BackendError, Ending, How};
 
 use super::cause::{Cause, Waited, first_failure};
@@ -158,18 +158,6 @@ pub(super) fn refused(error: &BackendError) -> Outcome {
             Outcome::new(Reason::EngineError, message)
         }
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

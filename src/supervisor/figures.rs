@@ -25,7 +25,7 @@ pub struct Figures {
     pub waiting: u64,
     /// What running jobs take.
     pub taken: Taken,
-    /// The places that the daemon and its jobs write to, as they were seen last; none while a disk does not answer.
+    /// The places that the daemon and its jobs write to, as they were seen last, without those whose disk does not answer.
     pub rooms: Vec<DiskRoom>,
     /// Whether the backend answered when it was last asked.
     pub backend_answers: bool,

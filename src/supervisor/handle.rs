@@ -14,6 +14,7 @@ use crate::ports::{Clock, Sources, Store};
 use super::context::Context;
 use super::denied::Denied;
 use super::figures::Noted;
+use super::gate::Gate;
 use super::message::{Message, StopWhy};
 use super::publish::Waiters;
 use super::quote::Experience;
@@ -64,12 +65,16 @@ pub(super) struct Shared {
     pub(super) waiters: Arc<Waiters>,
     /// Set once stored jobs were held against the backend's runs: nothing starts before.
     pub(super) is_reconciled: AtomicBool,
-    /// What was begun for a request is finished, also when its client has gone away.
+    /// What was begun for a request is finished, also when its client has gone away or the daemon stops.
     pub(super) deeds: TaskTracker,
+    /// What is fetched before it is needed. It may take long and can be asked for again: no stop waits for it.
+    pub(super) fetches: TaskTracker,
     /// How long jobs take.
     pub(super) experience: Experience,
     /// The files that came with jobs.
     pub(super) uploads: Uploads,
+    /// What the supervisor does with files below the directory of jobs goes through it.
+    pub(super) gate: Gate,
     /// Held while the parameters of a job are read, changed and written: of two such requests none may be lost.
     pub(super) negotiation: tokio::sync::Mutex<()>,
     /// What the tasks note for whoever looks at the daemon.
@@ -119,13 +124,15 @@ impl Handle {
     }
 
     /// Does `deed` to its end even if the caller stops waiting for it: a client that hangs up must leave nothing half
-    /// done.
+    /// done, nor must a stop.
     pub(super) async fn finish<T: Send + 'static>(
         &self,
         deed: impl Future<Output = Result<T, Denied>> + Send + 'static,
     ) -> Result<T, Denied> {
-        // An error here is a panic of the deed, or the end of the runtime.
-        self.shared.deeds.spawn(deed).await.unwrap_or(Err(Denied::ShuttingDown))
+        self.shared.deeds.spawn(deed).await.unwrap_or_else(|error| {
+            // Otherwise it is the end of the runtime.
+            Err(if error.is_panic() { Denied::Panicked(error) } else { Denied::ShuttingDown })
+        })
     }
 
     /// Deletes a job: from now on no list shows it; an active one is aborted first and its files go once it is gone.

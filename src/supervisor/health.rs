@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::domain::chain;
+
 use super::backoff::Backoff;
 use super::context::Context;
 use super::handle::Readiness;
@@ -37,8 +39,9 @@ impl Health {
                     tokio::time::sleep(EVERY).await;
                 }
                 Err(error) => {
-                    if self.tell(Readiness::Unreachable(error.to_string())) {
-                        warn!("jobs cannot run: {error}");
+                    let why = chain(&error);
+                    if self.tell(Readiness::Unreachable(why.clone())) {
+                        warn!("jobs cannot run: {why}");
                     }
                     backoff.wait().await;
                 }

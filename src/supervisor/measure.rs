@@ -11,6 +11,8 @@ use tracing::warn;
 
 use crate::ports::JobDirs;
 
+use super::gate::Gate;
+
 /// How long it rests between two looks; a look at very many files is followed by a longer rest.
 const REST: Duration = Duration::from_secs(2);
 /// How much longer than the look the rest is, at the least.
@@ -18,14 +20,14 @@ const CALM: u32 = 10;
 
 /// Resolves once what the job may write to takes more than `most` bytes of the disk, with what it takes. Between two looks,
 /// of which the first comes after 2 s, a job may write as fast as the disk is.
-pub(super) async fn exceeds(dirs: &JobDirs, most: u64) -> u64 {
+pub(super) async fn exceeds(gate: &Gate, dirs: &JobDirs, most: u64) -> u64 {
     let mut rest = REST;
     let mut has_complained = false;
     loop {
         tokio::time::sleep(rest).await;
         let roots = [dirs.output(), dirs.home(), dirs.source()];
         let began = Instant::now();
-        let Ok(taken) = tokio::task::spawn_blocking(move || taken(roots)).await else { continue };
+        let Ok(taken) = gate.pass(move || Ok(taken(roots))).await else { continue };
         rest = REST.max(began.elapsed() * CALM);
         if taken.bytes > most {
             return taken.bytes;
@@ -38,9 +40,9 @@ pub(super) async fn exceeds(dirs: &JobDirs, most: u64) -> u64 {
 }
 
 /// What they take now.
-pub(super) async fn measured(dirs: &JobDirs) -> u64 {
+pub(super) async fn measured(gate: &Gate, dirs: &JobDirs) -> u64 {
     let roots = [dirs.output(), dirs.home(), dirs.source()];
-    tokio::task::spawn_blocking(move || taken(roots)).await.map_or(0, |taken| taken.bytes)
+    gate.pass(move || Ok(taken(roots))).await.map_or(0, |taken| taken.bytes)
 }
 
 /// What files take.
@@ -130,7 +132,7 @@ mod tests {
         });
         let most = 64 * MIB;
         let began = Instant::now();
-        let found = exceeds(&dirs, most).await;
+        let found = exceeds(&Gate::default(), &dirs, most).await;
         let noticed = began.elapsed();
         is_seen.store(true, Ordering::Relaxed);
         let (written, took) = writer.await.expect("it writes");

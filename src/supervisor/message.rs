@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::domain::{Job, JobId};
+use crate::ports::StoreError;
 
 /// Why a job is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +47,14 @@ impl Order {
 }
 
 /// Why an order was not obeyed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Disobeyed {
     /// The job is in no phase for it.
     WrongPhase,
     /// The backend did not do it, with its words.
     Backend(String),
+    /// It could not be written down, and was undone.
+    Store(StoreError),
 }
 
 /// An order on its way to the one who can obey it.

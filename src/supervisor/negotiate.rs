@@ -47,9 +47,10 @@ impl Handle {
     /// that it needs is missing.
     pub async fn run(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         let job = self.visible(caller, id).await?;
-        let shared = Arc::clone(&self.shared);
+        let this = self.clone();
         let service = self.service(&job)?;
         self.finish(async move {
+            let shared = &this.shared;
             let _alone = shared.negotiation.lock().await;
             let now = shared.clock.now();
             let job = shared.store.job(id).await?.ok_or(Denied::NoSuchJob(id))?;
@@ -67,7 +68,7 @@ impl Handle {
             let run = Change::Run { since_boot: shared.clock.since_boot(), is_exclusive: service.one_at_a_time };
             let changed = shared.store.change(id, run, now).await;
             let changed = changed.map_err(|error| too_late(error, why))?;
-            shared.waiters.ring(id);
+            this.context.changed(&changed);
             shared.wake.notify_one();
             Ok(changed.job)
         })
@@ -100,8 +101,12 @@ impl Handle {
             let work = acceptable::work(&service, work)?;
             let mut updates = vec![Update::Work(work.clone(), this.check(&service, &work)?)];
             updates.extend(terms.updates(&service, shared.clock.now()));
-            if let Some(staged) = &staged {
-                shared.uploads.adopt(id, staged).await.map_err(Denied::Upload)?;
+            if let Some(staged) = &staged
+                && let Err(error) = shared.uploads.adopt(id, staged).await
+            {
+                // Some of them may be the job's by now.
+                shared.uploads.discard(id, staged.files().iter()).await;
+                return Err(Denied::Upload(error));
             }
             let changed = shared.store.update(id, updates).await;
             let no_longer = if changed.is_ok() { replaced(&before, &work) } else { replaced(&work, &before) };

@@ -35,14 +35,15 @@ impl Handle {
     pub async fn release(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         let why = "only a job that an operator holds can be released";
         let job = self.visible(caller, id).await?;
-        let shared = std::sync::Arc::clone(&self.shared);
+        let this = self.clone();
         let was = job.held_from.ok_or(Denied::WrongPhase { id, phase: job.phase, why })?;
         self.finish(async move {
+            let shared = &this.shared;
             let job = if was == Phase::Queued {
                 let release = Change::Release(shared.clock.since_boot());
                 let changed = shared.store.change(id, release, shared.clock.now()).await;
                 let changed = changed.map_err(|error| too_late(error, why))?;
-                shared.waiters.ring(id);
+                this.context.changed(&changed);
                 shared.wake.notify_one();
                 changed.job
             } else {
@@ -77,7 +78,8 @@ impl Handle {
     /// still. Doing it twice is success.
     ///
     /// # Errors
-    /// [`Denied::WrongPhase`] in any other phase; [`Denied::Backend`] if the backend cannot, and then it runs on.
+    /// [`Denied::WrongPhase`] in any other phase; [`Denied::Backend`] if the backend cannot, [`Denied::Store`] if it cannot
+    /// be written down, and then it runs on.
     pub async fn suspend(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         self.order(caller, id, Order::Suspend).await
     }
@@ -85,7 +87,7 @@ impl Handle {
     /// Lets a SUSPENDED job go on: it is EXECUTING when this returns. Doing it twice is success.
     ///
     /// # Errors
-    /// [`Denied::WrongPhase`] in any other phase; [`Denied::Backend`].
+    /// [`Denied::WrongPhase`] in any other phase; [`Denied::Backend`], [`Denied::Store`], and then it stays halted.
     pub async fn resume(&self, caller: &Caller, id: JobId) -> Result<Job, Denied> {
         self.order(caller, id, Order::Resume).await
     }
@@ -100,6 +102,7 @@ impl Handle {
         match answer {
             Ok(Ok(Ok(()))) => Ok(job),
             Ok(Ok(Err(Disobeyed::Backend(why)))) => Err(Denied::Backend { id, why }),
+            Ok(Ok(Err(Disobeyed::Store(error)))) => Err(too_late(error, order.refusal())),
             // No word: its driver has ended, and so has the job, or it is about to be started.
             Ok(Ok(Err(Disobeyed::WrongPhase)) | Err(_)) => {
                 Err(Denied::WrongPhase { id, phase: job.phase, why: order.refusal() })

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::domain::strip_credentials;
+use crate::domain::{chain, strip_credentials};
 use crate::ports::{Arrival, Fetching, Pull};
 
 use super::context::Context;
@@ -33,7 +33,7 @@ impl Handle {
     pub fn prefetch(&self, what: String) -> mpsc::Receiver<Prefetched> {
         let (tell, told) = mpsc::channel(LINES);
         let context = Arc::clone(&self.context);
-        self.shared.deeds.spawn(async move {
+        self.shared.fetches.spawn(async move {
             let end =
                 match if is_url(&what) { source(&context, &what).await } else { image(&context, &what, &tell).await } {
                     Ok(what) => {
@@ -56,7 +56,7 @@ fn is_url(what: &str) -> bool {
 }
 
 async fn source(context: &Context, url: &str) -> Result<String, String> {
-    context.shared.sources.prefetch(url).await.map_err(|error| error.to_string())?;
+    context.shared.sources.prefetch(url).await.map_err(|error| chain(&error))?;
     Ok(format!("all of {} is on this host", strip_credentials(url)))
 }
 
@@ -67,7 +67,7 @@ async fn image(context: &Context, name: &str, tell: &mpsc::Sender<Prefetched>) -
     // Until it is noted as used it could be removed by ourselves.
     let _claim = context.claims.claim(name).await;
     let facts = context.backend.fetch_image(name, Pull::Always, &Ear { context, tell }).await;
-    let facts = facts.map_err(|error| error.to_string())?;
+    let facts = facts.map_err(|error| chain(&error))?;
     let arrival = match facts.arrival {
         Arrival::Pulled => "was pulled",
         Arrival::Replaced | Arrival::Found => "is as the registry has it",

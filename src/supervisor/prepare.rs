@@ -149,7 +149,7 @@ async fn make_directories(context: &Context, spec: &RunSpec) -> Result<(), Backe
         patiently(|| context.remove_files(job, &spec.dirs, Some(&spec.image))).await?;
     }
     let (dirs, replicas) = (spec.dirs.clone(), spec.run.replicas);
-    let made = tokio::task::spawn_blocking(move || {
+    let made = context.shared.gate.pass(move || {
         make(&dirs.root, 0o750)?;
         for directory in [dirs.input(), dirs.source(), dirs.output(), dirs.home()] {
             make(&directory, 0o755)?;
@@ -162,9 +162,7 @@ async fn make_directories(context: &Context, spec: &RunSpec) -> Result<(), Backe
         }
         Ok(())
     });
-    made.await
-        .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
-        .map_err(|source| BackendError::Io { doing: "making the job's directories", source })
+    made.await.map_err(|source| BackendError::Io { doing: "making the job's directories", source })
 }
 
 async fn fill_input(context: &Context, job: &Job, service: &Service, dirs: &JobDirs) -> Result<(), BackendError> {
@@ -173,11 +171,8 @@ async fn fill_input(context: &Context, job: &Job, service: &Service, dirs: &JobD
     }
     let (input, job, service) = (dirs.input(), job.clone(), service.clone());
     let uploads = context.shared.uploads.clone();
-    let filled = tokio::task::spawn_blocking(move || inputs::fill(&input, &job, &service, &uploads));
-    filled
-        .await
-        .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
-        .map_err(|source| BackendError::Io { doing: "giving the job its uploads and parameters", source })
+    let filled = context.shared.gate.pass(move || inputs::fill(&input, &job, &service, &uploads));
+    filled.await.map_err(|source| BackendError::Io { doing: "giving the job its uploads and parameters", source })
 }
 
 /// The end of a job whose service was configured otherwise since it was accepted.

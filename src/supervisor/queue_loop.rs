@@ -13,14 +13,14 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Job, JobId, Outcome, OwnerId, Phase, Reservation, RunId};
+use crate::domain::{Job, JobId, Outcome, OwnerId, Phase, Reservation, RunId, chain};
 use crate::ports::{Change, Changed, End, QueuedJob, RunRef, StoreError};
 
 use super::admission::{self, Budget};
 use super::backoff::Backoff;
 use super::context::Context;
 use super::driver::Driver;
-use super::ending::{chain, not_started};
+use super::ending::not_started;
 use super::handle::Readiness;
 use super::message::{Disobeyed, Message, Order, Ordered, StopWhy};
 use super::overdue;
@@ -117,8 +117,7 @@ impl Context {
                     self.changed(&changed);
                     Ok(())
                 }
-                Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => Err(Disobeyed::WrongPhase),
-                Err(error) => Err(Disobeyed::Backend(chain(&error))),
+                Err(error) => Err(Disobeyed::Store(error)),
             },
         };
         ordered.answer(result);

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 
 use tracing::{info, warn};
 
-use crate::domain::{Facts, Job, JobId};
+use crate::domain::{Facts, Job, JobId, chain};
 use crate::ports::{EngineFacts, FoundRun, RunRef, RunState};
 
 use super::backoff::Backoff;
 use super::context::Context;
 use super::driver::Adoption;
-use super::ending::chain;
 
 /// A job that was executing, with what became of its host.
 pub(super) struct Left {

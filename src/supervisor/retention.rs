@@ -6,12 +6,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
-use crate::domain::{Job, JobId, Phase, Timestamp};
+use crate::domain::{Job, JobId, Phase, Timestamp, chain};
 use crate::ports::{BackendError, Change, StoreError};
 
 use super::backoff::Backoff;
 use super::context::Context;
-use super::ending::chain;
 use super::message::{Message, StopWhy};
 
 /// How many jobs are handled at a time.

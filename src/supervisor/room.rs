@@ -6,11 +6,12 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::config::Service;
-use crate::domain::JobId;
+use crate::domain::{JobId, chain};
 use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room};
 
 use super::context::Context;
-use super::ending::{bytes, chain};
+use super::ending::bytes;
+use super::gate::Gate;
 use super::measure::{exceeds, measured};
 
 /// How often what the file system counts is looked at.
@@ -41,6 +42,7 @@ impl fmt::Display for Full {
 pub(super) struct RoomOf<'a> {
     /// What keeps them to it.
     keeper: Option<&'a dyn Quotas>,
+    gate: &'a Gate,
     /// How many bytes they may take.
     most: Option<u64>,
 }
@@ -50,7 +52,7 @@ impl Context {
     pub(super) fn room(&self, service: &Service) -> RoomOf<'_> {
         // Of files on another host nothing is seen.
         let keeper = self.quotas.as_deref().filter(|_| self.backend.shares_files());
-        RoomOf { keeper, most: service.max_output }
+        RoomOf { keeper, gate: &self.shared.gate, most: service.max_output }
     }
 
     /// Removes a job's files, and with them what kept them to their room.
@@ -92,7 +94,7 @@ impl RoomOf<'_> {
             return Some(full);
         }
         let most = self.most?;
-        let found = measured(dirs).await;
+        let found = measured(self.gate, dirs).await;
         (found > most).then_some(Full { most, found })
     }
 
@@ -108,7 +110,7 @@ impl RoomOf<'_> {
     pub(super) async fn exceeded(self, dirs: &JobDirs) -> Full {
         let by_measure = async {
             match self.most {
-                Some(most) => Full { most, found: exceeds(dirs, most).await },
+                Some(most) => Full { most, found: exceeds(self.gate, dirs, most).await },
                 None => std::future::pending().await,
             }
         };

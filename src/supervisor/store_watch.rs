@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
-use super::ending::chain;
+use crate::domain::chain;
+
 use super::handle::Shared;
 
 /// How often it is asked.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::Service;
-use crate::domain::{Caller, IdempotencyKey, Job, JobId, NewJob, Phase, Reservation, RunId, Timestamp, Work};
+use crate::domain::{Caller, IdempotencyKey, Job, JobId, NewJob, OwnerId, Phase, Reservation, RunId, Timestamp, Work};
 
 use super::acceptable;
 use super::denied::Denied;
@@ -94,6 +94,7 @@ impl Handle {
             if !accepted.is_replay {
                 place.keep();
                 shared.wake.notify_one();
+                log(&accepted.job);
             }
             Ok(accepted.job)
         })
@@ -207,6 +208,15 @@ impl Handle {
         }
         Ok(reservation)
     }
+}
+
+fn log(job: &Job) {
+    let owner = job.owner.as_ref().map(OwnerId::as_str);
+    let run_id = job.run_id.as_ref().map(RunId::as_str);
+    tracing::info!(
+        job.id = %job.id, service = job.service, owner, job.run_id = run_id, job.phase = %job.phase,
+        "job {} was accepted and is {}", job.id, job.phase
+    );
 }
 
 /// What tells this request from others, if its client gave it a key.

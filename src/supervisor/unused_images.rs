@@ -8,11 +8,10 @@ use nix::unistd::geteuid;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tracing::{debug, error, info, warn};
 
-use crate::domain::{Job, JobFilter, Page, Phase, Timestamp, full_name};
+use crate::domain::{Job, JobFilter, Page, Phase, Timestamp, chain, full_name};
 use crate::ports::{ImageFacts, ImageOfFiles, ImageRemoval, PulledImage, StoreError};
 
 use super::context::Context;
-use super::ending::chain;
 use super::image;
 
 /// How often images are looked at, and so how exactly the last use of one is known that a running job uses.

@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::domain::{JobId, Upload, Work};
 use crate::ports::{Store, StoreError};
+
+use super::gate::Gate;
 
 const NEW: &str = ".new-";
 
@@ -23,9 +26,10 @@ const NEW: &str = ".new-";
 #[derive(Debug, Clone)]
 pub struct Uploads {
     root: PathBuf,
+    gate: Gate,
 }
 
-/// Files that have arrived and belong to no job yet; removed when dropped.
+/// Files that have arrived and belong to no job yet; removed after they are dropped.
 #[derive(Debug)]
 pub struct Staged {
     dir: PathBuf,
@@ -41,8 +45,8 @@ pub struct Arriving {
 
 impl Uploads {
     /// Uploads below `root`, which is made when there is one.
-    pub(super) const fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root, gate: Gate::default() }
     }
 
     /// A place for the files of one request.
@@ -65,6 +69,12 @@ impl Uploads {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What reads of them go through.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub(super) fn path(&self, job: JobId, upload: &Upload) -> PathBuf {
@@ -154,8 +164,17 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Small, and mostly empty by now: what was adopted is no longer in it.
-        let _ = std::fs::remove_dir_all(&self.dir);
+        // What was adopted is no longer in it.
+        if std::fs::remove_dir(&self.dir).is_ok() {
+            return;
+        }
+        // All that a request brought which was refused: the next start sweeps what is not removed any more.
+        let dir = std::mem::take(&mut self.dir);
+        let remove = move || drop(std::fs::remove_dir_all(dir));
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 

@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::config::Service;
+use crate::domain::chain;
 use crate::ports::{Backend, BackendError, RunSpec, RunState};
 
 use super::backoff::Backoff;
 use super::cause::{Cause, Waited, is_failure, or_full};
 use super::context::Context;
 use super::driver::{StopSignal, asked};
-use super::ending::chain;
 use super::message::Ordered;
 use super::room::{Full, RoomOf};
 use super::run_clock::Limit;

@@ -16,11 +16,11 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testing};
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
-use uwsd::http::{Api, Bodies, Passed, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, Stop, Web, bind, serve};
 use uwsd::metrics::{MeasuredBackend, MeasuredStore, Metrics};
 use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
 use uwsd::sqlite::SqliteStore;
-use uwsd::supervisor::{Parts, start};
+use uwsd::supervisor::{Gate, Parts, start};
 
 use crate::client::{Answer, Client};
 
@@ -67,6 +67,10 @@ pub struct Bed {
     pub config: Config,
     /// Whether the engine answers from the beginning.
     pub engine_answers: bool,
+    /// What reads of jobs' files go through.
+    pub files: Gate,
+    /// Whether the supervisor sees the test's own store too.
+    pub is_odd_within: bool,
 }
 
 impl Bed {
@@ -75,7 +79,7 @@ impl Bed {
         let mut config = testing::config_in(dir.path());
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         config.server.listeners = vec![listener(address)];
-        Self { dir, config, engine_answers: true }
+        Self { dir, config, engine_answers: true, files: Gate::default(), is_odd_within: false }
     }
 
     /// Jobs are accepted and wait for ever.
@@ -89,10 +93,12 @@ impl Bed {
         self.start_over(|store| store as Arc<dyn Store>).await
     }
 
-    /// Starts with a store of the test's own before the real one, as request handlers see it.
+    /// Starts with a store of the test's own before the real one.
     pub async fn start_over(self, before: impl FnOnce(Arc<SqliteStore>) -> Arc<dyn Store>) -> Daemon {
-        let Self { dir, config, engine_answers } = self;
+        let Self { dir, config, engine_answers, files, is_odd_within } = self;
         let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
+        let seen = before(Arc::clone(&store));
+        let within = if is_odd_within { Arc::clone(&seen) } else { Arc::clone(&store) as Arc<dyn Store> };
         let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
         engine.set_silent(!engine_answers);
@@ -101,8 +107,9 @@ impl Bed {
         let config = live.get();
         let backend = Arc::new(FakeBackend::new(Arc::clone(&engine)));
         let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
+        let tracker = TaskTracker::new();
         let parts = Parts {
-            store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),
+            store: Arc::new(MeasuredStore::new(within, Arc::clone(&metrics))),
             images: Arc::clone(&store) as Arc<dyn Images>,
             backend: Arc::new(MeasuredBackend::new(backend, Arc::clone(&metrics))),
             quotas: None,
@@ -110,16 +117,19 @@ impl Bed {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             config: live.clone(),
             host: "testhost".to_owned(),
+            deeds: tracker.clone(),
         };
         let started = start(parts).await.expect("started");
         let api = Api {
             handle: started.handle,
-            store: before(Arc::clone(&store)),
+            store: seen,
             config: live.clone(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             bodies: Bodies::new(config.server.max_body),
             reloads: Reloads::new().0,
             metrics,
+            files,
+            web: Web::default(),
         };
         let (_, bound) = bind(&config.server, Passed::default()).expect("bound");
         let addresses: Vec<ListenAddress> = bound.addresses().cloned().collect();
@@ -132,8 +142,9 @@ impl Bed {
         tasks.spawn(started.disk.run());
         tasks.spawn(started.store.run());
         let mut server = JoinSet::new();
-        server.spawn(serve(api, bound, stop.clone(), TaskTracker::new()));
-        let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, server, _tasks: tasks };
+        let both = Stop { soft: stop.clone(), hard: CancellationToken::new() };
+        server.spawn(serve(api, bound, both, tracker.clone()));
+        let daemon = Daemon { dir, config, engine, clock, store, addresses, stop, tracker, server, _tasks: tasks };
         let expected = if engine_answers { 200 } else { 503 };
         eventually("the daemon to look at its engine", || async {
             let ready = daemon.client().get("/readyz").await;
@@ -157,6 +168,8 @@ pub struct Daemon {
     pub store: Arc<SqliteStore>,
     pub addresses: Vec<ListenAddress>,
     pub stop: CancellationToken,
+    /// Of the tasks that a stop waits for.
+    pub tracker: TaskTracker,
     pub server: JoinSet<std::io::Result<()>>,
     _tasks: JoinSet<()>,
 }

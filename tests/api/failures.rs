@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use crate::bed::Bed;
 use crate::client::request;
 use crate::odd_store::odd;
-use crate::uws::LIST;
+use crate::uws::{LIST, create, post};
 
 #[tokio::test]
 async fn a_handler_that_panics_is_a_500_and_no_more() {
@@ -22,6 +22,19 @@ async fn a_handler_that_panics_is_a_500_and_no_more() {
     store.panics.store(false, Ordering::SeqCst);
     let fine = connection.send(request("GET", &path, &[], "")).await.expect("the connection goes on");
     assert_eq!(fine.status(), 200);
+}
+
+#[tokio::test]
+async fn what_panics_on_behalf_of_a_request_is_a_500_and_no_shutdown() {
+    let mut bed = Bed::without_runs();
+    bed.is_odd_within = true;
+    let (daemon, store) = odd(bed).await;
+    let id = create(&daemon, "COMMAND=print+1").await;
+    store.updates.close();
+    let broken = post(&daemon, &format!("/{id}/destruction"), "DESTRUCTION=2100-01-01").await;
+    assert_eq!(broken.status, 500, "{}", broken.text());
+    assert!(!broken.text().contains("shutting down") && !broken.text().contains("panic"), "{}", broken.text());
+    assert_eq!(daemon.client().get(&format!("{LIST}/{id}/phase")).await.text(), "PENDING");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod methods;
 mod metrics;
 mod metrics_documents;
 mod operator;
+mod silence;
 mod sockets;
 mod stopping;
 mod uws_changes;

@@ -1,11 +1,13 @@
-//! A store before the real one, as request handlers see it: it counts pages and breaks where a test says.
+//! A store before the real one, as request handlers see it, and where a test wants it the supervisor too: it counts pages and
+//! breaks where a test says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
+use tokio::sync::Semaphore;
+use uwsd::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
     Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
 };
@@ -23,6 +25,10 @@ pub struct OddStore {
     pub panics: AtomicBool,
     /// Whether the list breaks after its first page, and looking at a job fails.
     pub fails: AtomicBool,
+    /// Whether there is no room for a change of a phase.
+    pub is_full: AtomicBool,
+    /// What a change of a job's terms waits for; it panics if that is closed.
+    pub updates: Semaphore,
 }
 
 impl OddStore {
@@ -33,6 +39,8 @@ impl OddStore {
             largest: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
             fails: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            updates: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
 }
@@ -102,9 +110,13 @@ impl Store for OddStore {
         self.real.submit(job).await
     }
     async fn change(&self, id: JobId, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full { doing: "changing a job's phase" });
+        }
         self.real.change(id, change, now).await
     }
     async fn update(&self, id: JobId, updates: Vec<Update>) -> Result<Job, StoreError> {
+        let _turn = self.updates.acquire().await.expect("the test closes it for a panic");
         self.real.update(id, updates).await
     }
 
@@ -131,9 +143,6 @@ impl Store for OddStore {
     }
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
         self.real.abort_requested().await
-    }
-    async fn note_facts(&self, id: JobId, facts: Facts) -> Result<(), StoreError> {
-        self.real.note_facts(id, facts).await
     }
     async fn due_for_destruction(
         &self,

@@ -1,5 +1,6 @@
 //! What an operator orders over the administration socket, and records that are kept.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use uwsd::config::ListenAddress;
@@ -8,6 +9,7 @@ use uwsd::ports::Store;
 
 use crate::bed::{Bed, Daemon, eventually};
 use crate::client::{Answer, Client};
+use crate::odd_store::odd;
 use crate::uws::{LIST, create, ended, job, listed, post, posted, reaches, scalar, status};
 use crate::uws_uploads::{BOUNDARY, job_of, kept, multipart};
 
@@ -171,6 +173,39 @@ async fn an_engine_that_does_not_halt_it_leaves_it_executing() {
     assert_eq!(refused.status, 502, "{}", refused.text());
     daemon.engine.set_silent(false);
     assert_eq!(job(&daemon, &id).await.value("uws:phase"), "EXECUTING");
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_written_down_is_undone_and_its_job_is_watched_on() {
+    let mut bed = with_socket(Bed::new());
+    bed.is_odd_within = true;
+    let (daemon, store) = odd(bed).await;
+    let id = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
+    reaches(&daemon, &id, "EXECUTING").await;
+    let full = |is_full| store.is_full.store(is_full, Ordering::SeqCst);
+    let refused = async |what| {
+        let answer = order(&daemon, &id, what).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "60"), "{what}: {}", answer.text());
+    };
+    full(true);
+    refused("suspend").await;
+    assert_eq!(daemon.engine.paused(), 0);
+    full(false);
+    ordered(&daemon, &id, "suspend", "SUSPENDED").await;
+    full(true);
+    refused("resume").await;
+    assert_eq!(daemon.engine.paused(), 1);
+    assert_eq!(job(&daemon, &id).await.value("uws:phase"), "SUSPENDED");
+    full(false);
+    ordered(&daemon, &id, "resume", "EXECUTING").await;
+    assert_eq!(daemon.engine.paused(), 0);
+    // After a refused order a wish to stop is heard while the store is full still; its end waits to be written.
+    full(true);
+    refused("suspend").await;
+    posted(&daemon, &format!("/{id}/phase"), "PHASE=ABORT").await;
+    eventually("the run to be stopped", || async { (daemon.engine.running() == 0).then_some(()) }).await;
+    full(false);
+    reaches(&daemon, &id, "ABORTED").await;
 }
 
 fn with_archive() -> Bed {

@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use uwsd::config::ListenAddress;
+use uwsd::ports::Store;
 
-use crate::bed::{Bed, Daemon};
+use crate::bed::{Bed, Daemon, eventually};
 use crate::client::{request, whole};
+use crate::odd_store::odd;
+use crate::uws::{FORM, LIST, create};
 
 /// A PUT whose body is only half sent.
 async fn half_a_request(daemon: &Daemon) -> TcpStream {
@@ -61,6 +65,35 @@ async fn a_request_that_does_not_finish_is_cut_after_the_grace_time() {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     assert!(rest.is_empty(), "no answer to half a request");
+}
+
+#[tokio::test]
+async fn the_stop_waits_for_what_was_begun_for_a_request() {
+    let mut bed = Bed::without_runs();
+    bed.is_odd_within = true;
+    let (daemon, store) = odd(bed).await;
+    let id = create(&daemon, "COMMAND=print+1").await;
+    let job = async || daemon.store.job(id.parse().expect("an id")).await.expect("read").expect("there");
+    let before = job().await.destruction;
+    eventually("earlier connections to end", || async { daemon.tracker.is_empty().then_some(()) }).await;
+    store.updates.forget_permits(Semaphore::MAX_PERMITS);
+
+    let (client, path) = (daemon.client(), format!("{LIST}/{id}/destruction"));
+    let asked = client.send("POST", &path, &[FORM], "DESTRUCTION=2100-01-01");
+    // The connection and the deed; then the client hangs up.
+    let begun = eventually("the deed to begin", || async { (daemon.tracker.len() == 2).then_some(()) });
+    tokio::select! {
+        _ = asked => panic!("it cannot be answered yet"),
+        () = begun => {}
+    }
+    daemon.stop.cancel();
+    daemon.tracker.close();
+    eventually("the connection to end", || async { (daemon.tracker.len() == 1).then_some(()) }).await;
+    let waited = tokio::time::timeout(Duration::from_millis(200), daemon.tracker.wait()).await;
+    assert!(waited.is_err(), "the deed is not done yet");
+    store.updates.add_permits(1);
+    tokio::time::timeout(Duration::from_secs(10), daemon.tracker.wait()).await.expect("it is done");
+    assert_ne!(job().await.destruction, before);
 }
 
 #[tokio::test]

@@ -36,6 +36,11 @@ pub fn kept(daemon: &Daemon) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("readable").path()).collect()
 }
 
+/// Files of a refused request go once it is answered.
+pub async fn none_is_kept(daemon: &Daemon) {
+    eventually("all files to go", || async { kept(daemon).is_empty().then_some(()) }).await;
+}
+
 pub async fn completed(daemon: &Daemon, path: &str) {
     eventually("the job to be COMPLETED", || async {
         (daemon.client().get(&format!("{path}/phase")).await.text() == "COMPLETED").then_some(())
@@ -69,7 +74,7 @@ async fn a_file_part_reaches_the_job_and_is_shown_by_reference_until_the_job_goe
         assert_eq!(seen.expect("the job sees it"), "a,b\n1,2\n", "{name}");
     }
     assert_eq!(daemon.client().send("DELETE", &path, &[], "").await.status, 303);
-    eventually("the upload to go", || async { kept(&daemon).is_empty().then_some(()) }).await;
+    none_is_kept(&daemon).await;
 }
 
 #[tokio::test]
@@ -95,7 +100,7 @@ async fn a_request_that_is_refused_leaves_no_file() {
         let answer = post(&daemon, LIST, parts).await;
         assert_eq!(answer.status, status, "{parts:?}: {}", answer.text());
         assert!(answer.text().starts_with(sentence), "{parts:?}: {}", answer.text());
-        assert!(kept(&daemon).is_empty(), "{parts:?}");
+        none_is_kept(&daemon).await;
     }
     // Longer than all files of a request may be.
     let long = "x".repeat((1 << 20) + 1);
@@ -106,7 +111,7 @@ async fn a_request_that_is_refused_leaves_no_file() {
         .send("POST", LIST, &[BOUNDARY], "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1")
         .await;
     assert_eq!(broken.status, 400);
-    assert!(kept(&daemon).is_empty());
+    none_is_kept(&daemon).await;
     assert_eq!(daemon.listed().await, 0);
 }
 

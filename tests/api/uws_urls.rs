@@ -11,7 +11,7 @@ use uwsd::domain::jdl::{Declaration, Jdl, Template, ValueKind};
 
 use crate::bed::Bed;
 use crate::uws::FORM;
-use crate::uws_uploads::{Part, completed, job_of, kept, post};
+use crate::uws_uploads::{Part, completed, job_of, kept, none_is_kept, post};
 
 /// A small web server with one file; gone when dropped.
 pub async fn web(body: &'static str) -> (u16, JoinSet<()>) {
@@ -87,7 +87,7 @@ async fn what_only_this_host_can_reach_is_not_fetched() {
         assert_eq!(refused.status, 400, "{host}: {}", refused.text());
         assert!(refused.text().contains("its address is not public"), "{host}: {}", refused.text());
     }
-    assert!(kept(&daemon).is_empty());
+    none_is_kept(&daemon).await;
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn nothing_is_fetched_for_a_request_that_is_refused_anyway() {
     assert!(tried.status == 400 && tried.text().contains("cannot be fetched"), "{}", tried.text());
     daemon.client().send("POST", &format!("{path}/phase"), &[FORM], "PHASE=RUN").await;
     assert_eq!(change(dead).await.status, 403);
-    assert!(kept(&daemon).is_empty());
+    none_is_kept(&daemon).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use uwsd::domain::{Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
+use uwsd::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
     Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage, QueuedJob,
     Store, StoreError, Totals, Update,
@@ -82,10 +82,6 @@ impl Store for NullStore {
 
     async fn abort_requested(&self) -> Result<Vec<JobId>, StoreError> {
         Ok(Vec::new())
-    }
-
-    async fn note_facts(&self, _: JobId, _: Facts) -> Result<(), StoreError> {
-        Ok(())
     }
 
     async fn request_expiry(&self, _: JobId) -> Result<Option<Job>, StoreError> {

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{ListenAddress, Listener, Live, Reloads, Trust, testing};
-use uwsd::http::{Api, Bodies, Passed, bind, serve};
+use uwsd::http::{Api, Bodies, Passed, Stop, Web, bind, serve};
 use uwsd::metrics::{MeasuredStore, Metrics};
 use uwsd::ports::{Clock, Images, Store, SystemClock};
 use uwsd::sources::GitSources;
 use uwsd::sqlite::SqliteStore;
-use uwsd::supervisor::{Parts, start};
+use uwsd::supervisor::{Gate, Parts, start};
 
 use crate::null_store::NullStore;
 
@@ -85,6 +85,7 @@ async fn run(kind: &str, dir: &Path) {
         clock: Arc::clone(&clock),
         config: live.clone(),
         host: "bench".to_owned(),
+        deeds: TaskTracker::new(),
     };
     let started = start(parts).await.expect("started");
     let tracker = TaskTracker::new();
@@ -97,6 +98,17 @@ async fn run(kind: &str, dir: &Path) {
         std::io::stdout().flush().expect("written");
     }
     let bodies = Bodies::new(config.server.max_body);
-    let api = Api { handle: started.handle, store, config: live, clock, bodies, reloads: Reloads::new().0, metrics };
-    serve(api, bound, CancellationToken::new(), tracker).await.expect("served");
+    let api = Api {
+        handle: started.handle,
+        store,
+        config: live,
+        clock,
+        bodies,
+        reloads: Reloads::new().0,
+        metrics,
+        files: Gate::default(),
+        web: Web::default(),
+    };
+    let stop = Stop { soft: CancellationToken::new(), hard: CancellationToken::new() };
+    serve(api, bound, stop, tracker).await.expect("served");
 }

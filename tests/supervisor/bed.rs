@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, Live, testing};
 use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
@@ -100,6 +101,7 @@ impl Bed {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             config: Live::new(self.config.clone()),
             host: "testhost".to_owned(),
+            deeds: TaskTracker::new(),
         };
         let started = start(parts).await.expect("started");
         let mut tasks = JoinSet::new();

@@ -3,6 +3,8 @@
 mod bed;
 mod images;
 mod jobs;
+mod log;
 mod restarts;
 mod retention;
 mod room;
+mod uploads;

@@ -1,9 +1,8 @@
 //! The engine's errors in the words of the port.
 
-use std::error::Error as StdError;
-
 use bollard::errors::Error;
 
+use crate::domain::chain;
 use crate::ports::BackendError;
 
 /// The backend's name in messages.
@@ -68,18 +67,7 @@ pub(super) fn words_of(error: &Error) -> String {
         Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         Error::DockerStreamError { error } => error.trim().to_owned(),
         Error::RequestTimeoutError => "no answer in time".to_owned(),
-        other => {
-            let mut words = other.to_string();
-            let mut cause = other.source();
-            while let Some(error) = cause {
-                let text = error.to_string();
-                if !words.contains(&text) {
-                    words = format!("{words}: {text}");
-                }
-                cause = error.source();
-            }
-            words
-        }
+        other => chain(other),
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) const JOB: &str = "org.uwsd.job";
 pub(super) const REPLICA: &str = "org.uwsd.replica";
 /// The label with the number of replicas.
 pub(super) const REPLICAS: &str = "org.uwsd.replicas";
-/// The label with the number of the attempt.
+/// The label with the number of the attempt: 1, since a job is launched once.
 pub(super) const ATTEMPT: &str = "org.uwsd.attempt";
 /// The label with the service's name.
 pub(super) const SERVICE: &str = "org.uwsd.service";

@@ -1,6 +1,6 @@
 //! The backend itself, in the daemon.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -19,15 +19,14 @@ use super::inside::{PAUSE, RESUME};
 use super::plan::{Host, Plan};
 use super::rundir::{RunDir, Standing};
 use super::supervisor::Answer;
-use super::{control, entry};
+use super::{control, entry, found};
 use crate::backend::cgroup::Hierarchy;
 use crate::backend::files;
 use crate::backend::system::{BOOT_ID, blocking, boot_id, io_failed};
 use crate::config;
 use crate::domain::JobId;
 use crate::ports::{
-    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, Progress, Pull, RunRef, RunSpec,
-    RunState, User,
+    Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, JobDirs, Progress, Pull, RunRef, RunSpec, User,
 };
 
 const KIND: &str = "process";
@@ -180,7 +179,7 @@ impl Backend for ProcessBackend {
 
     async fn find_runs(&self) -> Result<Vec<FoundRun>, BackendError> {
         let runs = self.runs.clone();
-        blocking("looking for runs", move || find_runs(&runs)).await
+        blocking("looking for runs", move || found::find_runs(&runs)).await
     }
 
     async fn fetch_image(&self, _: &str, _: Pull, _: Progress<'_>) -> Result<ImageFacts, BackendError> {
@@ -294,37 +293,6 @@ impl Backend for ProcessBackend {
         }
         blocking(doing, move || Ok(files::remove(&root))).await?.map_err(|e| refused(doing, e.to_string()))
     }
-}
-
-fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
-    let listing = match std::fs::read_dir(runs) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        listing => listing?,
-    };
-    let mut found = Vec::new();
-    for entry in listing {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            // Being made or removed, by a daemon that was killed meanwhile: the supervisor asks before it begins anything.
-            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                warn!("{} could not be removed: {error}", entry.path().display());
-            }
-            continue;
-        }
-        let dir = RunDir::at(&entry.path());
-        let Some(run) = dir.load_plan().ok().and_then(|plan| plan.run()) else {
-            warn!("{} is no run's directory", entry.path().display());
-            continue;
-        };
-        let state = match dir.standing()? {
-            Standing::Absent => continue, // removed meanwhile
-            Standing::Created => RunState::Created,
-            Standing::Supervised => RunState::Running,
-            Standing::Stopped | Standing::Ended(_) | Standing::Lost(_) => RunState::Ended,
-        };
-        found.push(FoundRun { run, state });
-    }
-    Ok(found)
 }
 
 pub(super) fn refused(doing: &'static str, why: impl Into<String>) -> BackendError {

@@ -32,6 +32,7 @@ mod control;
 mod descriptors;
 mod entry;
 mod etc;
+mod found;
 mod host;
 mod inside;
 mod plan;

@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::warn;
 
 use super::plan::Plan;
 use super::record::{Exit, Process, Started};
+
+use Record::{Damaged, Whole};
 
 /// The directory of one run.
 #[derive(Debug, Clone)]
@@ -32,8 +35,35 @@ pub(super) enum Standing {
     Supervised,
     /// It ended.
     Ended(Exit),
-    /// It was started and its supervisor is gone without a record.
-    Lost(Started),
+    /// It was started and its supervisor is gone without a record that can be read; nor can, if it is `None`, that of its
+    /// start.
+    Lost(Option<Started>),
+}
+
+/// What a record says.
+enum Record<T> {
+    /// This; nothing if it is not there.
+    Whole(Option<T>),
+    /// Nothing any more: why, and where it is.
+    Damaged(io::Error),
+}
+
+impl<T> Record<T> {
+    const fn damage(&self) -> Option<&io::Error> {
+        match self {
+            Whole(_) => None,
+            Damaged(error) => Some(error),
+        }
+    }
+}
+
+/// Records appear whole. One that is not has been damaged since, and trying again makes it no better.
+fn whole<T>(loaded: io::Result<Option<T>>) -> io::Result<Record<T>> {
+    match loaded {
+        Ok(loaded) => Ok(Whole(loaded)),
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => Ok(Damaged(error)),
+        Err(error) => Err(error),
+    }
 }
 
 impl RunDir {
@@ -98,14 +128,21 @@ impl RunDir {
         };
         // The record is the last that a supervisor writes. Whoever holds the lock after that has found it too: a second
         // start, which leaves the run as it is.
-        if let Some(exit) = self.load("exit.json")? {
-            return Ok(Standing::Ended(exit));
-        }
+        let exit = match whole(self.load("exit.json"))? {
+            Whole(Some(exit)) => return Ok(Standing::Ended(exit)),
+            other => other,
+        };
         if lock.is_none() {
             return Ok(Standing::Supervised);
         }
-        if let Some(started) = self.started()? {
-            return Ok(Standing::Lost(started));
+        let started = whole(self.started())?;
+        for damage in [exit.damage(), started.damage()].into_iter().flatten() {
+            warn!("how a run ended is not known: {damage}");
+        }
+        match (exit, started) {
+            (_, Whole(Some(started))) => return Ok(Standing::Lost(Some(started))),
+            (Damaged(_), _) | (_, Damaged(_)) => return Ok(Standing::Lost(None)),
+            (Whole(_), Whole(None)) => {}
         }
         Ok(if self.is_stopped()? { Standing::Stopped } else { Standing::Created })
     }
@@ -167,10 +204,12 @@ impl RunDir {
     }
 
     fn load<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        match fs::read(self.path.join(name)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        let path = self.path.join(name);
+        let read = fs::read(&path).and_then(|bytes| Ok(Some(serde_json::from_slice(&bytes)?)));
+        match read {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+            read => read,
         }
     }
 

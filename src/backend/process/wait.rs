@@ -1,6 +1,5 @@
 //! Waiting for the end of a run.
 
-use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -25,9 +24,6 @@ impl ProcessBackend {
         loop {
             match self.until_ended(run, dirs).await {
                 Ok(ending) => return ending,
-                Err(BackendError::Io { source, .. }) if is_damaged(&source) => {
-                    return bare(How::Unknown(format!("the record of its end cannot be read: {source}")));
-                }
                 Err(error) => warn!("it is not known how {} does, looking again: {error}", run.name()),
             }
             sleep(pause).await;
@@ -64,15 +60,14 @@ impl ProcessBackend {
         }
     }
 
-    /// The end of a run whose supervisor is gone without a word, once its sandbox is gone too.
-    pub(super) async fn lost(&self, run: &RunRef, started: Started) -> Result<Ending, BackendError> {
-        let how = if started.boot_id == self.boot_id().await? {
-            self.see_it_gone(run).await?;
-            How::Vanished
-        } else {
-            How::HostRestarted
-        };
-        Ok(bare(how))
+    /// The end of a run whose supervisor is gone without a word that can be read, once its sandbox is gone too.
+    pub(super) async fn lost(&self, run: &RunRef, started: Option<Started>) -> Result<Ending, BackendError> {
+        let boot_id = self.boot_id().await?;
+        if started.is_some_and(|started| started.boot_id != boot_id) {
+            return Ok(bare(How::HostRestarted));
+        }
+        self.see_it_gone(run).await?;
+        Ok(bare(How::Vanished))
     }
 
     /// Waits until the sandbox's init is gone, which dies with its supervisor; helps if it must.
@@ -93,29 +88,8 @@ impl ProcessBackend {
     }
 }
 
-/// Whether a record was read, and is none.
-fn is_damaged(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
-}
-
 /// An end of which nothing more is known.
 const fn bare(how: How) -> Ending {
     let (started_at, ended_at, peak_memory, logs) = (None, None, None, None);
     Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error: None, log_gap: None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_that_is_none_is_told_from_one_that_cannot_be_read_now() {
-        for text in ["", "{", "[]", "\0\0"] {
-            let error: io::Error = serde_json::from_str::<Started>(text).expect_err("no record").into();
-            assert!(is_damaged(&error), "{text:?}: {error}");
-        }
-        for errno in [nix::errno::Errno::EMFILE, nix::errno::Errno::EIO] {
-            assert!(!is_damaged(&errno.into()), "{errno}");
-        }
-    }
 }

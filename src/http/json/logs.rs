@@ -84,9 +84,9 @@ async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiEr
     let root = api.config.get().server.jobs_dir.clone();
     // Relative to the directory of all jobs, so that no component of it is taken on trust.
     let below = JobDirs { root: job.id.to_string().into() }.log(&run);
-    let opened = file::open_below(root, below, name.to_owned()).await.map_err(ApiError::File)?;
+    let opened = file::open_below(&api.files, root, below, name.to_owned()).await?;
     let mut response = match opened {
-        Some(opened) => opened.respond(method, headers).await?,
+        Some(opened) => opened.respond(method, headers)?,
         None => text(StatusCode::OK, ""),
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -74,8 +74,8 @@ pub(super) async fn get(
     let path = &job.results.get(number).ok_or(ApiError::NoSuchResult)?.path;
     let root = api.config.get().server.jobs_dir.clone();
     let below = JobDirs { root: job.id.to_string().into() }.output();
-    let opened = file::open_below(root, below, path.clone()).await.map_err(ApiError::File)?;
-    let mut response = opened.ok_or(ApiError::NoSuchResult)?.respond(method, headers).await?;
+    let opened = file::open_below(&api.files, root, below, path.clone()).await?;
+    let mut response = opened.ok_or(ApiError::NoSuchResult)?.respond(method, headers)?;
     attachment::describe(&mut response, path);
     Ok(response)
 }

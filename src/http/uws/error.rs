@@ -14,7 +14,7 @@ use crate::http::Api;
 use crate::http::reply::{ApiError, text};
 
 /// How much of a log is shown.
-const TAIL: u64 = 8 << 10;
+const TAIL: usize = 8 << 10;
 
 /// The summary's sentence on the first line; of a job whose command began also the facts and the end of its log.
 ///
@@ -37,7 +37,7 @@ pub(super) async fn get(api: &Api, request: &Request, job: &Job) -> Result<Respo
     if job.work.replicas == 1 {
         let log = Log { replica: 0, stream: "stderr" };
         let tail = match open_log(api, job, log).await? {
-            Some(opened) => opened.tail(TAIL).await.map_err(ApiError::File)?,
+            Some(opened) => opened.tail(TAIL).await?,
             None => Vec::new(),
         };
         if !tail.is_empty() {

@@ -1,13 +1,11 @@
 //! Files that a job's parameters ask for by URL (DALI 1.1 §3.4.5): fetched before the job is accepted.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use crate::domain::Upload;
 use crate::http::Api;
 use crate::http::reply::ApiError;
-use crate::http::web::{self, Web};
+use crate::http::web;
 use crate::supervisor::Staged;
 
 use super::intake::not_kept;
@@ -68,9 +66,8 @@ pub(super) async fn missing(
 async fn one(api: &Api, name: String, uri: &str, staged: &mut Staged, left: &mut u64) -> Result<(), ApiError> {
     let config = api.config.get();
     let settings = &config.uploads;
-    let web = Web::new(Arc::from(settings.url_networks.as_slice()));
     let refused = |why: web::WebError| ApiError::Malformed(format!("{name}: {uri} cannot be fetched: {why}"));
-    let mut answer = web.get(uri).await.map_err(refused)?;
+    let mut answer = api.web.get(&config, uri).await.map_err(refused)?;
     let mut arriving =
         staged.begin(name.clone(), answer.media_type.clone(), Some(uri.to_owned())).await.map_err(not_kept)?;
     while let Some(piece) = answer.next().await.map_err(refused)? {

@@ -47,10 +47,11 @@ pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, name: &str)
 
 /// A file that came with the job, of the media type that its client gave it.
 async fn file(api: &Api, request: &Request, job: &Job, upload: &Upload) -> Result<Response, ApiError> {
-    let root = api.handle.uploads().root().to_owned();
-    let opened = open_below(root, Uploads::below(job.id), upload.file.clone()).await.map_err(ApiError::File)?;
+    let uploads = api.handle.uploads();
+    let (root, below) = (uploads.root().to_owned(), Uploads::below(job.id));
+    let opened = open_below(uploads.gate(), root, below, upload.file.clone()).await?;
     let opened = opened.ok_or(ApiError::NoSuchPath)?;
-    let mut response = opened.respond(&request.method, &request.headers).await?;
+    let mut response = opened.respond(&request.method, &request.headers)?;
     attachment::describe(&mut response, &upload.name);
     if let Some(kind) = upload.media_type.as_deref().and_then(|kind| HeaderValue::try_from(kind).ok()) {
         response.headers_mut().insert(CONTENT_TYPE, kind);

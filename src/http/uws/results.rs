@@ -32,7 +32,7 @@ pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -
     match named(job, id) {
         Some(Named::Log(log)) => {
             let mut response = match open_log(api, job, log).await? {
-                Some(opened) => opened.respond(&request.method, &request.headers).await?,
+                Some(opened) => opened.respond(&request.method, &request.headers)?,
                 // It never came to a command.
                 None => text(StatusCode::OK, ""),
             };
@@ -42,7 +42,7 @@ pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -
         Some(Named::File(path)) => {
             let below = dirs(job).output();
             let opened = open(api, below, path).await?.ok_or(ApiError::NoSuchResult)?;
-            let mut response = opened.respond(&request.method, &request.headers).await?;
+            let mut response = opened.respond(&request.method, &request.headers)?;
             attachment::describe(&mut response, path);
             let kind = HeaderValue::try_from(main_result::media_type(api, job, path).as_ref());
             response.headers_mut().insert(CONTENT_TYPE, kind.expect("a media type is a header's value"));
@@ -68,5 +68,5 @@ fn dirs(job: &Job) -> JobDirs {
 
 async fn open(api: &Api, below: PathBuf, path: &str) -> Result<Option<Opened>, ApiError> {
     let root = api.config.get().server.jobs_dir.clone();
-    file::open_below(root, below, path.to_owned()).await.map_err(ApiError::File)
+    file::open_below(&api.files, root, below, path.to_owned()).await
 }

@@ -149,6 +149,33 @@ async fn what_is_seen_after_another_boot_is_the_hosts_doing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_records_are_damaged_is_lost_and_keeps_no_other_from_being_found() {
+    let bed = new_bed().await;
+    let (whole, ran, unread) = (bed.spec("exit 0"), bed.spec("exit 0"), bed.spec("exit 0"));
+    for spec in [&whole, &ran, &unread] {
+        live(&*bed.backend, spec).await;
+    }
+    let record = |spec: &RunSpec, name: &str| bed.state.path().join("runs").join(spec.run.name()).join(name);
+    // As a power cut or a bad block leaves them; of one run neither record.
+    std::fs::write(record(&ran, "exit.json"), "").expect("written");
+    std::fs::write(record(&unread, "exit.json"), "{\"boot_id\":").expect("written");
+    std::fs::write(record(&unread, "started.json"), "\0\0\0").expect("written");
+
+    let backend = bed.fresh_backend();
+    let found = backend.find_runs().await.expect("it answers");
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|run| run.state == RunState::Ended), "{found:?}");
+    assert_eq!(end_of(&*backend, &whole).await.how, How::Exited(0));
+    for spec in [&ran, &unread] {
+        assert_eq!(end_of(&*backend, spec).await.how, How::Vanished);
+        backend.stop(&spec.run, Duration::ZERO).await.expect("nothing to stop");
+    }
+    for spec in [&whole, &ran, &unread] {
+        clean(&*backend, spec).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_starts_at_once_run_the_command_once() {
     let bed = new_bed().await;
     for _ in 0..5 {

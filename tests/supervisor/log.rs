@@ -1,0 +1,56 @@
+//! What the log tells of a job's life.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use uwsd::domain::{Caller, Phase};
+use uwsd::supervisor::{Asked, Submission};
+
+use crate::bed::{Bed, work};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_step_of_a_job_is_told_from_its_acceptance_on() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    // Of all tests of this program: what one thread wants logged is not reliably known while others log nothing.
+    tracing::subscriber::set_global_default(subscriber).expect("no other test has one");
+    let daemon = Bed::new().start().await;
+    let submission = Submission {
+        service: "ocps".to_owned(),
+        run_id: None,
+        work: work("print 1"),
+        is_run: false,
+        execution_duration: Asked::Default,
+        destruction: Asked::Default,
+        idempotency_key: None,
+    };
+    let id = daemon.handle.submit(&Caller::Anonymous, submission, None).await.expect("accepted").id;
+    daemon.handle.run(&Caller::Anonymous, id).await.expect("queued");
+    daemon.reaches(id, Phase::Completed).await;
+    let told = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    for step in [
+        "was accepted and is PENDING",
+        "moved from PENDING to QUEUED",
+        "moved from QUEUED to EXECUTING",
+        "moved from EXECUTING to COMPLETED",
+    ] {
+        let line = told.lines().find(|line| line.contains(&format!("job {id} {step}")));
+        let line = line.unwrap_or_else(|| panic!("{step} is missing: {told}"));
+        assert!(line.contains(" INFO "), "{line}");
+    }
+}
