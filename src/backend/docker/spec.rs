@@ -323,6 +323,14 @@ mod tests {
     }
 
     #[test]
+    fn other_programs_find_it_by_these_labels() {
+        let labels = body(&a_run()).expect("fine").labels.expect("there");
+        for name in ["org.uwsd.instance", "org.uwsd.job", "org.uwsd.replica", "org.uwsd.attempt"] {
+            assert!(labels.contains_key(name), "{name}: {labels:?}");
+        }
+    }
+
+    #[test]
     fn of_a_repeated_variable_the_last_is_kept() {
         let env = [("A", "1"), ("B", "x=\n"), ("A", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(environment(&env), ["TINI_KILL_PROCESS_GROUP=1", "B=x=\n", "A=2"]);

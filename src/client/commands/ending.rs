@@ -2,8 +2,10 @@
 
 use std::io;
 
-use crate::client::ClientError;
-use crate::domain::Phase;
+use serde_json::Value;
+
+use crate::client::{ClientError, Job};
+use crate::domain::{Phase, Reason};
 
 /// How a command ended that did what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +32,17 @@ impl Ending {
         }
     }
 
-    /// The ending of `run` and `wait` for a job that ended in `phase`.
-    pub(super) const fn of(phase: Phase) -> Self {
+    /// The ending of `run` and `wait` for a job that has ended; of one that is archived by now, as it ended then.
+    pub(super) fn of(job: &Job) -> Self {
+        let reason = job.info().and_then(|info| info.get("reason")).and_then(Value::as_str);
+        let reason = reason.and_then(|word| word.parse::<Reason>().ok());
+        match (job.phase, reason) {
+            (Phase::Archived, Some(reason)) => Self::of_phase(reason.phase()),
+            (phase, _) => Self::of_phase(phase),
+        }
+    }
+
+    const fn of_phase(phase: Phase) -> Self {
         match phase {
             Phase::Completed => Self::Done,
             Phase::Error => Self::Error,

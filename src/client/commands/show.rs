@@ -65,7 +65,7 @@ pub(super) async fn report_end(job: &Job, output: &mut Output<'_>) -> Result<End
     if output.json {
         output.document(&job.raw).await?;
     }
-    let ending = Ending::of(job.phase);
+    let ending = Ending::of(job);
     if ending != Ending::Done {
         let why = job.error().map(|why| format!(": {}", shown(why))).unwrap_or_default();
         output.say(&format!("job {} ended in {}{why}", job.id, job.phase)).await?;

@@ -293,3 +293,13 @@ async fn who_asks_is_said_by_a_login_or_a_token() {
     }
     assert_eq!(server.seen().len(), asked, "nobody is asked without it");
 }
+
+#[tokio::test]
+async fn wait_ends_as_a_job_ended_that_is_archived_by_now() {
+    for (reason, code) in [(json!("ok"), 0), (json!("nonzero"), 3), (json!("timeout"), 4), (json!(null), 1)] {
+        let mut archived = job("ARCHIVED");
+        archived["jobInfo"] = json!({ "reason": reason });
+        let server = Server::start(move |_, _| document(&archived)).await;
+        assert_eq!(uwsctl(&server, &["wait", ID]).await.ending.expect("told").code(), code, "{reason}");
+    }
+}
