@@ -26,6 +26,7 @@ promised_by_engines() {
     saw 'a job in Docker'
     saw 'a job as a process'
     saw 'root:uwsd 660'
+    saw 'root:root 755'
     saw "reduced by the site's script"
     [ "$(in_box docker info --format '{{.LiveRestoreEnabled}}')" = true ] || fail "live-restore is not in force"
     # Out of the folder that was carried over, not from elsewhere.
@@ -33,6 +34,19 @@ promised_by_engines() {
     in_box sh -c 'ls /srv/bundle/docker.io_*.deb /srv/bundle/libc6_*.deb' >/dev/null || fail "the folder is not complete"
     in_box sh -c 'apt-cache policy bubblewrap | grep -q "file:/srv/bundle"' || fail "apt does not know the folder"
     in_box test -d /var/lib/uwsd/git/mirrors || fail "nothing was fetched before it was needed"
+    podman_after_a_boot
+}
+
+# A boot empties /run, and what Podman's package has systemd do then closes the directory of its socket. The page leaves the socket enabled.
+podman_after_a_boot() {
+    in_box systemctl is-enabled --quiet podman.socket || fail "a boot would not start Podman's socket"
+    in_box sh -c 'systemctl stop podman.socket podman.service && rm -rf /run/podman &&
+        systemd-tmpfiles --boot --create podman.conf' || fail "no boot can be played"
+    [ "$(in_box stat --format %a /run/podman)" = 700 ] || fail "Podman's package does not close the directory any more: the drop-in may go"
+    in_box systemctl start podman.socket
+    in_box runuser -u uwsd -- curl --silent --fail --max-time 30 --unix-socket /run/podman/podman.sock http://d/_ping >"$bed/ping" ||
+        fail "after a boot the daemon does not get to Podman: $(in_box sh -c 'ls -ld /run/podman /run/podman/podman.sock')"
+    grep -qx OK "$bed/ping" || fail "Podman says $(cat "$bed/ping")"
 }
 
 promised_by_access() {
