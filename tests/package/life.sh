@@ -53,6 +53,14 @@ check_units() {
         in_box systemd-analyze security --no-pager --threshold=20 "$unit" >"$bed/security" || fail "$(cat "$bed/security")"
         note "$(tail -n 1 "$bed/security")"
     done
+    is_watched uwsd.service
+}
+
+# What systemd itself makes of a unit of the package's that runs, before a test shortens anything. (Of one that does not it tells no watchdog.)
+is_watched() { # UNIT
+    local is
+    is=$(in_box systemctl show "$1" --property=Type,WatchdogUSec,Restart | sort | tr '\n' ' ')
+    [ "$is" = "Restart=always Type=notify WatchdogUSec=30s " ] || fail "$1 has $is"
 }
 
 start_by_socket() {
