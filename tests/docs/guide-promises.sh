@@ -102,6 +102,9 @@ promised_by_maintenance() {
     # Up, and back down: what dpkg has now is what the guide installed first.
     grep -qE 'Unpacking uwsd .* over ' "$bed/said" || fail "nothing was upgraded"
     [ "$(in_box dpkg-query --show --showformat '${Version}' uwsd)" = "$(dpkg-deb --field "$before" Version)" ] || fail "it did not go back"
+    # A file that nobody edited follows the package, and no question of dpkg's was answered by leaving two.
+    in_box grep -q 'the version before' /etc/uwsd/uwsd.toml || fail "the configuration did not go back"
+    [ -z "$(in_box find /etc/uwsd -name '*.dpkg-*')" ] || fail "dpkg left $(in_box find /etc/uwsd -name '*.dpkg-*')"
     in_box apt-get -qq install -y "/packages/${package##*/}" >"$bed/apt" 2>&1 || fail "$(cat "$bed/apt")"
 }
 

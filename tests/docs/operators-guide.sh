@@ -53,7 +53,7 @@ if [ -n "$packages" ]; then
 else
     tests/bed/packages.sh debhelper man-db
     package=$(packaging/build-deb.sh --output "$bed/packages")
-    packaging/build-deb.sh --output "$bed/packages" --version "$(dpkg-deb --field "$package" Version)~before" --skip-build >/dev/null
+    tests/package/before.sh "$package" >/dev/null
 fi
 packages=$bed/packages
 before=$(find "$packages" -name 'uwsd_*~before_*.deb')
