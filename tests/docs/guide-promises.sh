@@ -11,8 +11,10 @@ promised_by_operating() {
     saw 'accepts jobs and runs them'
     saw_no 'not-a-real-password'
     # The journal knows fields, and each search found entries of its own.
-    local field
-    for field in SERVICE=cutout JOB_REASON=nonzero INSTANCE=summit; do
+    local field job
+    job=$(in_box uwsctl list | awk 'NR == 2 { print $1 }')
+    [[ $job =~ ^[0-9a-f]{32}$ ]] || fail "no job is listed: $(in_box uwsctl list)"
+    for field in JOB_ID="$job" SERVICE=cutout JOB_REASON=nonzero INSTANCE=summit; do
         in_box journalctl --unit uwsd --no-pager --lines 1 "$field" >"$bed/entries"
         grep -q uwsd "$bed/entries" || fail "the journal has no entry with $field: $(cat "$bed/entries")"
         ! grep -q 'No entries' "$bed/entries" || fail "the journal has no entry with $field"

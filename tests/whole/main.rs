@@ -13,6 +13,7 @@ mod engine;
 mod faults;
 mod kill;
 mod limits;
+mod log;
 mod notify;
 mod ocps;
 mod passed;
