@@ -61,18 +61,43 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-python3 tests/docs/blocks.py docs/user.md >"$work/guide.sh"
-mkdir "$work/reader"
-cd "$work/reader"
-bash "$work/guide.sh" 2>&1 | tee "$work/said"
+# Runs the page docs/$1.md; what it said is in "$work/said".
+read_page() {
+    page=docs/$1.md
+    python3 "$tree/tests/docs/blocks.py" "$page" >"$work/$1.sh"
+    bash "$work/$1.sh" 2>&1 | tee "$work/said"
+}
+
+fail() {
+    echo "$page: $*" >&2
+    exit 1
+}
 
 # What a reader is promised to see, and a command that prints something else would not notice.
 saw() {
-    if ! grep -qF -- "$1" "$work/said"; then
-        echo "the guide's commands never printed: $1" >&2
-        exit 1
-    fi
+    grep -qF -- "$1" "$work/said" || fail "the commands never printed: $1"
 }
+
+# What the block of the page that has $1 printed.
+said_by() {
+    local at
+    at=$(awk -v text="$1" '/^```/ { block = NR } index($0, text) && block { print block; exit }' "$tree/$page")
+    grep -qF "== $page:$at" "$work/said" || fail "no block with: $1"
+    awk -v from="== $page:$at" '/^== / || / blocks of .* did what they say$/ { is = $0 == from; next } is && NF' "$work/said"
+}
+
+# The block with $1 printed a line that matches $2.
+block_saw() {
+    said_by "$1" | grep -qE -- "$2" || fail "the block with \"$1\" never printed $2: $(said_by "$1")"
+}
+
+tree=$PWD
+mkdir "$work/reader"
+cd "$work/reader"
+
+# The page's name is part of what is printed before each block.
+ln -s "$tree/docs" docs
+read_page user
 saw '<vosi:available>true'
 saw COMPLETED
 saw counting
@@ -83,3 +108,8 @@ saw ABORTED
 saw decrad
 saw 'RA is "east"'
 saw '10.68 41.27'
+[ "$(said_by 'Idempotency-Key')" = 1 ] || fail "a request that was sent twice made $(said_by 'Idempotency-Key') jobs"
+block_saw 'X PUT' '^\[\{"id":0,"uri":"/uws/jobs/[0-9a-f]{32}/out/hello\.txt"\}\]'
+block_saw 'X PUT' '"jobId":"[0-9a-f]{32}","phase":"completed"'
+block_saw 'uwsctl top' '^ocps: [0-9]+ EXECUTING, [0-9]+ QUEUED$'
+block_saw 'uwsctl top' '^[0-9a-f]{32} +COMPLETED '
