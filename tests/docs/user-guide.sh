@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every command block of the user's guide against a daemon, as a reader would: with the addresses that stand there.
+# Runs every command block of the user's guide, and of the page about the UWS API, against a daemon, as a reader would: with the addresses
+# that stand there.
 #
 #   tests/docs/user-guide.sh PROGRAMS      PROGRAMS: the folder with uwsd and uwsctl
 #
@@ -64,7 +65,7 @@ done
 # Runs the page docs/$1.md; what it said is in "$work/said".
 read_page() {
     page=docs/$1.md
-    python3 "$tree/tests/docs/blocks.py" "$page" >"$work/$1.sh"
+    python3 "$tree/tests/docs/blocks.py" "$page" --root "$work/root" >"$work/$1.sh"
     bash "$work/$1.sh" 2>&1 | tee "$work/said"
 }
 
@@ -113,3 +114,16 @@ block_saw 'X PUT' '^\[\{"id":0,"uri":"/uws/jobs/[0-9a-f]{32}/out/hello\.txt"\}\]
 block_saw 'X PUT' '"jobId":"[0-9a-f]{32}","phase":"completed"'
 block_saw 'uwsctl top' '^ocps: [0-9]+ EXECUTING, [0-9]+ QUEUED$'
 block_saw 'uwsctl top' '^[0-9a-f]{32} +COMPLETED '
+
+export UWS_ADMIN_SOCKET=$work/state/uwsd.sock
+read_page uws
+block_saw 'results/result"' 'hello$'
+block_saw 'UPLOAD=stars' '^3$'
+block_saw 'uwsctl hold' '^HELD$'
+block_saw 'uwsctl hold' '^SUSPENDED$'
+block_saw 'uwsctl hold' '^ABORTED$'
+
+# The service that the page configures is one, with all that it says.
+echo '[backend]' >"$work/root/etc/uwsd/uwsd.toml"
+uwsd check --config "$work/root/etc/uwsd/uwsd.toml" >"$work/said" || fail "its configuration is refused: $(cat "$work/said")"
+saw 60-cutout.toml
