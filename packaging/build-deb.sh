@@ -47,6 +47,11 @@ fi
 for file in "$target"/release/{uwsd,uwsctl} "$target/manual/uwsd.8"; do
     [ -f "$file" ] || die "$file is missing: start again without --skip-build"
 done
+# A build for tests dies where a variable of the environment says so.
+for file in "$target"/release/{uwsd,uwsctl}; do
+    ! grep -aq UWSD_TEST_CRASH "$file" ||
+        die "$file was built with the feature test-support, which is for tests: start again without --skip-build"
+done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

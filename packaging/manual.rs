@@ -82,6 +82,10 @@ const DAEMON: &[Section] = &[
                 "As the flags of these names; true or false, but for the last.",
             ),
             (
+                "UWSD_SOCKET",
+                "The administration socket of the daemon that status, drain and other orders are meant for, as --socket.",
+            ),
+            (
                 "STATE_DIRECTORY, RUNTIME_DIRECTORY",
                 "The directories of the state and of the administration socket, where the configuration names none; systemd sets them.",
             ),

@@ -19,11 +19,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
+
+mod signals;
+
+pub use signals::Signals;
+use signals::Wish;
 
 /// How long tasks may take to end once the hard token is cancelled, before they are left behind.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -62,15 +66,6 @@ struct Shared {
     next: AtomicU64,
     names: Mutex<BTreeMap<u64, &'static str>>,
     failure: Mutex<Option<LifecycleError>>,
-}
-
-/// A signal, as far as the daemon cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    /// SIGTERM or SIGINT.
-    Stop(&'static str),
-    /// SIGHUP.
-    Reload,
 }
 
 impl Lifecycle {
@@ -153,7 +148,8 @@ impl Lifecycle {
     /// # Errors
     /// [`LifecycleError`] if the stop was not asked for or not clean: the exit code is then not 0.
     pub async fn run_until_stopped(&self, mut signals: Signals, reload: impl Fn()) -> Result<(), LifecycleError> {
-        self.run(async || signals.next().await, reload, sd_notify::watchdog_enabled()).await
+        let feed = || notify(&[NotifyState::Watchdog]);
+        self.run(async || signals.next().await, reload, sd_notify::watchdog_enabled(), feed).await
     }
 
     async fn run(
@@ -161,13 +157,14 @@ impl Lifecycle {
         mut next: impl AsyncFnMut() -> Wish,
         reload: impl Fn(),
         watchdog: Option<Duration>,
+        feed: impl Fn(),
     ) -> Result<(), LifecycleError> {
         let shared = &self.shared;
         // Half of what systemd allows, as it advises; without a watchdog the beat has nothing to do and is rare.
         let mut beat = interval(watchdog.map_or(Duration::from_secs(86_400), |allowed| allowed / 2));
         let beat_now = || {
             if watchdog.is_some() {
-                notify(&[NotifyState::Watchdog]);
+                feed();
             }
         };
 
@@ -235,37 +232,6 @@ impl Lifecycle {
     }
 }
 
-/// The streams of the signals that the daemon handles, from when they are made.
-#[derive(Debug)]
-pub struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    /// Handles the signals from now on: to be called before anybody can know that the daemon is there, and stop it.
-    ///
-    /// # Errors
-    /// [`LifecycleError::Signals`].
-    pub fn install() -> Result<Self, LifecycleError> {
-        let install = |kind| signal(kind).map_err(LifecycleError::Signals);
-        Ok(Self {
-            term: install(SignalKind::terminate())?,
-            int: install(SignalKind::interrupt())?,
-            hup: install(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.term.recv() => Wish::Stop("SIGTERM"),
-            _ = self.int.recv() => Wish::Stop("SIGINT"),
-            _ = self.hup.recv() => Wish::Reload,
-        }
-    }
-}
-
 /// Raises the soft limit of open files to the hard one: each connection, run and log takes some.
 ///
 /// # Errors
@@ -306,7 +272,7 @@ mod tests {
             Some(wish) => wish,
             None => std::future::pending().await,
         };
-        let end = life.run(next, || {}, None).await;
+        let end = life.run(next, || {}, None, || {}).await;
         (end, begin.elapsed())
     }
 
@@ -377,6 +343,38 @@ mod tests {
         });
         let (end, _) = live(&life, wishes(&[TERM])).await;
         assert_eq!(end.expect_err("a panic").to_string(), "task clumsy panicked: dropped a plate");
+    }
+
+    /// With threads to spare: a watchdog that one of them fed would go on, and hide that the loop is blocked.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_main_loop_that_is_blocked_does_not_feed_the_watchdog() {
+        let life = Lifecycle::new(GRACE);
+        let (beats, blocked) = (AtomicU64::new(0), Mutex::new(None));
+        let count = || beats.load(Ordering::SeqCst);
+        let block = || {
+            let before = count();
+            std::thread::sleep(Duration::from_millis(500));
+            *blocked.lock().expect("no panic") = Some((before, count()));
+        };
+        // Asked anew after each beat, as the loop does with signals.
+        let next = async || {
+            let seen = *blocked.lock().expect("no panic");
+            let enough = seen.map_or(0, |(_, after)| after) + 2;
+            while count() < enough {
+                sleep(Duration::from_millis(1)).await;
+            }
+            if seen.is_none() { Wish::Reload } else { TERM }
+        };
+        let feed = || {
+            beats.fetch_add(1, Ordering::SeqCst);
+        };
+        let allowed = Some(Duration::from_millis(20));
+        tokio::time::timeout(Duration::from_secs(30), life.run(next, block, allowed, feed))
+            .await
+            .expect("fed before and after")
+            .expect("clean");
+        let (before, after) = blocked.lock().expect("no panic").expect("it was blocked");
+        assert_eq!(before, after, "fed while the loop was blocked");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use crate::sqlite::examine;
 
 /// What systemd's own program leaves while it is synchronised.
 const MARK: &str = "/run/systemd/timesync/synchronized";
-const REMEDY: &str = "apt-get install chrony; timedatectl set-ntp true; timedatectl timesync-status";
+const REMEDY: &str = "apt-get install chrony; timedatectl set-ntp true; chronyc tracking";
 
 /// Whether the clock follows another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,9 @@ mod tests {
         assert_eq!(states(yes, None, Some(at(2000))), [State::Wrong, State::Fine]);
         assert_eq!(states(Synchronised::No("x"), None, None), [State::Odd]);
         assert_eq!(states(Synchronised::NotTold, None, None), [State::Odd]);
+        // What is installed is what is asked.
+        let remedy = judge(Synchronised::No("x"), at(1000), None, None).remove(0).remedy.expect("a remedy");
+        assert!(remedy.contains("install chrony") && remedy.ends_with("chronyc tracking"), "{remedy}");
     }
 
     #[test]

@@ -61,11 +61,7 @@ fn socket_is_open(socket: &Path, daemon: &Person) -> Option<Finding> {
 fn closed(path: &Path, bits: Bits, daemon: &Person) -> Finding {
     let group = group_name(bits.gid);
     let remedy = if path.to_string_lossy().contains("podman") {
-        format!(
-            "systemctl edit podman.socket: SocketGroup={} and SocketMode=0660 below [Socket]; \
-             systemctl restart podman.socket",
-            daemon.name
-        )
+        give_podman_to(&daemon.name)
     } else if bits.gid == 0 {
         format!(
             "groupadd -f docker; put \"group\": \"docker\" into /etc/docker/daemon.json; systemctl restart docker; \
@@ -79,6 +75,16 @@ fn closed(path: &Path, bits: Bits, daemon: &Person) -> Finding {
         Subject::Engine,
         format!("the daemon's user {} may not use the engine: {} is {bits}", daemon.name, path.display()),
         remedy,
+    )
+}
+
+/// A command for the drop-in that the package has as an example: the socket's group, and the directory around it, which Debian's
+/// Podman closes at each boot.
+fn give_podman_to(group: &str) -> String {
+    format!(
+        "mkdir -p /etc/systemd/system/podman.socket.d && printf '%s\\n' '[Socket]' SocketGroup={group} SocketMode=0660 \
+         'ExecStartPost=/bin/chmod 0755 /run/podman' >/etc/systemd/system/podman.socket.d/podman-socket.conf && \
+         systemctl daemon-reload && systemctl restart podman.socket"
     )
 }
 
@@ -273,7 +279,14 @@ pub(super) mod tests {
         let remedy_at =
             |path, gid| closed(Path::new(path), Bits { uid: 0, gid, mode: 0o660 }, &daemon).remedy.expect("a remedy");
         let remedy = |gid| remedy_at("/var/run/docker.sock", gid);
-        assert!(remedy_at("/run/podman/podman.sock", 0).starts_with("systemctl edit podman.socket"));
+        // The socket is closed as Podman makes it, its directory as a boot does: one remedy opens both.
+        for path in ["/run/podman/podman.sock", "/run/podman"] {
+            let remedy = remedy_at(path, 0);
+            for part in ["SocketGroup=987654", "SocketMode=0660", "'ExecStartPost=/bin/chmod 0755 /run/podman'"] {
+                assert!(remedy.contains(part), "{part} for {path}: {remedy}");
+            }
+            assert!(!remedy.contains('\n'), "one line: {remedy}");
+        }
         assert_eq!(remedy(987_655), "usermod -aG 987655 987654 && systemctl restart uwsd");
         assert!(remedy(0).starts_with("groupadd -f docker"), "{}", remedy(0));
     }

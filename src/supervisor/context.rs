@@ -89,9 +89,7 @@ impl Context {
 
     /// What the log entries of a job's run have in common.
     pub(super) fn span(&self, job: &Job) -> tracing::Span {
-        let owner = job.owner.as_ref().map(OwnerId::as_str);
-        let kind = self.backend.kind();
-        tracing::info_span!("run", job.id = %job.id, service = job.service, owner, run.backend = kind)
+        run_span(job, self.backend.kind())
     }
 
     /// How long after its end a job that was deleted while active still reads `aborted`.
@@ -102,6 +100,12 @@ impl Context {
     pub(super) fn engine(&self) -> Option<EngineFacts> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The span of a job's run on a backend of this kind; `owner` is in it where the job has one. In the journal they are fields.
+fn run_span(job: &Job, kind: &'static str) -> tracing::Span {
+    let owner = job.owner.as_ref().map(OwnerId::as_str);
+    tracing::info_span!("run", job.id = %job.id, service = job.service, owner, run.backend = kind)
 }
 
 /// The runs of a job, one a replica.
@@ -167,4 +171,61 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         store: StoreWatch::new(Arc::clone(&shared)),
         disk: DiskWatch::new(context, places),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Debug;
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id};
+    use tracing_subscriber::layer::{Context as Around, Layer, SubscriberExt};
+
+    use super::*;
+    use crate::domain::Phase;
+
+    type Fields = BTreeMap<&'static str, String>;
+
+    /// Keeps the fields of every span.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Fields>>>);
+
+    struct Noting(Fields);
+
+    impl Visit for Noting {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
+        }
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Kept {
+        fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Around<'_, S>) {
+            let mut noting = Noting(Fields::new());
+            attributes.record(&mut noting);
+            self.0.lock().expect("no panic").push(noting.0);
+        }
+    }
+
+    fn fields(job: &Job) -> Fields {
+        let kept = Kept::default();
+        let subscriber = tracing_subscriber::registry().with(kept.clone());
+        tracing::subscriber::with_default(subscriber, || drop(run_span(job, "docker")));
+        kept.0.lock().expect("no panic").pop().expect("a span")
+    }
+
+    #[test]
+    fn the_entries_of_a_run_tell_its_job_and_its_owner() {
+        let nobodys = Job { owner: None, ..Job::example(Phase::Executing) };
+        let expected = [
+            ("job.id", nobodys.id.to_string()),
+            ("run.backend", "docker".into()),
+            ("service", nobodys.service.clone()),
+        ];
+        assert_eq!(fields(&nobodys), Fields::from(expected.clone()));
+        let owned = Job { owner: Some(OwnerId::new("ada")), ..nobodys };
+        let mut expected = Fields::from(expected);
+        expected.insert("owner", "ada".to_owned());
+        assert_eq!(fields(&owned), expected);
+    }
 }

@@ -1,9 +1,8 @@
-"""Makes one shell script of the command blocks of a guide: blocks.py GUIDE.md [--without COMMAND,...] > script.
+"""Makes one shell script of the command blocks of a guide: blocks.py GUIDE.md [--root DIR] > script.
 
 Blocks of `sh` run in one shell, in order, as a reader would type them; `python` by $UWSD_TEST_PYTHON. A block of `toml`, `ini`,
-`nginx`, `apache` or `text` whose line before it ends with a path in backquotes and a colon (`/etc/…`:) is written to that file.
-Any other language, and a block that is neither run nor written, is an error: what stands in a guide is true. With --without, a
-block of `sh` that names `uwsd COMMAND`, or a unit uwsd-COMMAND, of a COMMAND that this program lacks, is skipped aloud.
+`nginx`, `apache` or `text` whose line before it ends with a path in backquotes and a colon (`/etc/…`:) is written to that file,
+below DIR with --root. Any other language, and a block that is neither run nor written, is an error: what stands in a guide is true.
 """
 
 import re
@@ -28,23 +27,19 @@ def blocks(lines):
         at += 1
 
 
-def main(guide, without):
-    lacking = re.compile(rf"\buwsd[ -]({'|'.join(without)})\b") if without else None
+def main(guide, root):
     lines = open(guide).read().splitlines()
     print("set -euo pipefail\nfailed() { echo \"FAILED: the block at $block\" >&2; }\ntrap failed ERR")
     count = 0
     for number, language, before, body in blocks(lines):
         place = f"{guide}:{number}"
         print(f"block='{place}'\nprintf '\\n== %s\\n' \"$block\"")
-        missing = lacking.search("\n".join(body)) if lacking and language == "sh" else None
-        if missing:
-            print(f"echo 'SKIPPED: this program has no uwsd {missing[1]}'")
-        elif language == "sh":
+        if language == "sh":
             print("\n".join(body))
         elif language == "python":
             print("\"$UWSD_TEST_PYTHON\" - <<'END OF BLOCK'\n" + "\n".join(body) + "\nEND OF BLOCK")
         elif language in WRITTEN and FILE.search(before):
-            path = FILE.search(before)[1]
+            path = root + FILE.search(before)[1]
             print(f"mkdir -p \"$(dirname '{path}')\"\ncat > '{path}' <<'END OF BLOCK'\n" + "\n".join(body) + "\nEND OF BLOCK")
         else:
             sys.exit(f"{place}: a block of {language or 'no language'} that is neither run nor written to a file")
@@ -56,5 +51,4 @@ def main(guide, without):
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    lacks = arguments[2].split(",") if arguments[1:2] == ["--without"] else []
-    main(arguments[0], lacks)
+    main(arguments[0], arguments[2] if arguments[1:2] == ["--root"] else "")

@@ -11,13 +11,48 @@ promised_by_operating() {
     saw 'accepts jobs and runs them'
     saw_no 'not-a-real-password'
     # The journal knows fields, and each search found entries of its own.
-    local field
-    for field in SERVICE=cutout JOB_REASON=nonzero INSTANCE=summit; do
+    local field job
+    job=$(in_box uwsctl list | awk 'NR == 2 { print $1 }')
+    [[ $job =~ ^[0-9a-f]{32}$ ]] || fail "no job is listed: $(in_box uwsctl list)"
+    for field in JOB_ID="$job" SERVICE=cutout JOB_REASON=nonzero INSTANCE=summit; do
         in_box journalctl --unit uwsd --no-pager --lines 1 "$field" >"$bed/entries"
         grep -q uwsd "$bed/entries" || fail "the journal has no entry with $field: $(cat "$bed/entries")"
         ! grep -q 'No entries' "$bed/entries" || fail "the journal has no entry with $field"
     done
     in_box curl --silent --fail --output /dev/null http://127.0.0.1:8080/healthz || fail "the port is not the package's again"
+    sandbox_is_as_told
+    host_is_well
+    prometheus_takes_its_file
+}
+
+# The page names what systemd says of the unit.
+sandbox_is_as_told() {
+    local told found
+    told=$(sed -nE 's/^`systemd-analyze security uwsd\.service` says ([0-9.]+) .*/\1/p' docs/operating.md)
+    found=$(in_box systemd-analyze security --no-pager uwsd.service | sed -nE 's/.*exposure level for uwsd\.service: ([0-9.]+) .*/\1/p')
+    { [ -n "$told" ] && [ "$found" = "$told" ]; } || fail "the sandbox is told to be at \"$told\", and is at \"$found\""
+}
+
+# After the page nothing is wrong. What only somebody should know is legitimate here: nothing in a box sets its clock, no registry is
+# reached (the images are there), restarts of Docker end jobs (live-restore comes with the next page).
+host_is_well() {
+    in_box uwsd doctor >"$bed/doctor" || fail "the doctor finds something wrong: $(cat "$bed/doctor")"
+    ! grep '^FAIL' "$bed/doctor" || fail "the doctor finds something wrong"
+    grep -q '^ok ' "$bed/doctor" || fail "the doctor looked at nothing: $(cat "$bed/doctor")"
+    note "the doctor: $(tail -n 1 "$bed/doctor")"
+    sed -n 's/^warn/      warn/p' "$bed/doctor"
+}
+
+# By the host's promtool: the file as the page has it, with the alerts where they lie here.
+prometheus_takes_its_file() {
+    if ! command -v promtool >/dev/null; then
+        note "SKIPPED: there is no promtool to look at prometheus.yml; tests/run installs the package prometheus"
+        return
+    fi
+    in_box cat /usr/share/doc/uwsd/examples/uwsd.rules.yml >"$bed/uwsd.rules.yml" || fail "the alerts are not where the page says"
+    in_box sed "s|/usr/share/doc/uwsd/examples/uwsd.rules.yml|$bed/uwsd.rules.yml|" /etc/prometheus/prometheus.yml >"$bed/prometheus.yml"
+    promtool check config "$bed/prometheus.yml" >"$bed/promtool" 2>&1 || fail "$(cat "$bed/promtool")"
+    grep -q '1 rule files found' "$bed/promtool" || fail "prometheus.yml names no file of alerts: $(cat "$bed/promtool")"
 }
 
 promised_by_engines() {
@@ -26,6 +61,7 @@ promised_by_engines() {
     saw 'a job in Docker'
     saw 'a job as a process'
     saw 'root:uwsd 660'
+    saw 'root:root 755'
     saw "reduced by the site's script"
     [ "$(in_box docker info --format '{{.LiveRestoreEnabled}}')" = true ] || fail "live-restore is not in force"
     # Out of the folder that was carried over, not from elsewhere.
@@ -33,6 +69,19 @@ promised_by_engines() {
     in_box sh -c 'ls /srv/bundle/docker.io_*.deb /srv/bundle/libc6_*.deb' >/dev/null || fail "the folder is not complete"
     in_box sh -c 'apt-cache policy bubblewrap | grep -q "file:/srv/bundle"' || fail "apt does not know the folder"
     in_box test -d /var/lib/uwsd/git/mirrors || fail "nothing was fetched before it was needed"
+    podman_after_a_boot
+}
+
+# A boot empties /run, and what Podman's package has systemd do then closes the directory of its socket. The page leaves the socket enabled.
+podman_after_a_boot() {
+    in_box systemctl is-enabled --quiet podman.socket || fail "a boot would not start Podman's socket"
+    in_box sh -c 'systemctl stop podman.socket podman.service && rm -rf /run/podman &&
+        systemd-tmpfiles --boot --create podman.conf' || fail "no boot can be played"
+    [ "$(in_box stat --format %a /run/podman)" = 700 ] || fail "Podman's package does not close the directory any more: the drop-in may go"
+    in_box systemctl start podman.socket
+    in_box runuser -u uwsd -- curl --silent --fail --max-time 30 --unix-socket /run/podman/podman.sock http://d/_ping >"$bed/ping" ||
+        fail "after a boot the daemon does not get to Podman: $(in_box sh -c 'ls -ld /run/podman /run/podman/podman.sock')"
+    grep -qx OK "$bed/ping" || fail "Podman says $(cat "$bed/ping")"
 }
 
 promised_by_access() {
@@ -82,12 +131,15 @@ promised_by_storage() {
 promised_by_maintenance() {
     saw 'drained: no job is accepted or started until uwsd undrain'
     saw 'etc/uwsd/conf.d/50-site.toml'
-    lacks backup || in_box sh -c 'ls /var/backups/uwsd/uwsd-*.db' >/dev/null || fail "there is no backup"
-    lacks restore || saw 'what it replaces is kept as'
-    lacks db || saw 'it is sound'
+    in_box sh -c 'ls /var/backups/uwsd/uwsd-*.db' >/dev/null || fail "there is no backup"
+    saw 'what it replaces is kept as'
+    saw 'it is sound'
     # Up, and back down: what dpkg has now is what the guide installed first.
     grep -qE 'Unpacking uwsd .* over ' "$bed/said" || fail "nothing was upgraded"
     [ "$(in_box dpkg-query --show --showformat '${Version}' uwsd)" = "$(dpkg-deb --field "$before" Version)" ] || fail "it did not go back"
+    # A file that nobody edited follows the package, and no question of dpkg's was answered by leaving two.
+    in_box grep -q 'the version before' /etc/uwsd/uwsd.toml || fail "the configuration did not go back"
+    [ -z "$(in_box find /etc/uwsd -name '*.dpkg-*')" ] || fail "dpkg left $(in_box find /etc/uwsd -name '*.dpkg-*')"
     in_box apt-get -qq install -y "/packages/${package##*/}" >"$bed/apt" 2>&1 || fail "$(cat "$bed/apt")"
 }
 

@@ -53,7 +53,7 @@ if [ -n "$packages" ]; then
 else
     tests/bed/packages.sh debhelper man-db
     package=$(packaging/build-deb.sh --output "$bed/packages")
-    packaging/build-deb.sh --output "$bed/packages" --version "$(dpkg-deb --field "$package" Version)~before" --skip-build >/dev/null
+    tests/package/before.sh "$package" >/dev/null
 fi
 packages=$bed/packages
 before=$(find "$packages" -name 'uwsd_*~before_*.deb')
@@ -72,23 +72,10 @@ tar -C "$roots/bookworm" -cf - . | docker import - uwsd-bookworm:latest >/dev/nu
 boot summit uwsd-bookworm:latest --device /dev/fuse --volume /var/lib/containers
 in_box bash <tests/docs/guide-box.sh
 
-# Commands that a branch of the program may lack are left out aloud.
-dpkg-deb --fsys-tarfile "$package" | tar -xO ./usr/bin/uwsd >"$bed/uwsd"
-chmod +x "$bed/uwsd"
-lacking=()
-for command in doctor backup restore db; do
-    "$bed/uwsd" help "$command" >/dev/null 2>&1 || lacking+=("$command")
-done
-without=()
-if [ ${#lacking[@]} -gt 0 ]; then
-    without=(--without "$(IFS=,; echo "${lacking[*]}")")
-    note "SKIPPED: blocks that need uwsd ${lacking[*]}, which this program has not"
-fi
-
 # A page is one shell of a reader who has the newest package in the current folder; the first install is of the older one.
 read_page() { # NAME
     say "docs/$1.md"
-    python3 tests/docs/blocks.py "docs/$1.md" "${without[@]}" >"$bed/$1.sh"
+    python3 tests/docs/blocks.py "docs/$1.md" >"$bed/$1.sh"
     { echo 'cd /srv/reader; export DEBIAN_FRONTEND=noninteractive'; cat "$bed/$1.sh"; } | write "/srv/$1.sh"
     local code=0
     in_box bash "/srv/$1.sh" >"$bed/said" 2>&1 || code=$?
@@ -98,7 +85,6 @@ read_page() { # NAME
         fail "docs/$1.md"
     fi
     note "$(tail -n 1 "$bed/said"), at $((SECONDS - started)) s"
-    grep '^SKIPPED' "$bed/said" | sort | uniq -c || true
     "promised_by_$1"
 }
 
@@ -109,7 +95,6 @@ saw() {
 saw_no() {
     ! grep -qF -- "$1" "$bed/said" || { cat "$bed/said"; fail "the commands printed: $1"; }
 }
-lacks() { [[ " ${lacking[*]} " == *" $1 "* ]]; }
 
 . tests/docs/guide-promises.sh
 

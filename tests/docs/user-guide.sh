@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every command block of the user's guide against a daemon, as a reader would: with the addresses that stand there.
+# Runs every command block of the user's guide, and of the page about the UWS API, against a daemon, as a reader would: with the addresses
+# that stand there.
 #
 #   tests/docs/user-guide.sh PROGRAMS      PROGRAMS: the folder with uwsd and uwsctl
 #
@@ -61,18 +62,43 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-python3 tests/docs/blocks.py docs/user.md >"$work/guide.sh"
-mkdir "$work/reader"
-cd "$work/reader"
-bash "$work/guide.sh" 2>&1 | tee "$work/said"
+# Runs the page docs/$1.md; what it said is in "$work/said".
+read_page() {
+    page=docs/$1.md
+    python3 "$tree/tests/docs/blocks.py" "$page" --root "$work/root" >"$work/$1.sh"
+    bash "$work/$1.sh" 2>&1 | tee "$work/said"
+}
+
+fail() {
+    echo "$page: $*" >&2
+    exit 1
+}
 
 # What a reader is promised to see, and a command that prints something else would not notice.
 saw() {
-    if ! grep -qF -- "$1" "$work/said"; then
-        echo "the guide's commands never printed: $1" >&2
-        exit 1
-    fi
+    grep -qF -- "$1" "$work/said" || fail "the commands never printed: $1"
 }
+
+# What the block of the page that has $1 printed.
+said_by() {
+    local at
+    at=$(awk -v text="$1" '/^```/ { block = NR } index($0, text) && block { print block; exit }' "$tree/$page")
+    grep -qF "== $page:$at" "$work/said" || fail "no block with: $1"
+    awk -v from="== $page:$at" '/^== / || / blocks of .* did what they say$/ { is = $0 == from; next } is && NF' "$work/said"
+}
+
+# The block with $1 printed a line that matches $2.
+block_saw() {
+    said_by "$1" | grep -qE -- "$2" || fail "the block with \"$1\" never printed $2: $(said_by "$1")"
+}
+
+tree=$PWD
+mkdir "$work/reader"
+cd "$work/reader"
+
+# The page's name is part of what is printed before each block.
+ln -s "$tree/docs" docs
+read_page user
 saw '<vosi:available>true'
 saw COMPLETED
 saw counting
@@ -83,3 +109,21 @@ saw ABORTED
 saw decrad
 saw 'RA is "east"'
 saw '10.68 41.27'
+[ "$(said_by 'Idempotency-Key')" = 1 ] || fail "a request that was sent twice made $(said_by 'Idempotency-Key') jobs"
+block_saw 'X PUT' '^\[\{"id":0,"uri":"/uws/jobs/[0-9a-f]{32}/out/hello\.txt"\}\]'
+block_saw 'X PUT' '"jobId":"[0-9a-f]{32}","phase":"completed"'
+block_saw 'uwsctl top' '^ocps: [0-9]+ EXECUTING, [0-9]+ QUEUED$'
+block_saw 'uwsctl top' '^[0-9a-f]{32} +COMPLETED '
+
+export UWS_ADMIN_SOCKET=$work/state/uwsd.sock
+read_page uws
+block_saw 'results/result"' 'hello$'
+block_saw 'UPLOAD=stars' '^3$'
+block_saw 'uwsctl hold' '^HELD$'
+block_saw 'uwsctl hold' '^SUSPENDED$'
+block_saw 'uwsctl hold' '^ABORTED$'
+
+# The service that the page configures is one, with all that it says.
+echo '[backend]' >"$work/root/etc/uwsd/uwsd.toml"
+uwsd check --config "$work/root/etc/uwsd/uwsd.toml" >"$work/said" || fail "its configuration is refused: $(cat "$work/said")"
+saw 60-cutout.toml

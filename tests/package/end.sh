@@ -41,12 +41,21 @@ end_of_life() {
     write /srv/archive/precious.txt <<<kept
     in_box sh -c 'mkdir -p "/var/lib/uwsd/a mount" && mount --bind /srv/archive "/var/lib/uwsd/a mount"'
     in_box cp /var/lib/dpkg/info/uwsd.postrm /srv/again
+    give_podman /usr/share/doc/uwsd/examples/podman-socket.conf
     apt purge uwsd
+    ! in_box test -e /etc/systemd/system/podman.socket.d || fail "without its group Podman's socket would not start"
     note "$(grep 'is mounted' <<<"$words" || echo "nothing was said of the mount")"
     in_box grep -qx kept /srv/archive/precious.txt || fail "the purge went into a mount"
     in_box sh -c 'umount "/var/lib/uwsd/a mount" && rmdir "/var/lib/uwsd/a mount" /var/lib/uwsd' || fail "more than the mount is left"
     in_box env DPKG_MAINTSCRIPT_PACKAGE=uwsd /srv/again purge || fail "a second purge fails"
     nothing_is_left "$uid"
+}
+
+# The drop-in of docs/engines.md; the box has no Podman, and needs none for it.
+give_podman() { # FILE
+    in_box mkdir -p /etc/systemd/system/podman.socket.d
+    in_box cp "$1" /etc/systemd/system/podman.socket.d/podman-socket.conf
+    in_box systemctl daemon-reload
 }
 
 # Whatever has our name, our user or our label.
@@ -86,7 +95,11 @@ trixie() {
     local instance
     instance=$(in_box sed -n 2p /var/lib/uwsd/engine)
     in_box systemctl stop --quiet docker.socket docker.service
+    # Somebody else's drop-in of that name is not ours to remove.
+    write /srv/podman-socket.conf <<<$'[Socket]\nSocketGroup=adm'
+    give_podman /srv/podman-socket.conf
     apt purge uwsd
+    in_box grep -qx SocketGroup=adm /etc/systemd/system/podman.socket.d/podman-socket.conf || fail "another drop-in of Podman's is gone"
     grep -q "filter label=org.uwsd.instance=$instance" <<<"$words" || fail "it does not say how: $words"
     in_box systemctl start docker.service
     in_box sh -c "$(sed -n 's/^uwsd:   //p' <<<"$words")" >/dev/null || fail "what it says does not work"

@@ -53,6 +53,14 @@ check_units() {
         in_box systemd-analyze security --no-pager --threshold=20 "$unit" >"$bed/security" || fail "$(cat "$bed/security")"
         note "$(tail -n 1 "$bed/security")"
     done
+    is_watched uwsd.service
+}
+
+# What systemd itself makes of a unit of the package's that runs, before a test shortens anything. (Of one that does not it tells no watchdog.)
+is_watched() { # UNIT
+    local is
+    is=$(in_box systemctl show "$1" --property=Type,WatchdogUSec,Restart | sort | tr '\n' ' ')
+    [ "$is" = "Restart=always Type=notify WatchdogUSec=30s " ] || fail "$1 has $is"
 }
 
 start_by_socket() {
@@ -123,13 +131,21 @@ address = "127.0.0.1:8081"
 END
     in_box systemctl enable --now --quiet uwsd@beside
     in_box uwsctl --url http://127.0.0.1:8081/api list >/dev/null || fail "the second instance does not answer"
+    is_watched uwsd@beside
+    leave_an_older_database
     local socket service second
     socket=$(property uwsd.socket ActiveEnterTimestampMonotonic)
     service=$(property uwsd.service MainPID) second=$(property uwsd@beside MainPID)
     begin_polling
-    apt install "/packages/${package##*/}"
+    # As docs/maintenance.md has it for upgrades that nobody attends.
+    apt install -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "/packages/${package##*/}"
     job_is_untouched "the upgrade"
     end_polling
+    grep -q 'Package distributor has shipped an updated version' <<<"$words" || fail "the upgrade met no changed configuration: $words"
+    in_box grep -q 'the version before' /etc/uwsd/uwsd.toml || fail "the edited configuration was replaced"
+    in_box sh -c 'test -f /etc/uwsd/uwsd.toml.dpkg-dist && ! grep "the version before" /etc/uwsd/uwsd.toml.dpkg-dist' ||
+        fail "the new configuration does not lie beside the edited one"
+    older_database_is_served
     [ "$(in_box dpkg-query --show --showformat '${Version}' uwsd)" = "$(dpkg-deb --field "$package" Version)" ] ||
         fail "the version is not the new one"
     [ "$(property uwsd.service MainPID)" != "$service" ] || fail "the daemon was not restarted"
@@ -146,6 +162,41 @@ END
     in_box dpkg-reconfigure uwsd 2>"$bed/errors" || fail "$(cat "$bed/errors")"
     in_box dpkg --audit
     job_is_untouched "another configuration"
+}
+
+# What an older daemon leaves to the upgrade of the second instance, which stops it and starts the new one: both packages have the same
+# programs, so the database of an older schema comes when the unit has stopped.
+leave_an_older_database() {
+    rm -f "$bed/older.db"
+    python3 - "$bed/older.db" <<'END'
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.executescript(open("tests/fixtures/schema-4.sql").read())
+(served,) = database.execute("SELECT lower(hex(id)) FROM job WHERE run_id = 'completed'").fetchone()
+open(sys.argv[1] + ".job", "w").write(served)
+END
+    write /var/lib/uwsd-beside/older.db <"$bed/older.db"
+    in_box chown uwsd:uwsd /var/lib/uwsd-beside/older.db
+    write /etc/systemd/system/uwsd@beside.service.d/older.conf <<'END'
+[Service]
+ExecStopPost=/bin/sh -ec 'cd /var/lib/uwsd-beside; rm -f uwsd.db-wal uwsd.db-shm; mv older.db uwsd.db'
+END
+    in_box systemctl daemon-reload
+}
+
+older_database_is_served() {
+    local kept
+    in_box rm -r /etc/systemd/system/uwsd@beside.service.d
+    in_box systemctl daemon-reload
+    in_box uwsctl --url http://127.0.0.1:8081/api list >"$bed/list" || fail "the second instance does not answer"
+    [ "$(in_box uwsctl --url http://127.0.0.1:8081/api phase "$(cat "$bed/older.db.job")")" = COMPLETED ] ||
+        fail "a job of the older database is not served: $(cat "$bed/list")"
+    kept=$(in_box sh -c 'ls /var/lib/uwsd-beside/uwsd.db.schema-4-*') || fail "no backup of the older database"
+    # The version stands in the header of a database.
+    [ "$(in_box od -An -tu1 -j60 -N4 "$kept" | xargs)" = "0 0 0 4" ] || fail "$kept is not the older database"
+    in_box env STATE_DIRECTORY=/var/lib/uwsd-beside uwsd db check --config /etc/uwsd/beside.toml >"$bed/check" || fail "$(cat "$bed/check")"
+    ! grep -q 'the next start' "$bed/check" || fail "the database was not migrated: $(cat "$bed/check")"
+    note "migrated: $(grep -m 1 schema "$bed/check" | xargs), and ${kept##*/}"
 }
 
 change_configuration() {

@@ -148,20 +148,10 @@ impl Bed {
 
     /// The same by a command that takes the daemon's arguments at its end.
     pub async fn start_by(&self, mut command: Command, crash: Option<&str>) -> Daemon {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log"));
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(self.path().join("uwsd.toml"))
-            .arg("--listen")
-            .arg(format!("127.0.0.1:{}", self.port))
-            .arg("--state-dir")
-            .arg(self.path().join("state"))
-            .stderr(log.expect("log file"));
         if let Some(point) = crash {
             command.env("UWSD_TEST_CRASH", point);
         }
-        let mut daemon = Daemon(command.spawn().expect("started"));
+        let mut daemon = self.spawn(command);
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if self.try_get("/healthz").await.is_some_and(|answer| answer.status == StatusCode::OK) {
@@ -174,6 +164,21 @@ impl Bed {
             assert!(!daemon.is_dead() && Instant::now() < deadline, "the daemon does not answer:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The same, and does not wait.
+    pub fn spawn(&self, mut command: Command) -> Daemon {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log"));
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.path().join("uwsd.toml"))
+            .arg("--listen")
+            .arg(format!("127.0.0.1:{}", self.port))
+            .arg("--state-dir")
+            .arg(self.path().join("state"))
+            .stderr(log.expect("log file"));
+        Daemon(command.spawn().expect("started"))
     }
 
     pub fn log(&self) -> String {

@@ -13,6 +13,8 @@ mod engine;
 mod faults;
 mod kill;
 mod limits;
+mod log;
+mod notify;
 mod ocps;
 mod passed;
 mod polling;

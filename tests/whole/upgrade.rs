@@ -203,6 +203,38 @@ async fn a_database_of_schema_5_is_served() {
     served(5).await;
 }
 
+/// The order of docs/maintenance.md, "Go back": this program is the older one, on what a newer one left.
+#[tokio::test]
+async fn an_older_program_refuses_a_newer_schema_and_goes_back_to_the_backup_of_the_upgrade() {
+    let bed = bed_of(NEWEST);
+    let state = bed.path().join("state");
+    let before = ids(&database(&bed));
+    let backup = state.join(format!("uwsd.db.schema-{NEWEST}-20310101T000000Z"));
+    std::fs::copy(database(&bed), &backup).expect("copied");
+    let newer =
+        format!("ALTER TABLE job ADD COLUMN later TEXT; CREATE TABLE more (x); PRAGMA user_version = {}", NEWEST + 1);
+    let connection = rusqlite::Connection::open(database(&bed)).expect("opened");
+    connection.pragma_update(None, "journal_mode", "WAL").expect("set");
+    connection.execute_batch(&newer).expect("changed");
+    connection.execute_batch("DELETE FROM job").expect("changed");
+    drop(connection);
+
+    let told: Told = command(&bed, &["serve", "--listen", "127.0.0.1:0"]).output().expect("started").into();
+    assert_eq!(told.code, Some(1), "{}", told.complaint);
+    let refusal =
+        format!("has schema version {}, this program knows up to {NEWEST}; it was left untouched", NEWEST + 1);
+    assert!(told.complaint.contains(&refusal), "{}", told.complaint);
+
+    let said = uwsd(&bed, &["restore", "--drained", backup.to_str().expect("plain")]).done();
+    assert_eq!(ids(&database(&bed)), before, "{said}");
+    let kept = names(&state).into_iter().find(|name| name.starts_with("uwsd.db.replaced-")).expect("it is kept");
+    let version: u32 = look(&state.join(kept)).query_row("PRAGMA user_version", [], |row| row.get(0)).expect("read");
+    assert_eq!(version, NEWEST + 1);
+    let _daemon = bed.start(None).await;
+    let id = id_of(&bed, "completed");
+    assert_eq!(bed.get(&format!("/api/v1/job/{id}")).await.json()["phase"], json!("completed"));
+}
+
 #[tokio::test]
 async fn without_room_for_the_backup_nothing_is_migrated_and_what_to_do_is_said() {
     let bed = bed();
