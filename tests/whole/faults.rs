@@ -118,6 +118,29 @@ async fn without_a_network_of_the_engines_its_restart_is_told_all_the_same() {
 }
 
 #[tokio::test]
+async fn what_obliges_the_engines_stop_is_no_success() {
+    let Some(own) = OwnEngine::start(false).await else { return };
+    let bed = Bed::new(&own.engine(), "").impatient();
+    let _daemon = bed.start(None).await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(bed.submit("trap 'exit 0' TERM; echo x >> /count/$JOB_ID; while :; do sleep 0.05; done").await);
+    }
+    for id in &ids {
+        bed.until("the start", async || bed.times_run(id) == 1).await;
+    }
+    own.signal(Signal::SIGTERM);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    own.deed(&["--power-off"]).await;
+    own.deed(&[]).await;
+    for id in &ids {
+        let job = bed.ends(id).await;
+        assert_eq!((reason(&job), &job["jobInfo"]["exitCode"]), ("host-restart", &Value::Null), "{job}");
+    }
+    bed.leaves_no_run(&ids).await;
+}
+
+#[tokio::test]
 async fn an_engine_that_hangs_ends_no_job_and_is_told_of() {
     let Some(own) = OwnEngine::start(false).await else { return };
     let bed = Bed::new(&own.engine(), "").impatient();
