@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_schema_and_the_log_are_told() {
         let path = Path::new("/s/uwsd.db");
-        let facts = DatabaseFacts { version: 4, known: 4, newest_job: None, log: 2048 };
+        let facts = DatabaseFacts { version: 4, known: 4, newest_job: None, sources: Vec::new(), log: 2048 };
         let told = |facts: &DatabaseFacts| (sound(path, facts).state, sound(path, facts).sentence);
         assert_eq!(
             told(&facts),

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
 use super::access::{Barrier, Person, READ};
 use super::examine::Case;
-use super::finding::{Finding, Subject};
-use super::patience::{PATIENCE, looked};
+use super::finding::{Finding, State, Subject};
+use super::patience::{PATIENCE, looked, within};
 use crate::domain::strip_credentials;
 use crate::ports::SourceError;
 use crate::sources::{asks, program_in_path, version_of};
+use crate::sqlite::examine;
 
 /// How long a repository may take to answer.
 const ASKING: Duration = Duration::from_secs(15);
@@ -35,8 +37,8 @@ pub(super) async fn look(case: &Case, url: Option<&str>) -> Vec<Finding> {
         },
         async {
             match url {
-                Some(url) => Some(repository(case, url).await),
-                None => None,
+                Some(url) => vec![repository(case, url).await],
+                None => repositories_of_jobs(case).await,
             }
         }
     );
@@ -184,6 +186,20 @@ impl Scratch {
     }
 }
 
+/// The repositories that the newest jobs came from. One that does not answer may have been a mistake of a job's, or be gone.
+async fn repositories_of_jobs(case: &Case) -> Vec<Finding> {
+    let path = case.config.store.path.clone();
+    let urls = within(PATIENCE, move || examine(&path).map(|facts| facts.sources).unwrap_or_default()).await;
+    let asked = urls.unwrap_or_default();
+    let mut findings = join_all(asked.iter().map(|url| repository(case, url))).await;
+    for finding in &mut findings {
+        if finding.state == State::Wrong {
+            finding.state = State::Odd;
+        }
+    }
+    findings
+}
+
 async fn repository(case: &Case, url: &str) -> Finding {
     let shown = strip_credentials(url);
     let scratch = match Scratch::make() {
@@ -221,7 +237,6 @@ async fn repository(case: &Case, url: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
     use super::*;
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) struct DatabaseFacts {
     pub(crate) known: i64,
     /// When its newest job was created.
     pub(crate) newest_job: Option<Timestamp>,
+    /// The git repositories of its newest jobs, the newest first; they may have logins in them.
+    pub(crate) sources: Vec<String>,
     /// How large its write-ahead log is, in bytes.
     pub(crate) log: u64,
 }
@@ -45,8 +47,12 @@ pub(crate) fn examine(path: &Path) -> Result<DatabaseFacts, OpenError> {
     if version > known {
         return Err(OpenError::Newer { path: path.to_owned(), found: version, known });
     }
-    let newest_job = if version == 0 { None } else { newest_job(&connection).map_err(explain)? };
-    Ok(DatabaseFacts { version, known, newest_job, log: log_size })
+    let mut facts = DatabaseFacts { version, known, newest_job: None, sources: Vec::new(), log: log_size };
+    if version != 0 {
+        facts.newest_job = newest_job(&connection).map_err(explain)?;
+        facts.sources = sources(&connection).map_err(explain)?;
+    }
+    Ok(facts)
 }
 
 fn open(path: &Path, is_quiet: bool) -> Result<Connection, OpenError> {
@@ -66,6 +72,12 @@ fn newest_job(connection: &Connection) -> Result<Option<Timestamp>, rusqlite::Er
     Ok(millis.map(Timestamp::from_millis))
 }
 
+fn sources(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
+    let select = "SELECT url FROM (SELECT json_extract(body, '$.source[0]') AS url, job FROM work ORDER BY job DESC LIMIT 200) \
+                  WHERE url <> '' GROUP BY url ORDER BY max(job) DESC LIMIT 5";
+    connection.prepare(select)?.query_map([], |row| row.get(0))?.collect()
+}
+
 fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
@@ -76,8 +88,10 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::jobs::tests::queue;
     use super::super::open::open_writer;
     use super::*;
+    use crate::domain::{Source, Work};
 
     fn files(dir: &Path) -> BTreeSet<(OsString, Vec<u8>)> {
         let entries = std::fs::read_dir(dir).expect("listed").map(|entry| entry.expect("an entry"));
@@ -97,6 +111,18 @@ mod tests {
         assert_eq!(before.len(), 1, "the last one who closes takes the log away");
         assert_eq!(examine(&path).expect("seen").version, schema::newest());
         assert_eq!(files(dir.path()), before);
+    }
+
+    #[test]
+    fn the_repositories_of_the_newest_jobs_are_told_once_each() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("uwsd.db");
+        let writer = open_writer(&path).expect("made");
+        for url in [Some("git://h/a"), Some("git://h/b"), Some(""), None, Some("git://h/a")] {
+            let source = url.map(|url| Source { url: url.to_owned(), commit_ref: "main".to_owned() });
+            queue(&writer, Work { source, ..Work::of_command("true") });
+        }
+        assert_eq!(examine(&path).expect("seen").sources, ["git://h/a", "git://h/b"]);
     }
 
     #[test]

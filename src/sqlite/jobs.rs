@@ -192,3 +192,33 @@ fn apply(connection: &Connection, seq: i64, update: &Update) -> Result<(), Store
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{Reservation, Work};
+
+    /// Accepts a job.
+    pub(in crate::sqlite) fn queue(connection: &Connection, work: Work) -> JobId {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let new = NewJob {
+            id: JobId::new(now),
+            service: "ocps".to_owned(),
+            owner: None,
+            run_id: None,
+            phase: Phase::Queued,
+            created_at: now,
+            since_boot: Duration::ZERO,
+            execution_duration: None,
+            destruction: None,
+            reservation: Reservation { cpus: 1.0, memory: 1 },
+            work,
+            idempotency: None,
+            is_exclusive: false,
+        };
+        insert(connection, &new).expect("kept");
+        new.id
+    }
+}

@@ -209,29 +209,12 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{NewJob, Outcome, Reason, Timestamp, Work};
+    use crate::domain::{Outcome, Reason, Timestamp, Work};
     use crate::ports::{Change, End};
     use crate::sqlite::{changes, jobs, open};
 
     fn insert(connection: &Connection, command: String) -> JobId {
-        let now = Timestamp::from_millis(1_700_000_000_000);
-        let new = NewJob {
-            id: JobId::new(now),
-            service: "ocps".to_owned(),
-            owner: None,
-            run_id: None,
-            phase: Phase::Queued,
-            created_at: now,
-            since_boot: Duration::ZERO,
-            execution_duration: None,
-            destruction: None,
-            reservation: Reservation { cpus: 1.0, memory: 1 },
-            work: Work::of_command(command),
-            idempotency: None,
-            is_exclusive: false,
-        };
-        jobs::insert(connection, &new).expect("kept");
-        new.id
+        jobs::tests::queue(connection, Work::of_command(command))
     }
 
     fn end(connection: &Connection, id: JobId, results: Vec<JobResult>) {

@@ -328,6 +328,24 @@ async fn a_repository_is_asked_as_for_a_job() {
     seen.is_wrong("git", "\"file\" is not allowed here", "git_protocols");
 }
 
+#[tokio::test]
+async fn the_repositories_of_the_newest_jobs_are_asked() {
+    let bed = Bed::new(&Engine::Process, "");
+    let server = GitServer::start().await;
+    let daemon = bed.start(None).await;
+    let nobody = format!("http://me:secret@127.0.0.1:{}/x", free_port());
+    for url in [&server.url(), &nobody] {
+        let answer = bed.put(&serde_json::json!({ "command": "true", "url": url, "commit_ref": "main" })).await;
+        bed.ends(answer.json()["jobId"].as_str().expect("an id")).await;
+    }
+    let seen = bed.look();
+    let answers = format!("{} answers; branches and tags: 1", server.url());
+    assert!(seen.findings.iter().any(|finding| finding[2] == answers), "{:#?}", seen.findings);
+    assert!(seen.told("git", "warn").contains("does not answer as it should"), "{:#?}", seen.findings);
+    assert!(!format!("{:?}", seen.findings).contains("secret"), "{:#?}", seen.findings);
+    assert_eq!(daemon.terminate().await, Some(0), "{}", bed.log());
+}
+
 #[test]
 fn what_counts_is_what_the_daemons_user_may_do() {
     let Some(engine) = Engine::docker() else { return };
