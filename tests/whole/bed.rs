@@ -37,6 +37,14 @@ impl Engine {
         }
         engine.map(|(host, image)| Self::Docker { host, image })
     }
+
+    /// Whether its jobs have cgroups: local processes have them here where the daemon is root.
+    pub fn has_groups(&self) -> bool {
+        match self {
+            Self::Docker { .. } => true,
+            Self::Process => nix::unistd::geteuid().is_root(),
+        }
+    }
 }
 
 /// Makes a test of each of these functions for every backend.

@@ -165,6 +165,15 @@ async fn every_way_to_end_is_told_as_it_was(engine: &Engine) {
     }
     for (id, (command, phase, reason, code)) in ids.iter().zip(&cases) {
         let job = bed.ends(id).await;
+        if *reason == "oom" && !engine.has_groups() {
+            // An allocation of the command's fails then, and it is told that its limits are advisory.
+            assert_eq!(
+                (&job["phase"], &job["jobInfo"]["limits"]),
+                (&json!("error"), &json!("advisory")),
+                "{command}: {job}"
+            );
+            continue;
+        }
         assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!(phase), &json!(reason)), "{command}: {job}");
         if !code.is_null() {
             assert_eq!(&job["jobInfo"]["exitCode"], code, "{command}: {job}");
