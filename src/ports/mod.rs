@@ -1,6 +1,7 @@
 //! What the core needs from the world outside: traits, with the contract in their documentation.
 
 mod backend;
+mod backoff;
 mod clock;
 mod images;
 mod quota;
@@ -9,6 +10,7 @@ mod source;
 mod store;
 
 pub use backend::{Backend, BackendError, Fetching, ImageRemoval, Progress};
+pub(crate) use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use images::{ImageOfFiles, Images, PulledImage};
 pub use quota::{QuotaError, Quotas, Room};

@@ -18,7 +18,6 @@ use crate::config::Service;
 use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, chain};
 use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSpec, StoreError};
 
-use super::backoff::Backoff;
 use super::cause::Cause;
 use super::context::{Context, runs};
 use super::ending::{Verdict, host_restarted, not_started, refused, verdict};
@@ -29,6 +28,7 @@ use super::recovery::is_another;
 use super::run_clock::RunClock;
 use super::watching::Until;
 use super::{output, plan, watching};
+use crate::ports::Backoff;
 
 /// What a driver is told while it works: to stop its job, and why.
 pub(super) type StopSignal = watch::Receiver<Option<StopWhy>>;

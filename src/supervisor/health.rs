@@ -7,9 +7,9 @@ use tracing::{info, warn};
 
 use crate::domain::chain;
 
-use super::backoff::Backoff;
 use super::context::Context;
 use super::handle::Readiness;
+use crate::ports::Backoff;
 
 /// How often a backend that answers is looked at.
 const EVERY: Duration = Duration::from_secs(10);

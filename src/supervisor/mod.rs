@@ -14,7 +14,6 @@
 
 mod acceptable;
 mod admission;
-mod backoff;
 mod cause;
 mod context;
 mod denied;

@@ -12,11 +12,11 @@ use crate::domain::jdl::Unfit;
 use crate::domain::{Facts, Job, JobId, Outcome, Reason, Source, Stage, SummaryKind};
 use crate::ports::{BackendError, Fetching, JobDirs, RunSpec, SourceError};
 
-use super::backoff::Backoff;
 use super::context::{Context, runs};
 use super::ending::refused;
 use super::inputs;
 use super::plan::{self, Invocation};
+use crate::ports::Backoff;
 
 /// Makes the runs of `job`, one a replica, ready to be started; `facts` takes what becomes known, also when this fails.
 ///

@@ -17,7 +17,6 @@ use crate::domain::{Job, JobId, Outcome, OwnerId, Phase, Reservation, RunId, cha
 use crate::ports::{Change, Changed, End, QueuedJob, RunRef, StoreError};
 
 use super::admission::{self, Budget};
-use super::backoff::Backoff;
 use super::context::Context;
 use super::driver::Driver;
 use super::ending::not_started;
@@ -25,6 +24,7 @@ use super::handle::Readiness;
 use super::message::{Disobeyed, Message, Order, Ordered, StopWhy};
 use super::overdue;
 use super::recovery::{Found, Left, reconcile};
+use crate::ports::Backoff;
 
 /// How many wishes are met together, so that their writes share a commit.
 const WISHES: usize = 64;

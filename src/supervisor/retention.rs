@@ -9,9 +9,9 @@ use tracing::{debug, error, info, warn};
 use crate::domain::{Job, JobId, Phase, Timestamp, chain};
 use crate::ports::{BackendError, Change, StoreError};
 
-use super::backoff::Backoff;
 use super::context::Context;
 use super::message::{Message, StopWhy};
+use crate::ports::Backoff;
 
 /// How many jobs are handled at a time.
 const BATCH: u32 = 100;

@@ -12,13 +12,13 @@ use crate::config::Service;
 use crate::domain::chain;
 use crate::ports::{Backend, BackendError, RunSpec, RunState};
 
-use super::backoff::Backoff;
 use super::cause::{Cause, Waited, is_failure, or_full};
 use super::context::Context;
 use super::driver::{StopSignal, asked};
 use super::message::Ordered;
 use super::room::{Full, RoomOf};
 use super::run_clock::Limit;
+use crate::ports::Backoff;
 
 /// How long a run whose files take too much has between TERM and KILL, at the most: it may write on meanwhile.
 const GRACE_OF_FULL: Duration = Duration::from_secs(2);

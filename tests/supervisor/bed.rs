@@ -123,11 +123,20 @@ impl Daemon {
     }
 
     pub async fn submit_work(&self, work: Work) -> Result<Job, Denied> {
+        self.create(work, true).await
+    }
+
+    /// Makes a job that waits for somebody to run it.
+    pub async fn submit_pending(&self, command: &str) -> JobId {
+        self.create(work(command), false).await.expect("accepted").id
+    }
+
+    async fn create(&self, work: Work, is_run: bool) -> Result<Job, Denied> {
         let submission = Submission {
             service: "ocps".to_owned(),
             run_id: None,
             work,
-            is_run: true,
+            is_run,
             execution_duration: Asked::Default,
             destruction: Asked::Default,
             idempotency_key: None,

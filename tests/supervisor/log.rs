@@ -4,9 +4,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use uwsd::domain::{Caller, Phase};
-use uwsd::supervisor::{Asked, Submission};
 
-use crate::bed::{Bed, work};
+use crate::bed::Bed;
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -30,16 +29,7 @@ async fn every_step_of_a_job_is_told_from_its_acceptance_on() {
     // Of all tests of this program: what one thread wants logged is not reliably known while others log nothing.
     tracing::subscriber::set_global_default(subscriber).expect("no other test has one");
     let daemon = Bed::new().start().await;
-    let submission = Submission {
-        service: "ocps".to_owned(),
-        run_id: None,
-        work: work("print 1"),
-        is_run: false,
-        execution_duration: Asked::Default,
-        destruction: Asked::Default,
-        idempotency_key: None,
-    };
-    let id = daemon.handle.submit(&Caller::Anonymous, submission, None).await.expect("accepted").id;
+    let id = daemon.submit_pending("print 1").await;
     daemon.handle.run(&Caller::Anonymous, id).await.expect("queued");
     daemon.reaches(id, Phase::Completed).await;
     let told = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");

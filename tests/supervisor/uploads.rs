@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use uwsd::domain::{Caller, Parameter, Phase, Work};
-use uwsd::supervisor::{Asked, Denied, Staged, Submission, Terms};
+use uwsd::supervisor::{Denied, Staged, Terms};
 
-use crate::bed::{Bed, Daemon, work};
+use crate::bed::{Bed, Daemon};
 
 /// A request's files, each as short as its name.
 async fn staged(daemon: &Daemon, names: &[&str]) -> Staged {
@@ -27,16 +27,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn of_files_that_cannot_all_be_given_to_a_job_none_stays_with_it() {
     let daemon = Bed::new().start().await;
-    let submission = Submission {
-        service: "ocps".to_owned(),
-        run_id: None,
-        work: work("print 1"),
-        is_run: false,
-        execution_duration: Asked::Default,
-        destruction: Asked::Default,
-        idempotency_key: None,
-    };
-    let job = daemon.handle.submit(&Caller::Anonymous, submission, None).await.expect("accepted");
+    let job = daemon.submit_pending("print 1").await;
     let root = daemon.handle.uploads().root().to_owned();
     let staged = staged(&daemon, &["first", "second"]).await;
     let second = &staged.files()[1].file;
@@ -49,9 +40,9 @@ async fn of_files_that_cannot_all_be_given_to_a_job_none_stays_with_it() {
         Work { parameters: asked.into(), ..work }
     };
     let files_and_terms = (Some(staged), Terms::default());
-    let denied = daemon.handle.change_work(&Caller::Anonymous, job.id, files_and_terms, ask).await.expect_err("denied");
+    let denied = daemon.handle.change_work(&Caller::Anonymous, job, files_and_terms, ask).await.expect_err("denied");
     assert!(matches!(denied, Denied::Upload(_)), "{denied:?}");
     assert_eq!(files(&root), Vec::<PathBuf>::new());
-    let job = daemon.job(job.id).await;
+    let job = daemon.job(job).await;
     assert!(job.phase == Phase::Pending && job.work.uploads.is_empty(), "{job:?}");
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::bed::{Bed, Engine, GitServer, UWSD, everywhere, free_port};
+use crate::bed::{Bed, Engine, UWSD, everywhere, free_port};
+use crate::git_server::GitServer;
 
 /// A user that no account has.
 const STRANGER: u32 = 61_778;

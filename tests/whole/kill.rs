@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::bed::{Bed, Engine, GitServer};
+use crate::bed::{Bed, Engine};
+use crate::git_server::GitServer;
 
 /// Every step of a job's life at which the daemon can be made to die (`crash::point` in the sources).
 const STEPS: [&str; 9] =

@@ -11,6 +11,7 @@ mod database;
 mod doctor;
 mod engine;
 mod faults;
+mod git_server;
 mod kill;
 mod limits;
 mod log;

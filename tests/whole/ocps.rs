@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Engine, GitServer};
+use crate::bed::{Bed, Engine};
+use crate::git_server::GitServer;
 
 /// The body of the client's PUT, as the control system sends it.
 fn execute(url: &str, commit_ref: &str) -> Value {

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::bed::{Bed, Engine, GitServer, everywhere};
+use crate::bed::{Bed, Engine, everywhere};
+use crate::git_server::GitServer;
 use crate::reload::{complained, order, printed};
 
 async fn a_repository_that_was_prefetched_is_checked_out_without_its_server(engine: &Engine) {

@@ -16,7 +16,7 @@ use super::logs::{Drained, Pump};
 use super::memory::Seen;
 use super::parents::Parent;
 use crate::domain::PeakMemory;
-use crate::ports::{BackendError, Ending, How, JobDirs, LogLoss, RunRef, RunState};
+use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, LogLoss, RunRef, RunState};
 
 /// How long the last words may take after the end, before they are read from what the engine kept.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -28,8 +28,6 @@ const LATE_OOM: Duration = Duration::from_millis(1500);
 const OOM_LOOK: Duration = Duration::from_millis(100);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
 const ONE_WAIT: Duration = Duration::from_secs(300);
-/// Between attempts to reach the engine.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 impl Shared {
     pub(super) async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
@@ -76,7 +74,7 @@ impl Shared {
         is_doubtful: &AtomicBool,
     ) -> (Option<ContainerInspectResponse>, Option<Arc<Pump>>) {
         let mut pump = self.runs.pump(run);
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new();
         // What another process started, or has ended long ago, is looked at first.
         let mut is_known = pump.is_some();
         loop {
@@ -87,8 +85,7 @@ impl Shared {
                     pump.give_up().await;
                     self.runs.set_pump(run, None);
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                backoff.wait().await;
             }
             match self.inspect(run).await {
                 Ok(None) => return (None, pump),
@@ -96,8 +93,7 @@ impl Shared {
                     let stands = found.state.as_ref().and_then(standing);
                     if stands != Some(RunState::Created) && pump.as_ref().is_none_or(|pump| pump.is_broken()) {
                         let Ok(followed) = self.follow(run, dirs).await else {
-                            tokio::time::sleep(pause).await;
-                            pause = (pause * 2).min(PAUSES.1);
+                            backoff.wait().await;
                             continue;
                         };
                         pump = Some(followed);
@@ -115,8 +111,7 @@ impl Shared {
                         run = run.name(),
                         "the engine does not tell of the run, asking again: {error}"
                     );
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
+                    backoff.wait().await;
                 }
             }
         }
@@ -124,19 +119,18 @@ impl Shared {
 
     /// Whether containers live through a restart of the engine, asked until it answers.
     async fn keeps_alive(&self) -> bool {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new();
         loop {
             match self.engine.client().await {
                 Ok(client) => return client.is_kept_alive,
-                Err(_) => tokio::time::sleep(pause).await,
+                Err(_) => backoff.wait().await,
             }
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
     /// Whether the engine was started anew while the container ran, asked until it answers.
     async fn has_surely_lost_memory(&self, run: &RunRef, found: &ContainerInspectResponse) -> bool {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new();
         loop {
             let asked = match self.engine.client().await {
                 Ok(client) => self.has_lost_memory(&client, run, found).await,
@@ -144,13 +138,12 @@ impl Shared {
             };
             match asked {
                 Ok(has_lost) => return has_lost,
-                Err(BackendError::Unreachable { .. }) => tokio::time::sleep(pause).await,
+                Err(BackendError::Unreachable { .. }) => backoff.wait().await,
                 Err(error) => {
                     warn!(backend = DOCKER, run = run.name(), "it is not known whether the engine was down: {error}");
                     return false;
                 }
             }
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
@@ -253,11 +246,10 @@ impl Shared {
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new();
         loop {
             let Ok(client) = self.engine.client().await else {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                backoff.wait().await;
                 continue;
             };
             let again =
@@ -265,8 +257,7 @@ impl Shared {
             let why = match tokio::time::timeout(READING, again.end()).await {
                 Ok(Drained::Whole) => return Logged { bytes: again.bytes(), ..Logged::default() },
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
+                    backoff.wait().await;
                     continue;
                 }
                 Ok(Drained::Failed(why)) => why,

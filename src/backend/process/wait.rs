@@ -10,24 +10,21 @@ use super::control;
 use super::record::Started;
 use super::rundir::Standing;
 use crate::backend::system::{blocking, io_failed, kept_in};
-use crate::ports::{BackendError, Ending, How, JobDirs, RunRef};
+use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, RunRef};
 
-/// Between looks of which one failed.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// How long the rest of a sandbox may take to go whose supervisor is gone.
 const LAST_REST: Duration = Duration::from_secs(30);
 
 impl ProcessBackend {
     /// How the run ended, once it has. While that cannot be looked at nothing is known, which is no end.
     pub(super) async fn ending(&self, run: &RunRef, dirs: &JobDirs) -> Ending {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new();
         loop {
             match self.until_ended(run, dirs).await {
                 Ok(ending) => return ending,
                 Err(error) => warn!("it is not known how {} does, looking again: {error}", run.name()),
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            backoff.wait().await;
         }
     }
 

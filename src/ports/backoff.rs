@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Waits that double from a fifth of a second to ten seconds.
 #[derive(Debug, Clone)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
 }
 
@@ -12,12 +12,12 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(200);
     const LONGEST: Duration = Duration::from_secs(10);
 
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { next: Self::FIRST }
     }
 
     /// Waits; the next wait is twice as long.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.next).await;
         self.next = (self.next * 2).min(Self::LONGEST);
     }
