@@ -99,8 +99,9 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 export SOURCE_DATE_EPOCH
 {
     printf 'uwsd (%s) unstable; urgency=medium\n\n' "$version"
-    # The items of the first section: "- " begins one, what is indented goes on with it.
-    awk '/^## / { if (seen++) exit } seen && /^- / { print "  *" substr($0, 2) } seen && /^  / { print "  " $0 }' CHANGELOG.md | fold -s -w 78 |
+    # The items of the first section: "- " begins one, what is indented goes on with it. No line, with the indentation that
+    # a folded one gets, is longer than 80.
+    awk '/^## / { if (seen++) exit } seen && /^- / { print "  *" substr($0, 2) } seen && /^  / { print "  " $0 }' CHANGELOG.md | fold -s -w 76 |
         sed -E 's/^([^ ])/    \1/; s/ +$//'
     printf '\n -- %s  %s\n' "$maintainer" "$(LC_ALL=C date -R -u -d "@$SOURCE_DATE_EPOCH")"
 } >"$tree/debian/changelog"
