@@ -151,6 +151,7 @@ fn why(socket: &Path, error: &ClientError) -> String {
         | ClientError::TimedOut { .. }
         | ClientError::Refused { .. }
         | ClientError::Malformed { .. }
+        | ClientError::Accepted { .. }
         | ClientError::Output(_) => shown(&chain(error)),
     }
 }

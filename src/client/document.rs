@@ -64,28 +64,25 @@ impl Submission {
 pub struct JobResult {
     /// Its identifier: of a file the path below the output directory.
     pub id: String,
-    /// Its size in bytes; logs tell none.
+    /// Its size in bytes, if that is known.
     pub size: Option<u64>,
+    /// Whether it is a log, and no file that the job left.
+    pub is_log: bool,
     /// Where it is below the job's results, as it stands in a URL.
     pub(super) path: String,
 }
 
 impl JobResult {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value, replicas: u32) -> Option<Self> {
         let id = value.get("id")?.as_str()?.to_owned();
         let path = value.get("href")?.as_str()?.split_once("/results/")?.1.to_owned();
-        Some(Self { id, size: value.get("size").and_then(Value::as_u64), path })
+        let is_log = is_log(&id, replicas);
+        Some(Self { id, size: value.get("size").and_then(Value::as_u64), is_log, path })
     }
 
-    /// Every result of a list of them.
-    pub(super) fn read_all(value: &Value) -> Vec<Self> {
-        value.as_array().map(|all| all.iter().filter_map(Self::read).collect()).unwrap_or_default()
-    }
-
-    /// Whether it is a log, and no file that the job left.
-    #[must_use]
-    pub const fn is_log(&self) -> bool {
-        self.size.is_none()
+    /// Every result of a list of them, of a job with so many replicas.
+    fn read_all(value: &Value, replicas: u32) -> Vec<Self> {
+        value.as_array().map(|all| all.iter().filter_map(|one| Self::read(one, replicas)).collect()).unwrap_or_default()
     }
 }
 
@@ -111,8 +108,12 @@ impl Job {
         let id = raw.get("jobId").or_else(|| raw.get("id")).and_then(Value::as_str).ok_or("it has no jobId")?;
         let id = id.parse().map_err(|error| format!("jobId: {error}"))?;
         let phase = raw.get("phase").and_then(Value::as_str).ok_or("it has no phase")?;
-        let results = raw.get("results").map(JobResult::read_all).unwrap_or_default();
-        Ok(Self { id, phase: read_phase(phase), results, raw })
+        let mut job = Self { id, phase: read_phase(phase), results: Vec::new(), raw };
+        let replicas =
+            job.parameters().into_iter().find_map(|(id, value)| (id == "REPLICAS").then(|| value.parse().ok()));
+        let results = job.raw.get("results").map(|all| JobResult::read_all(all, replicas.flatten().unwrap_or(1)));
+        job.results = results.unwrap_or_default();
+        Ok(job)
     }
 
     fn text(&self, pointer: &str) -> Option<&str> {
@@ -190,6 +191,15 @@ impl Job {
     }
 }
 
+/// Whether an id is that of a log: `stdout` and `stderr` are those of replica 0, `{n}/stdout` and `{n}/stderr` those of
+/// replica n (contract §5). A file never has such an id.
+fn is_log(id: &str, replicas: u32) -> bool {
+    let (replica, stream) = id.split_once('/').map_or((Some(0), id), |(number, stream)| {
+        (number.parse().ok().filter(|n: &u32| *n > 0 && n.to_string() == number), stream)
+    });
+    matches!(stream, "stdout" | "stderr") && replica.is_some_and(|replica| replica < replicas)
+}
+
 /// The phase of a word in any case.
 pub(super) fn read_phase(word: &str) -> Phase {
     word.trim().to_ascii_uppercase().parse().unwrap_or(Phase::Unknown)
@@ -211,7 +221,7 @@ mod tests {
             "destruction": null, "parameters": [{"id": "COMMAND", "byReference": false, "value": "false"}],
             "results": [
                 {"id": "a/b.fits", "href": format!("http://h/api/ocps/async/{ID}/results/a/b.fits"), "size": 3},
-                {"id": "stdout", "href": format!("http://h/api/ocps/async/{ID}/results/stdout")}, {"odd": 1}],
+                {"id": "stdout", "href": format!("http://h/api/ocps/async/{ID}/results/stdout"), "size": 9}, {"odd": 1}],
             "errorSummary": {"type": "fatal", "hasDetail": true, "message": "it exited with 1"},
             "jobInfo": {"reason": "nonzero"}, "more": [1]
         }))
@@ -219,8 +229,27 @@ mod tests {
         assert_eq!((job.phase, job.limit(), job.run_id()), (Phase::Error, Some(60), Some("7")));
         assert_eq!((job.owner(), job.started(), job.error()), (None, None, Some("it exited with 1")));
         assert_eq!(job.parameters(), [("COMMAND", "false")]);
-        let logs: Vec<bool> = job.results.iter().map(JobResult::is_log).collect();
+        let logs: Vec<bool> = job.results.iter().map(|result| result.is_log).collect();
         assert_eq!((logs.as_slice(), job.results[0].path.as_str()), (&[false, true][..], "a/b.fits"));
+    }
+
+    #[test]
+    fn logs_are_told_from_files_that_are_called_so() {
+        for (id, replicas, expected) in [
+            ("stdout", 1, true),
+            ("stderr", 3, true),
+            ("2/stdout", 3, true),
+            ("3/stdout", 3, false),
+            ("1/stdout", 1, false),
+            ("0/stdout", 3, false),
+            ("01/stdout", 3, false),
+            ("+1/stdout", 3, false),
+            ("out/stdout", 1, false),
+            ("stdout.txt", 1, false),
+            ("a/1/stdout", 3, false),
+        ] {
+            assert_eq!(is_log(id, replicas), expected, "{id} of {replicas}");
+        }
     }
 
     #[test]

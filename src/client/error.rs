@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::domain::JobId;
+
 /// Why a request could not be done; no text holds the login of the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -61,6 +63,15 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// The job was accepted, and its document could not be read afterwards.
+    #[error("job {id} was accepted, and how it is now cannot be read")]
+    Accepted {
+        /// The job.
+        id: JobId,
+        /// Why.
+        #[source]
+        source: Box<ClientError>,
+    },
     /// What came could not be written where it should go.
     #[error("the output could not be written")]
     Output(#[source] io::Error),
@@ -73,7 +84,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
             Self::Refused { status, .. } => matches!(status.as_u16(), 429 | 502 | 503 | 504),
-            Self::BadUrl { .. } | Self::Malformed { .. } | Self::Output(_) => false,
+            Self::BadUrl { .. } | Self::Malformed { .. } | Self::Accepted { .. } | Self::Output(_) => false,
         }
     }
 

@@ -63,7 +63,7 @@ impl Client {
     /// request has a key, so that sent twice it makes one job.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`]; with [`ClientError::Accepted`] there is a job all the same.
     pub async fn submit(&self, submission: &Submission) -> Result<Job, ClientError> {
         let (list, form, key) = (self.list_path(), submission.form(), Uuid::new_v4().to_string());
         let mut patience = self.patience();
@@ -78,7 +78,13 @@ impl Client {
         let id = location.as_deref().and_then(|location| location.rsplit('/').next());
         let id =
             id.and_then(|id| id.parse().ok()).ok_or_else(|| self.malformed("job", "it does not say where it is"))?;
-        self.job(id).await
+        loop {
+            let read = patience.bear(self.job(id).await);
+            if let Some(job) = read.map_err(|error| ClientError::Accepted { id, source: Box::new(error) })? {
+                return Ok(job);
+            }
+            patience.pause().await;
+        }
     }
 
     /// Every job in one of `phases`, or all of them, newest first, in the short form.

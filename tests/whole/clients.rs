@@ -118,6 +118,8 @@ async fn uwsctl_runs_shows_fetches_and_orders(engine: &Engine) {
     let (code, _, all) = uwsctl(&["--service", "tap", "get", id, "-o", "got/"]).await;
     assert_eq!(code, 0, "{all}");
     assert_eq!(std::fs::read_to_string(bed.path().join("got/result")).expect("fetched"), "SELECT 1\n");
+    let got = std::fs::read_dir(bed.path().join("got")).expect("there").count();
+    assert_eq!(got, 1, "the logs are no files that the job left");
     assert_eq!(uwsctl(&["--service", "tap", "delete", id]).await.0, 0);
     assert_eq!(uwsctl(&["--service", "tap", "show", id]).await.0, 1);
 }

@@ -25,7 +25,7 @@ pub(super) async fn get(
             return Err(Failure::Usage("name the one result that goes to standard output".to_owned()));
         }
         let dir = to.unwrap_or_else(|| PathBuf::from("."));
-        for result in results.iter().filter(|result| !result.is_log()) {
+        for result in results.iter().filter(|result| !result.is_log) {
             let path = dir.join(safe_path(&result.id)?);
             fetch(client, id, result, &path, output).await?;
         }
