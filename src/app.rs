@@ -79,6 +79,7 @@ impl AppError {
             | Self::Sources(_)
             | Self::Backend(_)
             | Self::Directory { .. }
+            | Self::Open(OpenError::NetworkFileSystem { .. })
             | Self::Bind(BindError::Unmatched(_) | BindError::Exposed(_) | BindError::Unusable { .. }) => true,
             Self::Running(_)
             | Self::Lock { .. }

@@ -125,7 +125,7 @@ fn read(r: &mut Reader, host: Host, places: Places) -> Config {
     let json = sections::json(r);
     let uws = sections::uws(r);
     let uploads = sections::uploads(r);
-    let sources = sections::sources(r);
+    let sources = sections::sources(r, &server.state_dir);
     let backend = sections::backend(r, login);
     let names = r.services();
     let services = names.into_iter().map(|name| {

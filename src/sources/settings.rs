@@ -16,7 +16,7 @@ pub enum SetupError {
     #[error("sources.git_protocols: {0:?} is unknown; use https, http, ssh, git, file")]
     Protocol(String),
     /// A path that cannot be handed to git or ssh as it is.
-    #[error("sources.{key}: {path:?} cannot be handed on; use an absolute path without quotes, '%', '$', '~' or '\\'")]
+    #[error("{key}: {path:?} cannot be handed on; use an absolute path without quotes, '%', '$', '~' or '\\'")]
     Path {
         /// The key.
         key: &'static str,
@@ -74,9 +74,9 @@ impl Settings {
         let mirrors = scratch.join("mirrors");
         let seen_hosts = scratch.join("known_hosts");
         let ssh_command = ssh::command(
-            usable("ssh_key", config.ssh_key.as_deref())?,
-            usable("known_hosts", config.known_hosts.as_deref())?,
-            usable("", Some(&seen_hosts))?.unwrap_or_default(),
+            usable("sources.ssh_key", config.ssh_key.as_deref())?,
+            usable("sources.known_hosts", config.known_hosts.as_deref())?,
+            usable("server.state_dir", Some(&seen_hosts))?.unwrap_or_default(),
         );
         let content = gitconfig_content(config)?;
         for dir in [&home, &mirrors] {
@@ -108,7 +108,7 @@ fn gitconfig_content(config: &config::Sources) -> Result<String, SetupError> {
          [submodule]\n\trecurse = false\n\
          [advice]\n\tdetachedHead = false\n",
     );
-    if let Some(file) = usable("ca_file", config.ca_file.as_deref())? {
+    if let Some(file) = usable("sources.ca_file", config.ca_file.as_deref())? {
         text.extend(["[http]\n\tsslCAInfo = \"", file, "\"\n"]);
     }
     if let Some(proxy) = &config.proxy {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::config::can_be_handed_on;
+
 /// The value of `GIT_SSH_COMMAND`, which git gives to a shell: `BatchMode`, no configuration of the daemon's user, the
 /// given key and no other, and host keys as configured.
 ///
@@ -34,8 +36,7 @@ pub(super) fn command(key: Option<&str>, known_hosts: Option<&str>, seen_hosts: 
 /// # Errors
 /// If ssh would read it differently: not UTF-8, or with quotes, `%` or `$`, which ssh expands.
 pub(super) fn usable(path: &Path) -> Result<&str, ()> {
-    let is_fine = |text: &&str| !text.contains(['"', '\\', '%', '$', '~']) && !text.contains(char::is_control);
-    path.to_str().filter(is_fine).ok_or(())
+    path.to_str().filter(|_| can_be_handed_on(path)).ok_or(())
 }
 
 fn shell_quote(word: &str) -> String {

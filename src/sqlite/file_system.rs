@@ -3,14 +3,23 @@
 use std::path::{Path, PathBuf};
 
 /// File systems over a network: their locks and memory maps are not those of a local disk.
-const NETWORK: [&str; 15] = [
+const NETWORK: [&str; 25] = [
     "9p",
     "afs",
     "beegfs",
     "ceph",
     "cifs",
     "coda",
+    "fuse.beegfs",
+    "fuse.ceph",
+    "fuse.ceph-fuse",
     "fuse.glusterfs",
+    "fuse.juicefs",
+    "fuse.lizardfs",
+    "fuse.mfs",
+    "fuse.moosefs",
+    "fuse.rclone",
+    "fuse.s3fs",
     "fuse.sshfs",
     "glusterfs",
     "gpfs",
@@ -18,6 +27,7 @@ const NETWORK: [&str; 15] = [
     "ncpfs",
     "nfs",
     "nfs4",
+    "orangefs",
     "smb3",
 ];
 

@@ -108,6 +108,9 @@ fn check_tls(r: &mut Reader, place: Place, [has_ca, has_cert, has_key]: [bool; 3
                 let key = if has_cert { "tls_cert" } else { "tls_key" };
                 r.refuse(&format!("backend.docker.{key}"), "give tls_cert and tls_key together");
             }
+            if has_ca && !has_cert && !has_key {
+                r.refuse("backend.docker.tls_ca", "give tls_cert and tls_key too: the engine asks who speaks to it");
+            }
             if has_cert && !has_ca {
                 r.refuse("backend.docker.tls_cert", "give tls_ca too: without it no TLS is spoken");
             }

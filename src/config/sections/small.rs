@@ -1,6 +1,6 @@
 //! `[log]`, `[store]`, `[disk]`, `[json]`, `[uws]`, `[uploads]` and `[sources]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -75,8 +75,11 @@ pub(in super::super) fn uploads(r: &mut Reader) -> Uploads {
     }
 }
 
-/// Reads `[sources]`.
-pub(in super::super) fn sources(r: &mut Reader) -> Sources {
+/// Reads `[sources]`; what git and ssh need is below `state_dir`.
+pub(in super::super) fn sources(r: &mut Reader, state_dir: &Path) -> Sources {
+    if !can_be_handed_on(state_dir) {
+        r.refuse("server.state_dir", HANDED_ON);
+    }
     Sources {
         git_protocols: r.texts("sources.git_protocols"),
         clone_timeout: r.time("sources.clone_timeout"),
@@ -84,11 +87,30 @@ pub(in super::super) fn sources(r: &mut Reader) -> Sources {
         mirror_age: r.time("sources.mirror_age"),
         submodules: r.switch("sources.submodules"),
         lfs: r.switch("sources.lfs"),
-        ssh_key: r.path("sources.ssh_key"),
-        known_hosts: r.path("sources.known_hosts"),
-        ca_file: r.path("sources.ca_file"),
+        ssh_key: handed_on(r, "sources.ssh_key"),
+        known_hosts: handed_on(r, "sources.known_hosts"),
+        ca_file: handed_on(r, "sources.ca_file"),
         proxy: r.optional("sources.proxy", "give a URL such as \"http://proxy:3128\"", proxy),
     }
+}
+
+const HANDED_ON: &str = "ssh and git would read it as another path; give one without quotes, '\\', '%', '$' and '~'";
+
+/// A path that ssh and git are told.
+fn handed_on(r: &mut Reader, key: &str) -> Option<PathBuf> {
+    let path = r.path(key)?;
+    if !can_be_handed_on(&path) {
+        r.refuse(key, HANDED_ON);
+    }
+    Some(path)
+}
+
+/// Whether ssh and git read a path in a command or a file of theirs as it is: it is UTF-8 and has no quotes and none of the
+/// characters that they expand.
+#[must_use]
+pub fn can_be_handed_on(path: &Path) -> bool {
+    let is_fine = |text: &str| !text.contains(['"', '\\', '%', '$', '~']) && !text.contains(char::is_control);
+    path.to_str().is_some_and(is_fine)
 }
 
 /// A level or a filter. The parser of filters takes a misspelt level for the name of a part of the program, and would

@@ -55,6 +55,21 @@ fn each_problem_names_its_key_and_what_would_do() {
              begin with JOB_",
         ),
         (
+            "backend.docker = {host = \"tcp://127.0.0.1:1\", tls_ca = \"/a\"}",
+            "backend.docker.tls_ca in DIR/uwsd.toml: is \"/a\"; give tls_cert and tls_key too: the engine asks who speaks \
+             to it",
+        ),
+        (
+            "sources.ssh_key = \"/keys/~ada\"",
+            "sources.ssh_key in DIR/uwsd.toml: is \"/keys/~ada\"; ssh and git would read it as another path; give one \
+             without quotes, '\\', '%', '$' and '~'",
+        ),
+        (
+            "server.state_dir = \"/srv/uwsd%test\"",
+            "server.state_dir in DIR/uwsd.toml: is \"/srv/uwsd%test\"; ssh and git would read it as another path; give one \
+             without quotes, '\\', '%', '$' and '~'",
+        ),
+        (
             "service.healthz = {}",
             "service.healthz in DIR/uwsd.toml: is a name that the daemon's own paths have; give another",
         ),
