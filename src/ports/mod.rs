@@ -18,7 +18,7 @@ pub use run::{
     Arrival, Ending, EngineFacts, FoundRun, How, ImageFacts, JobDirs, LogLoss, Mount, MountKind, Network, Pull, RunRef,
     RunSpec, RunState, Secret, User,
 };
-pub use source::{Checkout, SourceError, Sources};
+pub use source::{Checkout, SourceError, Sources, UnfitSource};
 pub use store::{
     Accepted, Change, Changed, DeletedJob, End, Event, JobCount, Launch, QueuedJob, Store, StoreError, Totals, Update,
 };

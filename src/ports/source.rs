@@ -30,14 +30,23 @@ pub enum SourceError {
     DiskFull(String),
 }
 
+/// A source that could never be checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfitSource {
+    /// Which part of it: `url` or `commit_ref`.
+    pub field: &'static str,
+    /// A sentence that says what is wrong and what would do.
+    pub why: String,
+}
+
 /// Checks out sources.
 #[async_trait]
 pub trait Sources: Send + Sync {
     /// Refuses a source that could never be checked out (protocol, form), before a job is accepted.
     ///
     /// # Errors
-    /// A sentence that names what is wrong and what would do.
-    fn check(&self, source: &Source) -> Result<(), String>;
+    /// [`UnfitSource`].
+    fn check(&self, source: &Source) -> Result<(), UnfitSource>;
 
     /// Checks `source` out into the empty directory `into`; the caller has checked that `source.url` is not empty.
     ///

@@ -16,7 +16,7 @@ use super::settings::{Settings, SetupError};
 use super::{leftovers, lfs, size};
 use crate::config;
 use crate::domain::{Source, Timestamp};
-use crate::ports::{Checkout, Clock, SourceError, Sources};
+use crate::ports::{Checkout, Clock, SourceError, Sources, UnfitSource};
 
 /// Checks out git repositories with the `git` executable.
 ///
@@ -62,8 +62,10 @@ impl GitSources {
         })
     }
 
-    fn parse(&self, source: &Source) -> Result<(Address, Reference), String> {
-        Ok((Address::parse(&source.url, &self.settings.protocols)?, Reference::parse(&source.commit_ref)?))
+    fn parse(&self, source: &Source) -> Result<(Address, Reference), UnfitSource> {
+        let unfit = |field| move |why| UnfitSource { field, why };
+        let address = Address::parse(&source.url, &self.settings.protocols).map_err(unfit("url"))?;
+        Ok((address, Reference::parse(&source.commit_ref).map_err(unfit("commit_ref"))?))
     }
 
     /// Removes mirrors that nobody used for long, now and once an hour, for ever. Safe to drop.
@@ -124,7 +126,7 @@ async fn clone_from(git: &Git<'_>, path: &Path) -> Result<(), SourceError> {
 
 #[async_trait]
 impl Sources for GitSources {
-    fn check(&self, source: &Source) -> Result<(), String> {
+    fn check(&self, source: &Source) -> Result<(), UnfitSource> {
         if source.url.is_empty() {
             return Ok(());
         }
@@ -132,7 +134,7 @@ impl Sources for GitSources {
     }
 
     async fn checkout(&self, source: &Source, into: &Path) -> Result<Checkout, SourceError> {
-        let (address, reference) = self.parse(source).map_err(SourceError::Refused)?;
+        let (address, reference) = self.parse(source).map_err(|unfit| SourceError::Refused(unfit.why))?;
         let remote = Remote::new(address, &source.url, self.proxy.as_deref());
         let directory = std::path::absolute(into)
             .map_err(|error| SourceError::Refused(format!("the directory for the source is unusable: {error}")))?;
@@ -155,7 +157,7 @@ impl Sources for GitSources {
 
     async fn prefetch(&self, url: &str) -> Result<(), SourceError> {
         let source = Source { url: url.to_owned(), commit_ref: String::new() };
-        let (address, reference) = self.parse(&source).map_err(SourceError::Refused)?;
+        let (address, reference) = self.parse(&source).map_err(|unfit| SourceError::Refused(unfit.why))?;
         let remote = Remote::new(address, url, self.proxy.as_deref());
         if !self.mirrors.are_kept() {
             let why = format!("nothing of {} is kept between jobs: sources.mirror_age is 0", remote.shown);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Service;
 use crate::domain::{Caller, IdempotencyKey, Job, JobId, NewJob, OwnerId, Phase, Reservation, RunId, Timestamp, Work};
+use crate::ports::UnfitSource;
 
 use super::acceptable;
 use super::denied::Denied;
@@ -201,9 +202,9 @@ impl Handle {
             return Err(Denied::Unacceptable { field: "replicas".to_owned(), why });
         }
         if let Some(source) = work.source.as_ref().filter(|source| !source.url.is_empty()) {
-            self.shared.sources.check(source).map_err(|why| {
-                let why = if why.contains("commit_ref") { why } else { format!("url: {why}") };
-                Denied::Unacceptable { field: "url".to_owned(), why }
+            self.shared.sources.check(source).map_err(|UnfitSource { field, why }| Denied::Unacceptable {
+                field: field.to_owned(),
+                why: format!("{field}: {why}"),
             })?;
         }
         Ok(reservation)

@@ -18,7 +18,7 @@ use uwsd::config::{Config, ListenAddress, Listener, Live, Reloads, Trust, testin
 use uwsd::domain::{JobId, NewJob, Phase, Reservation, Source, Timestamp, Work};
 use uwsd::http::{Api, Bodies, Passed, Stop, Web, bind, serve};
 use uwsd::metrics::{MeasuredBackend, MeasuredStore, Metrics};
-use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock};
+use uwsd::ports::{Backend, Checkout, Clock, Images, SourceError, Sources, Store, SystemClock, UnfitSource};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Gate, Parts, start};
 
@@ -48,8 +48,15 @@ struct NoSources;
 
 #[async_trait]
 impl Sources for NoSources {
-    fn check(&self, source: &Source) -> Result<(), String> {
-        if source.url.starts_with("ext::") { Err("the protocol ext is not allowed".to_owned()) } else { Ok(()) }
+    fn check(&self, source: &Source) -> Result<(), UnfitSource> {
+        let unfit = |field, why: &str| Err(UnfitSource { field, why: why.to_owned() });
+        if source.url.starts_with("ext::") {
+            unfit("url", "the protocol ext is not allowed")
+        } else if source.commit_ref.contains("..") {
+            unfit("commit_ref", "the commit ref holds \"..\"")
+        } else {
+            Ok(())
+        }
     }
 
     async fn checkout(&self, _: &Source, _: &Path) -> Result<Checkout, SourceError> {

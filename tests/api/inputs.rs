@@ -23,6 +23,7 @@ async fn a_bad_field_is_400_and_makes_nothing() {
         (json!({ "command": "x", "url": 1 }), "url"),
         (json!({ "command": "x", "url": "ext::sh -c id" }), "url"),
         (json!({ "command": "x", "commit_ref": [] }), "commit_ref"),
+        (json!({ "command": "x", "url": "https://h/a", "commit_ref": "a..b" }), "commit_ref"),
         (json!({ "command": "x", "replicas": 0 }), "replicas"),
         (json!({ "command": "x", "replicas": 5 }), "replicas"),
         (json!({ "command": "x", "replicas": "1" }), "replicas"),
@@ -111,6 +112,10 @@ async fn a_body_that_breaks_off_makes_nothing() {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
         let part = b"PUT /api/v1/job HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"command\": \"x\"}";
         tokio::io::AsyncWriteExt::write_all(&mut stream, part).await.expect("sent");
+        tokio::io::AsyncWriteExt::shutdown(&mut stream).await.expect("broken off");
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("heard of");
+        assert!(!answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
     assert_eq!(daemon.listed().await, 0);
 }

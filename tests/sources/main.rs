@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uwsd::config;
 use uwsd::domain::Source;
-use uwsd::ports::{Checkout, SourceError, Sources as _};
+use uwsd::ports::{Checkout, SourceError, Sources as _, UnfitSource};
 use uwsd::sources::GitSources;
 
 fn config() -> config::Sources {
@@ -223,14 +223,15 @@ async fn only_configured_protocols_are_spoken() {
         format!("-u touch {}", witness.display()),
     ] {
         let source = source(&url, "");
-        let why = https_only.sources.check(&source).unwrap_err();
+        let UnfitSource { field, why } = https_only.sources.check(&source).unwrap_err();
+        assert_eq!(field, "url");
         assert!(why.contains("use a URL with https"), "{url}: {why}");
         assert_eq!(https_only.checkout(&url, "").await, Err(SourceError::Refused(why)));
     }
     let bench = Bench::new(config());
     let option = format!("--upload-pack=touch {}", witness.display());
-    let why = bench.sources.check(&source(&file_url(&repositories.dir()), &option)).unwrap_err();
-    assert!(why.contains("begins with '-'"), "{why}");
+    let UnfitSource { field, why } = bench.sources.check(&source(&file_url(&repositories.dir()), &option)).unwrap_err();
+    assert!(field == "commit_ref" && why.contains("begins with '-'"), "{why}");
     assert!(!witness.exists());
 }
 
@@ -387,5 +388,6 @@ fn checking_is_static_and_an_empty_url_is_fine() {
     let bench = Bench::new(config());
     assert_eq!(bench.sources.check(&source("", "main")), Ok(()));
     assert_eq!(bench.sources.check(&source("https://localhost/none", "main")), Ok(()));
-    bench.sources.check(&source("https://localhost/none", "a..b")).unwrap_err();
+    let unfit = bench.sources.check(&source("https://localhost/none", "a..b")).unwrap_err();
+    assert_eq!(unfit.field, "commit_ref");
 }

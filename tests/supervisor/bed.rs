@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use uwsd::backend::fake::{FakeBackend, FakeEngine};
 use uwsd::config::{Config, Live, testing};
 use uwsd::domain::{Caller, Job, JobId, Phase, Source, Timestamp, Work};
-use uwsd::ports::{Checkout, Clock, Images, Quotas, SourceError, Sources, Store, SystemClock};
+use uwsd::ports::{Checkout, Clock, Images, Quotas, SourceError, Sources, Store, SystemClock, UnfitSource};
 use uwsd::sqlite::SqliteStore;
 use uwsd::supervisor::{Asked, Denied, Handle, Parts, Submission, start};
 
@@ -42,8 +42,9 @@ struct FakeSources;
 
 #[async_trait]
 impl Sources for FakeSources {
-    fn check(&self, source: &Source) -> Result<(), String> {
-        if source.url.starts_with("ext::") { Err("ext:: is not allowed".to_owned()) } else { Ok(()) }
+    fn check(&self, source: &Source) -> Result<(), UnfitSource> {
+        let unfit = || UnfitSource { field: "url", why: "ext:: is not allowed".to_owned() };
+        if source.url.starts_with("ext::") { Err(unfit()) } else { Ok(()) }
     }
 
     async fn checkout(&self, source: &Source, into: &Path) -> Result<Checkout, SourceError> {
