@@ -179,7 +179,8 @@ pub trait Backend: Send + Sync {
     }
 
     /// Takes `name` away from the image `id`, and removes the image with its last name. Never an image of which there is a
-    /// container, in any state and whosoever it is, and never another image that has the name now.
+    /// container, in any state and whosoever it is, and never another image that has the name now. With the id as `name` it is
+    /// one whose name another image has got, and stays if it has been given one again.
     ///
     /// Kubernetes: nothing; the kubelet removes unused images by itself.
     ///

@@ -34,6 +34,12 @@ pub(super) fn used(
         }
         // What was there before may be somebody else's, and then nothing is known of it.
         Arrival::Replaced => {
+            // Of ours the former image stays in the engine without a name: under its id it is removed once it is old.
+            let sql = "INSERT INTO image (name, id, digest, pulled_at, last_used) \
+                       SELECT id, id, digest, pulled_at, last_used FROM image WHERE name = ?1 AND id <> ?2 \
+                       ON CONFLICT (name) DO UPDATE SET last_used = max(last_used, excluded.last_used)";
+            let keep = connection.prepare_cached(sql);
+            keep.and_then(|mut keep| keep.execute(params![name, facts.id])).doing(doing)?;
             let sql = "UPDATE image SET pulled_at = iif(id = ?2, pulled_at, ?4), id = ?2, digest = ?3, last_used = ?4 WHERE name = ?1";
             let update = connection.prepare_cached(sql);
             update.and_then(|mut update| update.execute(params![name, facts.id, facts.digest, now])).doing(doing)?;
@@ -165,9 +171,25 @@ mod tests {
         used(&connection, "a", Arrival::Replaced, 2);
         assert_eq!(known(&connection), Some((Some("a".into()), 1, 2)));
         used(&connection, "b", Arrival::Replaced, 3);
+        forget(&connection, "a").expect("removed");
         assert_eq!(known(&connection), Some((Some("b".into()), 3, 3)));
         used(&connection, "c", Arrival::Found, 4);
         assert_eq!(known(&connection), None);
+    }
+
+    #[test]
+    fn what_a_newer_image_of_the_same_name_replaced_is_known_by_its_id() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
+        used(&connection, "a", Arrival::Replaced, 1);
+        used(&connection, "b", Arrival::Replaced, 2);
+        assert_eq!(unused_since(&connection, at(9)).expect("read"), [], "both were somebody else's");
+        for (id, seconds) in [("a", 3), ("b", 4), ("a", 5), ("b", 6)] {
+            used(&connection, id, if seconds == 3 { Arrival::Pulled } else { Arrival::Replaced }, seconds);
+        }
+        let all = unused_since(&connection, at(9)).expect("read");
+        let told: Vec<_> = all.iter().map(|image| (image.name.as_str(), image.last_used.millis() / 1000)).collect();
+        assert_eq!(told, [("b", 4), ("a", 5), (NAME, 6)]);
     }
 
     #[test]

@@ -48,7 +48,12 @@ impl Shared {
 
     pub(super) async fn remove_image(&self, name: &str, id: &str) -> Result<ImageRemoval, BackendError> {
         let client = self.engine.client().await?;
-        if self.inspect_image(&client, name).await?.and_then(|found| found.id).as_deref() != Some(id) {
+        let Some(found) = self.inspect_image(&client, name).await?.filter(|found| found.id.as_deref() == Some(id))
+        else {
+            return Ok(ImageRemoval::Gone);
+        };
+        // By its id it is looked for that lost its name to another. With a name again, it is somebody's.
+        if name == id && found.repo_tags.is_some_and(|tags| !tags.is_empty()) {
             return Ok(ImageRemoval::Gone);
         }
         // Of an image with another name the engine would take this one away whatever its containers.

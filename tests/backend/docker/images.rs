@@ -35,7 +35,7 @@ fn tags(bed: &DockerBed, image: &str) -> Option<Vec<String>> {
     let all = all.as_array().expect("a list");
     let tags = all.iter().map(|one| (one["Id"].as_str().expect("an id"), one["RepoTags"].as_array()));
     let mut found = tags.filter(|(id, _)| id.trim_start_matches("sha256:") == image.trim_start_matches("sha256:"));
-    let tags = found.next()?.1?.iter().filter_map(|tag| tag.as_str().map(str::to_owned));
+    let tags = found.next()?.1.into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned));
     Some(tags.filter(|tag| !tag.starts_with("<none>")).collect())
 }
 
@@ -64,6 +64,37 @@ async fn what_was_pulled_is_told_from_what_was_there() {
     assert_eq!(backend.remove_image(&image, &id).await.expect("it answers"), ImageRemoval::Removed);
     assert_eq!((backend.find_image(&image).await.expect("it answers"), tags(&bed, &id)), (None, None));
     assert_eq!(backend.remove_image(&image, &id).await.expect("it answers"), ImageRemoval::Gone);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lost_its_name_to_a_newer_image_goes_by_its_id() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let Some(registry) = Registry::beside(&bed).await else { return };
+    let backend = bed.backend();
+    let (image, _) = registry.push(&registry.image_of("the first"), "moves");
+    let spec = RunSpec { image: image.clone(), pull: Pull::Always, ..bed.spec("true") };
+    let id = fetch(&*backend, &spec).await.0.id.expect("it has one");
+    registry.push(&registry.image_of("the second"), "moves");
+    // The tag moves in the registry while the host has the older image under it.
+    let name_it = |id: &str, tag: &str| {
+        registry.engine("POST", &format!("images/{id}/tag?repo={}/job&tag={tag}", registry.address), None);
+    };
+    name_it(&id, "moves");
+    let (newer, _) = fetch(&*backend, &spec).await;
+    let newer_id = newer.id.expect("it has one");
+    assert_eq!(newer.arrival, Arrival::Replaced);
+    assert_eq!(tags(&bed, &id), Some(Vec::new()), "without a name it stays");
+    let made = RunSpec { image: id.clone(), pull: Pull::Never, ..bed.spec("true") };
+    prepare(&*backend, &made).await;
+    assert_eq!(backend.remove_image(&id, &id).await.expect("it answers"), ImageRemoval::InUse);
+    clean(&*backend, &made).await;
+    name_it(&id, "theirs");
+    assert_eq!(backend.remove_image(&id, &id).await.expect("it answers"), ImageRemoval::Gone, "somebody wants it");
+    name_it(&newer_id, "theirs");
+    assert_eq!(tags(&bed, &id), Some(Vec::new()));
+    assert_eq!(backend.remove_image(&id, &id).await.expect("it answers"), ImageRemoval::Removed);
+    assert_eq!(tags(&bed, &id), None);
+    assert_eq!(backend.find_image(&image).await.expect("it answers"), Some(newer_id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
