@@ -75,7 +75,7 @@ pub(super) fn append_tree<W: Write>(tar: &mut Builder<W>, from: &Path, to: &Path
 
 /// Unpacks the regular files and directories below `top` of an archive into `into`, over what is there.
 ///
-/// Links and special files are left out, and so no name leads elsewhere.
+/// Links and special files are left out, and so no name leads elsewhere. A file that breaks off is not kept.
 pub(super) fn unpack(from: impl Read, top: &str, into: &Path) -> io::Result<()> {
     let mut archive = Archive::new(from);
     for entry in archive.entries()? {
@@ -98,7 +98,11 @@ pub(super) fn unpack(from: impl Read, top: &str, into: &Path) -> io::Result<()> 
                 }
                 let mut file =
                     std::fs::OpenOptions::new().write(true).create_new(true).mode(mode | 0o600).open(&target)?;
-                io::copy(&mut entry, &mut file)?;
+                if let Err(error) = io::copy(&mut entry, &mut file) {
+                    // Best effort: what failed first is what is told.
+                    drop(std::fs::remove_file(&target));
+                    return Err(error);
+                }
                 file.set_modified(UNIX_EPOCH + Duration::from_secs(entry.header().mtime()?))?;
             }
             _ => {}

@@ -3,6 +3,7 @@
 //! Where the job's user is the daemon's there is nothing to do; as root the daemon does it by itself; else a helper
 //! container does.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use nix::unistd::geteuid;
@@ -69,11 +70,14 @@ impl Shared {
             return self.fetch_output(spec).await;
         }
         self.settle(TAKING_BACK, spec.run.job).await?;
-        match way_to(spec.user.uid) {
-            Way::Own => {
-                let output = spec.dirs.output();
-                blocking(TAKING_BACK, move || files::open_up(&output)).await
-            }
+        let output = spec.dirs.output();
+        // The service's user may be another by now than the one that the job was launched as, and whose its files are.
+        let owner = blocking(TAKING_BACK, {
+            let output = output.clone();
+            move || std::fs::metadata(output).map(|facts| facts.uid())
+        });
+        match way_to(owner.await?) {
+            Way::Own => blocking(TAKING_BACK, move || files::open_up(&output)).await,
             Way::Root => Ok(()),
             // For all: which of the classes the daemon falls into depends on its groups.
             Way::Help => {

@@ -24,6 +24,21 @@ pub async fn private_files_come_back_readable(bed: &Arc<dyn Bed>) {
     }
 }
 
+pub async fn files_come_back_after_the_service_got_another_user(bed: &Arc<dyn Bed>) {
+    let (Some(user), backend) = (bed.other_user(), bed.backend()) else { return };
+    let script = "umask 077; mkdir \"$JOB_OUTPUT_DIR/d\"; echo deep > \"$JOB_OUTPUT_DIR/d/f\"";
+    let now = bed.spec(script).user;
+    for (at_launch, now) in [(user, now), (now, user)] {
+        let spec = RunSpec { user: at_launch, ..bed.spec(script) };
+        launch(&*backend, &spec).await;
+        end_of(&*backend, &spec).await;
+        let as_configured_now = RunSpec { user: now, ..spec.clone() };
+        backend.take_back(&as_configured_now).await.expect("the output comes back");
+        assert_eq!(std::fs::read_to_string(spec.dirs.output().join("d/f")).expect("readable"), "deep\n");
+        clean(&*backend, &spec).await;
+    }
+}
+
 pub async fn links_are_left_alone(bed: &Arc<dyn Bed>) {
     let outside = tempfile::tempdir().expect("a directory outside");
     let (file, dir) = (outside.path().join("file"), outside.path().join("dir"));
