@@ -34,9 +34,13 @@ impl Shared {
         // By the engine's own clock: what is asked for ends there.
         let info = self.engine.bounded(client.docker.info()).await.map_err(|error| failed(ASKING, &error))?;
         let Some(now) = instant(info.system_time.as_deref()) else { return Ok(false) };
+        // Set back, the clock has not come to the making of the container again, and the engine would not tell of it.
+        if found.created.as_ref().and_then(|made| instant(Some(made))).is_some_and(|made| made > now) {
+            return Ok(false);
+        }
         let until = format!("{}.{:03}000000", now.millis() / 1000, now.millis() % 1000);
-        let made = found.created.as_ref().and_then(|made| instant(Some(made)));
-        let since = made.map_or(0, |made| made.millis() / 1000 - 1).to_string();
+        // All: the engine looks back no farther than to the first event that seems older than what it is asked for.
+        let since = "1".to_owned();
         let events = |filters: &[(&str, String)]| {
             let filters = filters.iter().map(|(name, value)| ((*name).to_owned(), vec![value.clone()])).collect();
             let options =
