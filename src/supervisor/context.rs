@@ -13,7 +13,7 @@ use crate::config::Live;
 use crate::domain::{Job, JobId, OwnerId};
 use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, Quotas, RunRef, Sources, Store, StoreError};
 
-use super::disk::DiskWatch;
+use super::disk::{self, DiskWatch};
 use super::figures::Noted;
 use super::gate::Gate;
 use super::handle::{Handle, Readiness, Shared};
@@ -148,7 +148,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         negotiation: tokio::sync::Mutex::new(()),
         noted: Noted::default(),
     });
-    let mut places = vec![("state", config.server.state_dir.clone()), ("jobs", config.server.jobs_dir.clone())];
+    let mut places = vec![("state", config.server.state_dir.clone()), (disk::JOBS, config.server.jobs_dir.clone())];
     places.extend(config.store.path.parent().map(|dir| ("database", dir.to_owned())));
     shared.uploads.sweep(&*shared.store).await?;
     let context = Arc::new(Context {

@@ -31,6 +31,9 @@ pub struct DiskWatch {
     places: Vec<Place>,
 }
 
+/// Where the jobs' files are.
+pub(super) const JOBS: &str = "jobs";
+
 /// The place with the least room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Least {
@@ -38,6 +41,8 @@ struct Least {
     free: u64,
     /// Whether it is the least of all places: none of them was silent.
     is_of_all: bool,
+    /// The room where the jobs' files are. Only there outputs make room: the others may be on another disk.
+    of_jobs: Option<u64>,
 }
 
 impl DiskWatch {
@@ -53,7 +58,10 @@ impl DiskWatch {
             let is_cleaning = match self.look().await {
                 Some(least) => {
                     self.tell(&least);
-                    least.free < self.settings().clean_below && self.clean(&least, &mut leaving).await
+                    match least.of_jobs.filter(|free| *free < self.settings().clean_below) {
+                        Some(free) => self.clean(free, &mut leaving).await,
+                        None => false,
+                    }
                 }
                 None => false,
             };
@@ -75,13 +83,14 @@ impl DiskWatch {
         });
         let rooms: Vec<_> = seen.collect();
         self.context.shared.noted.rooms(rooms.iter().map(|(room, _)| *room).collect());
+        let of_jobs = rooms.iter().find_map(|(room, _)| (room.place == JOBS).then_some(room.free));
         let least = rooms.into_iter().min_by_key(|(room, _)| room.free);
-        least.map(|(room, place)| Least { place: place.path.clone(), free: room.free, is_of_all })
+        least.map(|(room, place)| Least { place: place.path.clone(), free: room.free, is_of_all, of_jobs })
     }
 
     /// Tells whether new jobs are accepted. Once they are not, they are again when a tenth more is free.
     fn tell(&self, least: &Least) {
-        let Least { place, free, is_of_all } = least;
+        let Least { place, free, is_of_all, .. } = least;
         self.context.shared.disk.send_if_modified(|before| {
             let needed = self.settings().refuse_below;
             let needed = if before.is_some() { needed.saturating_add(needed / 10) } else { needed };
@@ -105,15 +114,15 @@ impl DiskWatch {
 
     /// Gives up the outputs of the jobs that ended first; returns whether there were some. `leaving` is of how many jobs the
     /// files were on their way out at the last look.
-    async fn clean(&self, least: &Least, leaving: &mut usize) -> bool {
-        let cleaned = self.give_up(least, leaving).await;
+    async fn clean(&self, free: u64, leaving: &mut usize) -> bool {
+        let cleaned = self.give_up(free, leaving).await;
         cleaned.unwrap_or_else(|error| {
             error!("old outputs cannot be given up: {}", chain(&error));
             false
         })
     }
 
-    async fn give_up(&self, least: &Least, leaving: &mut usize) -> Result<bool, StoreError> {
+    async fn give_up(&self, free: u64, leaving: &mut usize) -> Result<bool, StoreError> {
         let shared = &self.context.shared;
         // What is on its way out may be enough. But what cannot be removed holds up no others: then nothing leaves any more.
         let before = std::mem::replace(leaving, shared.store.deleted(0, MOST_LEAVING).await?.len());
@@ -126,8 +135,8 @@ impl DiskWatch {
         for id in &old {
             match shared.store.update(*id, vec![Update::GiveUpFiles(now)]).await {
                 Ok(_) => warn!(
-                    job.id = %id, "the files of job {id} are removed: {} are free in {}", bytes(least.free),
-                    least.place.display()
+                    job.id = %id, "the files of job {id} are removed: {} are free in {}", bytes(free),
+                    self.context.jobs_dir.display()
                 ),
                 Err(StoreError::PhaseChanged { .. } | StoreError::NoSuchJob(_)) => {}
                 Err(error) => return Err(error),

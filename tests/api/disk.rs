@@ -133,3 +133,22 @@ async fn with_almost_none_the_outputs_of_those_that_ended_first_go_and_their_rec
     assert_eq!(daemon.client().send("DELETE", &format!("{LIST}/{}", old[0]), &[], "").await.status, 303);
     assert_eq!(status(&daemon, &format!("/{}", old[0])).await, 404);
 }
+
+#[tokio::test]
+async fn outputs_are_kept_where_they_would_make_no_room() {
+    let mut bed = Bed::new();
+    let database = bed.config.server.state_dir.join("database");
+    let Some(disk) = SmallDisk::at(&database) else { return };
+    bed.config.store.path = database.join("uwsd.db");
+    bed.config.disk = Disk { refuse_below: 8 * MIB, clean_below: 8 * MIB, clean_min_age: Duration::ZERO };
+    let daemon = bed.start().await;
+    let (old, _) = ended(&daemon, "write a 1", "COMPLETED").await;
+    daemon.clock.advance(Duration::from_secs(1));
+    disk.leave(6);
+    eventually("the lack to be told", || async {
+        available(&daemon).await.contains("<vosi:available>false<").then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(status(&daemon, &format!("/{old}/results/a")).await, 200);
+}
