@@ -134,8 +134,8 @@ async fn status(api: &Api, started: Timestamp) -> Result<Response, ApiError> {
         backend,
         note: status.trouble.or(why),
         drained_since: status.drained.map(Timestamp::to_iso),
-        waiting: status.totals.waiting,
-        running_total: status.totals.executing,
+        waiting: status.waiting,
+        running_total: status.running_total,
         running: status.running.iter().map(|job| RunningObject::of(job, now)).collect(),
     }))
 }

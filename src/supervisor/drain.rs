@@ -1,4 +1,6 @@
 //! Draining: no job is accepted and none is started, those that run go on. It is stored, and so outlives restarts.
+//!
+//! A job that is being prepared then goes back into the queue.
 
 use tracing::info;
 
@@ -20,8 +22,10 @@ pub struct Status {
     pub readiness: Readiness,
     /// Why no job is accepted, if none is.
     pub trouble: Option<String>,
-    /// How many jobs there are on their way.
-    pub totals: Totals,
+    /// How many jobs wait.
+    pub waiting: u64,
+    /// How many execute or are suspended; while the daemon is drained also those that have not given their place back.
+    pub running_total: u64,
     /// Those that execute or are suspended, the newest first, at most a hundred.
     pub running: Vec<Job>,
 }
@@ -75,12 +79,16 @@ impl Handle {
         let store = &self.shared.store;
         let filter = JobFilter { phases: vec![Phase::Executing, Phase::Suspended], ..JobFilter::default() };
         let running = store.jobs(&filter, Page { after: None, limit: MOST }).await?;
-        let totals = store.totals().await?;
+        let drained = *self.shared.drained.borrow();
+        // Before the store: what is about to be launched is in the one count or the other.
+        let places = self.figures().taken.jobs;
+        let Totals { waiting, executing } = store.totals().await?;
         Ok(Status {
-            drained: *self.shared.drained.borrow(),
+            drained,
+            waiting,
+            running_total: if drained.is_some() { executing.max(places) } else { executing },
             readiness: self.readiness(),
             trouble: self.trouble(),
-            totals,
             running,
         })
     }

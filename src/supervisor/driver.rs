@@ -51,6 +51,8 @@ enum Prepared {
     Ended(Box<Outcome>),
     /// An operator holds it.
     Held(Ordered),
+    /// The daemon was drained meanwhile: it stays in the queue.
+    Drained,
 }
 
 /// What recovery found out about the runs of an adopted job.
@@ -85,6 +87,7 @@ impl Driver {
                 Prepared::Ready(specs) => self.launch(specs).await,
                 Prepared::Ended(outcome) => self.end_unstarted(*outcome).await,
                 Prepared::Held(ordered) => self.hold(ordered).await,
+                Prepared::Drained => info!("job {} goes back into the queue: the daemon is drained", self.job.id),
             }
             self.context.shared.set_stage(self.job.id, None);
             runs(&self.job).collect()
@@ -110,7 +113,9 @@ impl Driver {
                     let to_start = specs.iter().filter(|spec| !is_stopped && unstarted.contains(&spec.run));
                     let started = self.start_all(to_start).await;
                     self.keep_as_stored(&specs).await;
-                    let clock = self.adopted_clock();
+                    // Of one whose every run is started only now, nothing is used of the limit yet.
+                    let is_new = !is_stopped && specs.iter().all(|spec| unstarted.contains(&spec.run));
+                    let clock = if is_new { self.clock_of_late_start() } else { self.adopted_clock() };
                     self.watch(&specs, started, clock).await;
                 }
                 Adoption::Restarted => self.end_restarted(&specs).await,
@@ -124,12 +129,14 @@ impl Driver {
     /// Dropping the preparation stops it; what it made is swept by the names of its runs.
     async fn prepare(&mut self) -> Prepared {
         let Self { context, job, service, stop, orders, facts } = self;
+        let mut drained = context.shared.drained.subscribe();
         let mut preparing = pin!(prepare(context, job, service, facts));
         loop {
             tokio::select! {
                 // A wish to stop outdoes an order that came with it.
                 biased;
                 why = asked(stop) => return Prepared::Ended(Box::new(not_started(why))),
+                Ok(_) = drained.wait_for(Option::is_some) => return Prepared::Drained,
                 prepared = &mut preparing => {
                     return prepared.map_or_else(Prepared::Ended, Prepared::Ready);
                 }
@@ -200,8 +207,9 @@ impl Driver {
                 Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
                 Until::End(cause, waited) => {
                     crate::crash::point("ended");
-                    let memory = specs.first().map_or(0, |spec| spec.memory);
-                    return self.end(specs, verdict(cause, &waited, memory)).await;
+                    // The limit of a run that was adopted is that of its launch, whatever the service says now.
+                    let memory = self.facts.memory_limit.or_else(|| specs.first().map(|spec| spec.memory));
+                    return self.end(specs, verdict(cause, &waited, memory.unwrap_or_default())).await;
                 }
             }
         }
@@ -209,6 +217,11 @@ impl Driver {
 
     pub(super) fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
         watching::Watched::of(&self.context, &self.service, specs)
+    }
+
+    fn clock_of_late_start(&mut self) -> RunClock {
+        self.job.started_at = Some(self.context.shared.clock.now());
+        RunClock::started()
     }
 
     /// How much of the execution limit a job that is adopted has used, by a clock that nobody sets.
@@ -253,10 +266,26 @@ impl Driver {
         }
     }
 
+    /// Brings the output home. What keeps a success from being one is the second value: files that cannot be had, or that take
+    /// too much, where that is only seen now.
     async fn take_results(&self, specs: &[RunSpec]) -> (Vec<JobResult>, Option<Outcome>) {
         let Some(first) = specs.first() else { return (Vec::new(), None) };
-        if let Err(error) = patiently(|| self.context.backend.take_back(first)).await {
-            return (Vec::new(), Some(refused(&error)));
+        // Replicas share the output directory, unless each has its own on another host.
+        let apart = if self.context.backend.shares_files() { &specs[..1] } else { specs };
+        let mut complaint = None;
+        let mut taken = 0;
+        for spec in apart {
+            match patiently(|| self.context.backend.take_back(spec)).await {
+                Ok(()) => taken += 1,
+                Err(error) => complaint = complaint.or_else(|| Some(refused(&error))),
+            }
+        }
+        if taken == 0 {
+            return (Vec::new(), complaint);
+        }
+        if complaint.is_none() && !self.context.sees_files(first) {
+            let full = self.context.room(&self.service).used_up(&first.dirs).await;
+            complaint = full.map(|full| Outcome::new(Reason::OutputTooLarge, full.to_string()));
         }
         let (path, dotfiles) = (first.dirs.output(), self.service.dotfiles);
         match self.context.shared.gate.pass(move || output::collect(&path, dotfiles)).await {
@@ -264,11 +293,11 @@ impl Driver {
                 if let Some(left_out) = left_out {
                     warn!("{left_out}");
                 }
-                (results, None)
+                (results, complaint)
             }
             Err(source) => {
                 let error = BackendError::Io { doing: "reading the job's output directory", source };
-                (Vec::new(), Some(refused(&error)))
+                (Vec::new(), complaint.or_else(|| Some(refused(&error))))
             }
         }
     }

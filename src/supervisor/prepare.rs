@@ -43,9 +43,8 @@ pub(super) async fn prepare(
     *facts = Facts {
         host: Some(context.host.clone()),
         image: context.backend.uses_images().then(|| first.image.clone()),
-        // The room that files take is only seen where they are.
         is_advisory: context.backend.limits_are_advisory()
-            || (service.max_output.is_some() && !context.backend.shares_files()),
+            || (service.max_output.is_some() && !context.sees_files(first)),
         memory_limit: Some(first.memory),
         cpu_limit_milli: Some(milli(first.cpus)),
         ..Facts::default()

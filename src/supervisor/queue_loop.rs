@@ -169,7 +169,7 @@ impl QueueLoop {
                 () = context.shared.wake.notified() => {}
                 Ok(()) = changes.changed() => {}
                 Ok(()) = reloads.changed() => {}
-                _ = look.tick(), if self.is_reconciled && context.limits_the_wait() => self.end_overdue().await,
+                _ = look.tick(), if context.limits_the_wait() => self.end_overdue().await,
                 () = tokio::time::sleep(AGAIN), if self.is_behind => {}
             }
         }
@@ -180,7 +180,10 @@ impl QueueLoop {
         let result = async {
             for id in self.context.shared.store.abort_requested().await? {
                 match self.running.get(&id) {
-                    Some(running) => wish(running, StopWhy::Aborted),
+                    Some(running) => {
+                        let job = self.context.shared.store.job(id).await?;
+                        wish(running, job.and_then(|job| StopWhy::stored(&job)).unwrap_or(StopWhy::Aborted));
+                    }
                     None => drop(self.context.end_waiting(id, StopWhy::Aborted).await?),
                 }
             }
@@ -240,15 +243,14 @@ impl QueueLoop {
     }
 
     /// The service of a job. One that is no longer configured is lent the settings of another: its runs must not be
-    /// left without an end.
+    /// left without an end. What its files may take is none of the other's business.
     fn service(&self, job: &Job) -> Option<Service> {
         let config = self.context.shared.config.get();
-        let services = &config.services;
-        let service = services.get(&job.service).or_else(|| {
-            warn!("job {} belongs to service {:?}, which is not configured any more", job.id, job.service);
-            services.values().next()
-        });
-        service.cloned()
+        if let Some(service) = config.services.get(&job.service) {
+            return Some(service.clone());
+        }
+        warn!("job {} belongs to service {:?}, which is not configured any more", job.id, job.service);
+        config.services.values().next().map(|other| Service { max_output: None, ..other.clone() })
     }
 
     /// Meets wishes: of running jobs their drivers do it, of waiting ones we do, all in one commit.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use nix::unistd::{Uid, geteuid};
 use tracing::warn;
 
 use crate::config::Service;
 use crate::domain::{JobId, chain};
-use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room};
+use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room, RunSpec};
 
 use super::context::Context;
 use super::ending::bytes;
@@ -48,6 +49,12 @@ pub(super) struct RoomOf<'a> {
 }
 
 impl Context {
+    /// Whether all that a run writes can be seen while it runs: not what is on another host, and of what another user keeps
+    /// to itself only by root.
+    pub(super) fn sees_files(&self, spec: &RunSpec) -> bool {
+        self.backend.shares_files() && may_see(geteuid(), spec.user.uid)
+    }
+
     /// The room of the files of a job of this service.
     pub(super) fn room(&self, service: &Service) -> RoomOf<'_> {
         // Of files on another host nothing is seen.
@@ -134,7 +141,23 @@ impl RoomOf<'_> {
     }
 }
 
+fn may_see(own: Uid, owner: u32) -> bool {
+    own.is_root() || own.as_raw() == owner
+}
+
 /// What became of a call; where it failed, files are measured all the same.
 fn told<T>(result: Result<T, QuotaError>) -> Option<T> {
     result.inspect_err(|error| warn!("files are only measured: {}", chain(error))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_another_user_may_be_hidden_from_all_but_root() {
+        let own = Uid::from_raw(998);
+        assert!(may_see(own, 998) && !may_see(own, 1000));
+        assert!(may_see(Uid::from_raw(0), 1000));
+    }
 }

@@ -199,6 +199,29 @@ async fn a_job_that_fetches_is_queued_and_says_what_it_does() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_being_prepared_when_the_daemon_is_drained_goes_back_into_the_queue() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let source = Some(Source { url: "git://slow".to_owned(), commit_ref: String::new() });
+    let id = daemon.submit_work(Work { source, ..work("exit 0") }).await.expect("accepted").id;
+    let fetches = || async {
+        (daemon.handle.standing(id).is_some_and(|standing| standing.stage == Stage::Cloning)).then_some(())
+    };
+    eventually("the fetch", fetches).await;
+    assert_eq!(daemon.handle.status().await.expect("told").running_total, 0);
+    daemon.handle.drain().await.expect("drained");
+    eventually("its place to be free", || async {
+        (daemon.handle.status().await.expect("told").running_total == 0).then_some(())
+    })
+    .await;
+    assert_eq!(daemon.handle.figures().taken.jobs, 0);
+    assert_eq!(daemon.job(id).await.phase, Phase::Queued);
+    assert_eq!(bed.engine.starts(), (0, 0));
+    daemon.handle.undrain().await.expect("undrained");
+    eventually("the fetch", fetches).await;
+}
+
+#[tokio::test]
 async fn the_limit_stops_even_a_stubborn_job() {
     let mut bed = Bed::new();
     let service = bed.config.services.get_mut("ocps").expect("there");

@@ -88,6 +88,35 @@ async fn nothing_is_concluded_while_the_engine_is_silent() {
 }
 
 #[tokio::test]
+async fn the_longest_wait_is_kept_while_the_engine_has_never_answered() {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("there").queue_timeout = Some(Duration::from_secs(600));
+    bed.engine.set_silent(true);
+    let daemon = bed.start().await;
+    let id = daemon.submit("exit 0").await;
+    bed.clock.advance(Duration::from_secs(601));
+    assert_eq!(daemon.reaches(id, Phase::Error).await.outcome.expect("ended").reason, Reason::QueueTimeout);
+}
+
+#[tokio::test]
+async fn a_job_whose_service_is_gone_is_not_held_to_the_room_of_another() {
+    let mut bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit(&format!("write a {}; hang", "x".repeat(20_000))).await;
+    let file = bed.config.server.jobs_dir.join(id.to_string()).join("out/a");
+    eventually("the file", || async { file.exists().then_some(()) }).await;
+    drop(first);
+    let mut other = bed.config.services.remove("ocps").expect("there");
+    other.max_output = Some(10_000);
+    bed.config.services.insert("other".to_owned(), other);
+    let second = bed.start().await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(second.job(id).await.phase, Phase::Executing);
+    bed.engine.end_by_itself(0);
+    assert_eq!(second.reaches(id, Phase::Completed).await.outcome.expect("ended").reason, Reason::Ok);
+}
+
+#[tokio::test]
 async fn the_limit_goes_on_over_a_restart() {
     let mut bed = Bed::new();
     bed.config.services.get_mut("ocps").expect("there").execution_duration = Some(Duration::from_secs(3600));

@@ -130,10 +130,24 @@ async fn a_kill_between_the_starts_of_two_replicas_starts_each_once(engine: &Eng
     bed.leaves_no_run(&[id]).await;
 }
 
+async fn the_time_between_a_kill_and_the_late_start_counts_for_no_limit(engine: &Engine) {
+    let bed = Bed::new(engine, "execution_duration = \"2s\"");
+    let mut daemon = bed.start(Some("launched")).await;
+    let id = bed.submit(COUNTED).await;
+    assert_eq!(daemon.dies().await, None, "it died by a signal");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let _daemon = bed.start(None).await;
+    let job = bed.ends(&id).await;
+    assert_eq!(job["jobInfo"]["reason"], "ok", "{job}");
+    assert_eq!(bed.times_run(&id), 1);
+    bed.leaves_no_run(&[id]).await;
+}
+
 crate::bed::everywhere! {
     a_kill_at_any_step_neither_loses_nor_doubles_a_job,
     kills_at_random_moments_neither_lose_nor_double_a_job,
     a_stop_by_sigterm_leaves_running_jobs_alone,
     a_kill_between_a_deletion_and_its_deed_still_ends_the_job,
     a_kill_between_the_starts_of_two_replicas_starts_each_once,
+    the_time_between_a_kill_and_the_late_start_counts_for_no_limit,
 }

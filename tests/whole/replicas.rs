@@ -1,8 +1,10 @@
 //! Jobs of several replicas: one end for all, and what is known of each.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Engine};
+use crate::bed::{Bed, Engine, UWSD};
 use crate::engine::OwnEngine;
 
 async fn three(bed: &Bed, command: &str) -> String {
@@ -70,6 +72,29 @@ async fn of_a_set_that_goes_well_every_peak_and_log_is_told(engine: &Engine) {
 crate::bed::everywhere! {
     the_first_failure_ends_all_and_what_each_came_to_is_told,
     of_a_set_that_goes_well_every_peak_and_log_is_told,
+}
+
+#[tokio::test]
+async fn of_replicas_on_another_host_the_files_of_each_come_home() {
+    let Some(engine) = Engine::docker() else { return };
+    let bed = Bed::new(&engine, "max_output = \"1MiB\"");
+    let mut command = Command::new(UWSD);
+    command.env("UWSD_BACKEND_DOCKER_SHARED_STATE", "false");
+    let _daemon = bed.start_by(command, None).await;
+    let id = three(&bed, "echo \"of $JOB_REPLICA\" > \"$JOB_OUTPUT_DIR/$JOB_REPLICA\"").await;
+    let job = bed.ends(&id).await;
+    assert_eq!(job["jobInfo"]["reason"], "ok", "{job}");
+    let results = job["results"].as_array().expect("a list").len();
+    assert_eq!(results, 3, "{job}");
+    for replica in 0..3 {
+        let answer = bed.get(&format!("/api/ocps/async/{id}/results/{replica}")).await;
+        assert_eq!(answer.text(), format!("of {replica}\n"));
+    }
+    // What it wrote is only seen once it is here.
+    let id = three(&bed, "head -c 500000 /dev/zero > \"$JOB_OUTPUT_DIR/$JOB_REPLICA\"").await;
+    let job = bed.ends(&id).await;
+    assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!("aborted"), &json!("output-too-large")), "{job}");
+    assert_eq!(job["results"].as_array().expect("a list").len(), 3, "{job}");
 }
 
 #[tokio::test]
