@@ -71,6 +71,8 @@ nothing_is_left() { # UID
     [ -z "$left" ] || fail "processes are left: $left"
     left=$(in_box systemctl list-unit-files --no-legend 'uwsd*' || true) # 1 where there is none
     [ -z "$left" ] || fail "units are left: $left"
+    left=$(in_box systemctl list-units --no-legend --plain 'uwsd*')
+    [ -z "$left" ] || fail "systemd remembers units: $left"
     left=$(in_box find / -xdev \( -path /proc -o -path /sys -o -path /packages -o -path /var/lib/docker \) -prune -o \
         \( -name '*uwsd*' -o -uid "$1" -o -gid "$1" \) -print)
     left+=$(in_box find /run /tmp \( -name '*uwsd*' -o -uid "$1" -o -gid "$1" \))
