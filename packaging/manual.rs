@@ -76,7 +76,6 @@ const DAEMON: &[Section] = &[
             ("UWSD_CONFIG", "The configuration file, as --config."),
             ("UWSD_LISTEN", "Further addresses to listen on, as --listen, with commas between them."),
             ("UWSD_STATE_DIR, UWSD_BACKEND", "As --state-dir and --backend."),
-            ("UWSD_SOCKET", "The administration socket, as --socket."),
             (
                 "UWSD_JSON, UWSD_WAIT, UWSD_FORCE, UWSD_DRAINED, UWSD_URL",
                 "As the flags of these names; true or false, but for the last.",

@@ -60,7 +60,7 @@ fn socket_is_open(socket: &Path, daemon: &Person) -> Option<Finding> {
 
 fn closed(path: &Path, bits: Bits, daemon: &Person) -> Finding {
     let group = group_name(bits.gid);
-    let remedy = if path.to_string_lossy().contains("podman") {
+    let remedy = if is_podmans(&path.to_string_lossy()) {
         give_podman_to(&daemon.name)
     } else if bits.gid == 0 {
         format!(
@@ -76,6 +76,11 @@ fn closed(path: &Path, bits: Bits, daemon: &Person) -> Finding {
         format!("the daemon's user {} may not use the engine: {} is {bits}", daemon.name, path.display()),
         remedy,
     )
+}
+
+/// Whether the engine behind this socket is Podman, as far as its name tells.
+fn is_podmans(socket: &str) -> bool {
+    socket.contains("podman")
 }
 
 /// A command for the drop-in that the package has as an example: the socket's group, and the directory around it, which Debian's
@@ -94,6 +99,15 @@ fn unreached(host: &str, why: &str) -> Finding {
         "look at the engine and the way to it, and at tls_ca, tls_cert and tls_key of [backend.docker]"
     } else if words.contains("permission denied") {
         "run uwsd doctor as root, or as the daemon's user"
+    } else if is_podmans(host) {
+        // Its service is started by its socket, and ends by itself.
+        if words.contains("no answer in time") {
+            "journalctl -u podman -n 50; systemctl restart podman.socket podman.service"
+        } else if words.contains("refused") {
+            "systemctl restart podman.socket"
+        } else {
+            "systemctl start podman.socket    # none there: apt-get install podman catatonit; another place: backend.docker.host"
+        }
     } else if words.contains("no answer in time") {
         "journalctl -u docker -n 50; systemctl restart docker    # without live-restore this ends the jobs that run"
     } else if words.contains("refused") {
@@ -267,9 +281,14 @@ pub(super) mod tests {
             ("unix:///s", "no answer in time", "journalctl -u docker"),
             ("unix:///s", "Permission denied", "as root"),
             ("tcp://h:2376", "Connection refused", "tls_ca"),
+            ("unix:///run/podman/podman.sock", "No such file or directory", "systemctl start podman.socket"),
+            ("unix:///run/podman/podman.sock", "Connection refused", "systemctl restart podman.socket"),
+            ("unix:///run/podman/podman.sock", "no answer in time", "journalctl -u podman"),
+            ("unix:///run/podman/podman.sock", "Permission denied", "as root"),
         ] {
             let remedy = unreached(host, why).remedy.expect("a remedy");
             assert!(remedy.contains(part), "{why}: {remedy}");
+            assert!(!host.contains("podman") || !remedy.contains("docker "), "{why}: {remedy}");
         }
     }
 

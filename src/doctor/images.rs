@@ -16,6 +16,8 @@ struct Need {
     image: String,
     /// The services whose image it is.
     services: Vec<String>,
+    /// Those of them whose jobs fetch it anew each, and cannot run without its registry.
+    anew: Vec<String>,
     /// When it is fetched, of all services the strictest: the one that fails first.
     pull: Pull,
 }
@@ -29,7 +31,7 @@ pub(super) async fn look(config: &Config, examination: &Examination) -> Vec<Find
 async fn look_at(need: Need, config: &Config, examination: &Examination) -> Vec<Finding> {
     let is_there = examination.has_image(&need.image).await;
     let mut findings = vec![image(&need, &is_there)];
-    if need.pull != Pull::Never {
+    if need.pull != Pull::Never || !need.anew.is_empty() {
         let answer = examination.ask_registry(&need.image).await;
         let login = config.backend.docker.credentials.parent().map(|dir| dir.display().to_string());
         findings.extend(registry(&need, is_there == Ok(true), answer, &login.unwrap_or_default()));
@@ -43,10 +45,15 @@ fn needs(config: &Config) -> Vec<Need> {
         let need = needs.entry(&service.image).or_insert_with(|| Need {
             image: service.image.clone(),
             services: Vec::new(),
+            anew: Vec::new(),
             pull: Pull::Missing,
         });
+        let pull = pull_of(service);
         need.services.push(name.clone());
-        need.pull = match (pull_of(service), need.pull) {
+        if pull == Pull::Always {
+            need.anew.push(name.clone());
+        }
+        need.pull = match (pull, need.pull) {
             (Pull::Never, _) | (_, Pull::Never) => Pull::Never,
             (Pull::Always, _) | (_, Pull::Always) => Pull::Always,
             (Pull::Missing, Pull::Missing) => Pull::Missing,
@@ -61,7 +68,7 @@ fn pull_of(service: &Service) -> Pull {
 }
 
 fn image(need: &Need, is_there: &Result<bool, String>) -> Finding {
-    let Need { image, services, pull } = need;
+    let Need { image, services, pull, .. } = need;
     let services = services.join(", ");
     match (is_there, pull) {
         (Ok(true), Pull::Never | Pull::Missing) => {
@@ -90,7 +97,7 @@ fn image(need: &Need, is_there: &Result<bool, String>) -> Finding {
 }
 
 fn registry(need: &Need, is_there: bool, answer: FromRegistry, login: &str) -> Option<Finding> {
-    let Need { image, services, .. } = need;
+    let Need { image, services, anew, .. } = need;
     let why = match answer {
         FromRegistry::NotTold => return None,
         FromRegistry::Has(name) if name == *image => {
@@ -118,11 +125,25 @@ fn registry(need: &Need, is_there: bool, answer: FromRegistry, login: &str) -> O
         )
     };
     let sentence = format!("the engine does not get {image} from its registry: {why}");
-    let services = services.join(", ");
-    Some(if is_there {
-        Finding::odd(Subject::Registries, format!("{sentence}; jobs of {services} use what is there"), remedy)
-    } else {
-        Finding::wrong(Subject::Registries, format!("{sentence}; jobs of {services} cannot run"), remedy)
+    Some(match (is_there, anew.as_slice()) {
+        (false, _) => {
+            let services = services.join(", ");
+            Finding::wrong(Subject::Registries, format!("{sentence}; jobs of {services} cannot run"), remedy)
+        }
+        (true, []) => {
+            let services = services.join(", ");
+            Finding::odd(Subject::Registries, format!("{sentence}; jobs of {services} use what is there"), remedy)
+        }
+        (true, [first, ..]) => {
+            let services = anew.join(", ");
+            Finding::wrong(
+                Subject::Registries,
+                format!("{sentence}; jobs of {services} fetch it anew each, and cannot run"),
+                format!(
+                    "{remedy}; or let them use what is there: pull = \"missing\", no pull_always in [service.{first}]"
+                ),
+            )
+        }
     })
 }
 
@@ -160,7 +181,9 @@ mod tests {
     use super::*;
 
     fn need(pull: Pull) -> Need {
-        Need { image: "r.example/x:1".into(), services: vec!["ocps".into()], pull }
+        let services = vec!["ocps".to_owned()];
+        let anew = if pull == Pull::Always { services.clone() } else { Vec::new() };
+        Need { image: "r.example/x:1".into(), services, anew, pull }
     }
 
     #[test]
@@ -204,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_registry_is_wrong_for_jobs_that_fetch_anew_also_where_the_image_is_there() {
+        let silent = || FromRegistry::HasNot("dial tcp: connection refused".into());
+        let found = registry(&need(Pull::Always), true, silent(), "/c").expect("told");
+        assert_eq!(found.state, State::Wrong);
+        assert!(found.sentence.ends_with("; jobs of ocps fetch it anew each, and cannot run"), "{}", found.sentence);
+        let remedy = found.remedy.unwrap_or_default();
+        assert!(remedy.starts_with("curl -sSI https://r.example/v2/"), "{remedy}");
+        assert!(remedy.ends_with("pull = \"missing\", no pull_always in [service.ocps]"), "{remedy}");
+        // Of two services with one image only those that fetch it anew are named.
+        let both = Need { services: vec!["other".into(), "ocps".into()], ..need(Pull::Always) };
+        let found = registry(&both, true, silent(), "/c").expect("told");
+        assert!(found.sentence.contains("; jobs of ocps fetch"), "{}", found.sentence);
+    }
+
+    #[test]
     fn services_with_the_same_image_need_it_once_and_the_strictest_counts() {
         let host = crate::config::Host { cpus: 4.0, memory: 8 << 30 };
         let mut config = Config::defaults(std::path::Path::new("/nowhere"), host);
@@ -212,6 +250,7 @@ mod tests {
         assert_eq!(needs(&config)[0].pull, Pull::Missing);
         config.services.insert("b".into(), Service { pull_always: vec![ImagePattern::new(tag)], ..ocps.clone() });
         assert_eq!((needs(&config).len(), needs(&config)[0].pull), (1, Pull::Always));
+        assert_eq!(needs(&config)[0].anew, ["b"]);
         config.services.insert("c".into(), Service { pull: Pull::Never, ..ocps });
         let needs = needs(&config);
         assert_eq!((needs[0].pull, needs[0].services.join(" ").as_str()), (Pull::Never, "b c ocps"));

@@ -31,9 +31,10 @@ end_of_life() {
     [ "$(in_box docker inspect --format '{{.State.Running}}' "uwsd-$docker_job")" = true ] || fail "the container has ended"
     in_box grep -q '^max_running = 7' /etc/uwsd/uwsd.toml || fail "the edited configuration is gone"
 
-    say "installed again, it goes on with the job"
+    say "installed again, it goes on with the job, and the second instance runs again"
     apt install --no-install-recommends "/packages/${package##*/}"
     is_in_phase "$job" EXECUTING || fail "it is $(phase_of "$job")"
+    [ "$(property uwsd@beside.service ActiveState)" = active ] || fail "the second instance is $(property uwsd@beside.service ActiveState)"
 
     say "purged: jobs end, nothing is left, and what was mounted below the state is not touched"
     local uid
@@ -70,6 +71,8 @@ nothing_is_left() { # UID
     [ -z "$left" ] || fail "processes are left: $left"
     left=$(in_box systemctl list-unit-files --no-legend 'uwsd*' || true) # 1 where there is none
     [ -z "$left" ] || fail "units are left: $left"
+    left=$(in_box systemctl list-units --no-legend --plain 'uwsd*')
+    [ -z "$left" ] || fail "systemd remembers units: $left"
     left=$(in_box find / -xdev \( -path /proc -o -path /sys -o -path /packages -o -path /var/lib/docker \) -prune -o \
         \( -name '*uwsd*' -o -uid "$1" -o -gid "$1" \) -print)
     left+=$(in_box find /run /tmp \( -name '*uwsd*' -o -uid "$1" -o -gid "$1" \))

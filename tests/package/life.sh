@@ -132,6 +132,7 @@ END
     in_box systemctl enable --now --quiet uwsd@beside
     in_box uwsctl --url http://127.0.0.1:8081/api list >/dev/null || fail "the second instance does not answer"
     is_watched uwsd@beside
+    in_box systemctl enable --quiet uwsd@stopped
     leave_an_older_database
     local socket service second
     socket=$(property uwsd.socket ActiveEnterTimestampMonotonic)
@@ -151,6 +152,8 @@ END
     [ "$(property uwsd.service MainPID)" != "$service" ] || fail "the daemon was not restarted"
     [ "$(property uwsd@beside MainPID)" != "$second" ] || fail "the second instance was not restarted"
     [ "$(property uwsd@beside ActiveState)" = active ] || fail "the second instance does not run"
+    [ "$(property uwsd@stopped ActiveState)" = inactive ] || fail "an instance that was stopped is $(property uwsd@stopped ActiveState)"
+    in_box systemctl disable --quiet uwsd@stopped
     [ "$(property uwsd.socket ActiveEnterTimestampMonotonic)" = "$socket" ] || fail "the socket was closed"
     in_box uwsd check >"$bed/configuration" || fail "the configuration has mistakes"
     grep -qE '^max_running +=  *7 ' "$bed/configuration" || fail "the edited configuration is not in force"

@@ -85,8 +85,19 @@ fn happened(faults: &[Done], job: &Job, seen: Instant) -> Vec<Fault> {
     faults.iter().filter(concerns).filter(meanwhile).map(|done| done.fault).collect()
 }
 
-/// Whether an exit code that is told is one that the command had: whatever happened, this must hold.
+/// Whether an exit code that is told is one that the command had, and the reason one of its kind: whatever happened, this must hold.
 fn is_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
+    let is_had = match told.exit_code {
+        // Asked to stop, it exits so without a line.
+        Some(code) if kind == Kind::Overruns && code < 128 => code == 0,
+        Some(code) if code < 128 => ledger.one_ended(code),
+        // None; or a signal, which the command did not write down.
+        _ => true,
+    };
+    is_had && is_reason_true(kind, told, ledger)
+}
+
+fn is_reason_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
     match told.reason.as_str() {
         "ok" => told.exit_code == Some(0) && ledger.all_ended(0),
         "nonzero" => told.exit_code.is_some_and(|code| code != 0 && ledger.one_ended(code)),

@@ -57,7 +57,7 @@ impl ProcessBackend {
     /// [`HostError`] if this host cannot run jobs this way.
     pub fn new(config: &config::Process, state_dir: &Path) -> Result<Self, HostError> {
         let bwrap = host::locate(&config.bwrap)?;
-        host::check(&bwrap)?;
+        host::check(&bwrap, None)?;
         let program = std::env::current_exe().map_err(|e| HostError::NoProgram(e.to_string()))?;
         let host = Host {
             bwrap,
@@ -77,7 +77,15 @@ impl ProcessBackend {
     /// # Errors
     /// [`HostError`], naming the configuration key and the remedy.
     pub fn check_host(config: &config::Process) -> Result<(), HostError> {
-        host::check(&host::locate(&config.bwrap)?).map(drop)
+        host::check(&host::locate(&config.bwrap)?, None).map(drop)
+    }
+
+    /// The same for a daemon of `user`; only root can ask for another than its own.
+    ///
+    /// # Errors
+    /// As of [`Self::check_host`].
+    pub(crate) fn check_host_for(config: &config::Process, user: User) -> Result<(), HostError> {
+        host::check(&host::locate(&config.bwrap)?, Some(user)).map(drop)
     }
 
     /// The same backend whose helpers are another `uwsd` executable: for programs that are not `uwsd` themselves.
@@ -167,7 +175,7 @@ impl Backend for ProcessBackend {
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
         let bwrap = self.host.bwrap.clone();
-        let version = blocking("looking for bubblewrap", move || Ok(host::check(&bwrap)))
+        let version = blocking("looking for bubblewrap", move || Ok(host::check(&bwrap, None)))
             .await?
             .map_err(|error| unreachable("making a sandbox", error.to_string()))?;
         Ok(EngineFacts {

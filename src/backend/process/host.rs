@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use super::supervisor::Arguments;
+use crate::ports::User;
 
 /// The oldest bubblewrap that can do what is asked of it.
 const OLDEST: (u32, u32) = (0, 8);
@@ -63,30 +64,39 @@ fn find_program(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(is_there)
 }
 
-/// The version of bubblewrap, once a sandbox of the kind that jobs get was made with it.
-pub(super) fn check(bwrap: &Path) -> Result<String, HostError> {
+/// The version of bubblewrap, once a sandbox of the kind that jobs get was made with it: by `user`, as whom only root can try, else
+/// by this process's own.
+pub(super) fn check(bwrap: &Path, user: Option<User>) -> Result<String, HostError> {
     let own = || bwrap.to_owned();
-    let told = run(bwrap, ["--version"]).map_err(|why| HostError::NotExecutable(own(), why))?;
+    let told = run(bwrap, ["--version"], user).map_err(|why| HostError::NotExecutable(own(), why))?;
     let version = told.trim().trim_start_matches("bubblewrap ").to_owned();
     if parse(&version).is_none_or(|version| version < OLDEST) {
         return Err(HostError::TooOld(own(), version));
     }
+    let is_root = user.map_or_else(|| geteuid().is_root(), |user| user.uid == 0);
     // What is executed in it is bubblewrap itself, through its link in `/proc`: a program that is surely there.
-    let trial =
-        Arguments::of_trial(nix::unistd::geteuid().is_root()).map_err(|e| e.to_string()).and_then(|mut args| {
-            args.extend(["--", "/proc/self/exe", "--version"].map(Into::into));
-            run(bwrap, args)
-        });
+    let trial = Arguments::of_trial(is_root).map_err(|e| e.to_string()).and_then(|mut args| {
+        args.extend(["--", "/proc/self/exe", "--version"].map(Into::into));
+        run(bwrap, args, user)
+    });
     trial.map_err(|why| HostError::Unable(own(), why))?;
     Ok(version)
 }
 
 /// What a program prints. It writes into memory and not into pipes: a child of it that lives on must not keep us waiting.
-fn run(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String, String> {
+fn run(
+    program: &Path,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    user: Option<User>,
+) -> Result<String, String> {
     let memory = || memfd_create("uwsd", MFdFlags::MFD_CLOEXEC).map(File::from);
     let (mut out, mut err) = (memory().map_err(|e| e.to_string())?, memory().map_err(|e| e.to_string())?);
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).process_group(0);
+    if let Some(User { uid, gid }) = user {
+        // Root's further groups go with it; where root looks from may be closed to the other.
+        command.uid(uid).gid(gid).current_dir("/");
+    }
     command.stdout(out.try_clone().map_err(|e| e.to_string())?).stderr(err.try_clone().map_err(|e| e.to_string())?);
     let status = wait(command.spawn().map_err(|e| e.to_string())?)?;
     let words = |file: &mut File| {
@@ -126,6 +136,9 @@ fn parse(version: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -138,16 +151,41 @@ mod tests {
 
     #[test]
     fn a_program_that_is_no_bubblewrap_is_refused() {
-        let refused = check(Path::new("/bin/false"));
+        let refused = check(Path::new("/bin/false"), None);
         assert!(matches!(refused, Err(HostError::NotExecutable(..))), "{refused:?}");
-        let refused = check(Path::new("/bin/echo"));
+        let refused = check(Path::new("/bin/echo"), None);
         assert!(matches!(refused, Err(HostError::TooOld(..))), "{refused:?}");
+    }
+
+    #[test]
+    fn the_trial_is_the_users_that_is_asked_for() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can try as somebody else");
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("ours");
+        let program = dir.path().join("bwrap");
+        // Written by another process: of what this one has open for writing a child of it could hold a copy.
+        let script =
+            r#"[ "$1" = --version ] && echo bubblewrap 0.8.0 && exit; echo "$(id -u):$(id -G) $*" >&2; exit 1"#;
+        let write = ["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#, "sh"].map(OsStr::new);
+        let write = write.into_iter().chain([program.as_os_str(), script.as_ref()]);
+        run(Path::new("/bin/sh"), write, None).expect("written");
+        let why = |user| match check(&program, user) {
+            Err(HostError::Unable(_, why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let other = why(Some(User { uid: 61_778, gid: 61_779 }));
+        assert!(other.starts_with("61778:61779 ") && other.contains("--unshare-user"), "{other}");
+        let own = why(None);
+        assert!(own.starts_with("0:") && !own.contains("--unshare-user"), "{own}");
     }
 
     #[test]
     fn a_child_that_lives_on_and_keeps_the_output_is_not_waited_for() {
         let began = Instant::now();
-        assert_eq!(run(Path::new("/bin/sh"), ["-c", "sleep 30 & echo said"]), Ok("said\n".to_owned()));
+        assert_eq!(run(Path::new("/bin/sh"), ["-c", "sleep 30 & echo said"], None), Ok("said\n".to_owned()));
         assert!(began.elapsed() < PATIENCE);
     }
 

@@ -45,7 +45,9 @@ pub(super) async fn top(client: &Client, frames: Frames, output: &mut Output<'_>
             Ok(frame) => output.text(&format!("{clear}{}", frame.to_text(client.service()))).await?,
             // It is being restarted, or the network is away: both pass.
             Err(error) if !frames.once && error.is_transient() => {
-                output.text(&format!("{clear}{}\n", shown(&error.to_string()))).await?;
+                let why = shown(&error.to_string());
+                // Programs read documents only.
+                if output.json { output.say(&why).await? } else { output.text(&format!("{clear}{why}\n")).await? }
             }
             Err(error) => return Err(error.into()),
         }
@@ -147,6 +149,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::scripted::{Server, answer};
 
     const ID: &str = "0192f0c1a5b07c3d8e9f00112233aabb";
 
@@ -176,5 +179,30 @@ mod tests {
         assert!(lines[4].contains("a\\u{1b}b") && lines[4].ends_with("pulling: 3 of 7 layers"), "{text}");
         assert_eq!(lines[5], "… and 3 more");
         assert!(lines[8].contains("ERROR"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn over_a_restart_programs_get_documents_only() {
+        for json in [true, false] {
+            let server = Server::start(|before, _| match before {
+                0 => answer(503, "restarting"),
+                1..=6 => answer(200, r#"{"jobs": []}"#), // one frame
+                _ => answer(404, "gone"),
+            })
+            .await;
+            let client = Client::new(&server.url, "ocps").expect("a URL");
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut output = Output { out: &mut out, err: &mut err, json };
+            let frames = Frames { every: Duration::ZERO, rows: 9, once: false };
+            top(&client, frames, &mut output).await.expect_err("nothing of that name");
+            let (out, err) = (String::from_utf8(out).expect("text"), String::from_utf8(err).expect("text"));
+            if json {
+                let documents: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+                assert_eq!(documents.len(), 1, "{out}");
+                assert!(err.starts_with("uwsctl: ") && err.contains("restarting"), "{err}");
+            } else {
+                assert!(out.contains("restarting") && err.is_empty(), "{out} {err}");
+            }
+        }
     }
 }

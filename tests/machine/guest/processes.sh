@@ -47,3 +47,13 @@ ends "$other" ABORTED aborted
 
 say "no group of a job is left"
 await 10 "the groups to go" bash -c '[ "$(cd /sys/fs/cgroup/system.slice/uwsd-jobs.service && echo */)" = holder/ ]'
+
+say "purged while a job runs, nothing of it is left, and systemd remembers no failure"
+id=$(uwsctl submit 'trap "" TERM; while :; do sleep 4321; done')
+await 60 "the job" is_in_phase "$id" EXECUTING
+await 10 "its command" pgrep -f '^sleep 4321' >/dev/null
+apt purge uwsd
+! pgrep -f 'sleep 4321' >/dev/null || fail "the job runs on"
+left=$(systemctl list-units --no-legend --plain 'uwsd*')
+[ -z "$left" ] || fail "systemd remembers units: $left"
+await 10 "the groups to go" test ! -e /sys/fs/cgroup/system.slice/uwsd-jobs.service
