@@ -22,6 +22,7 @@ mod list;
 mod meta;
 mod open;
 mod readers;
+mod reserve;
 mod restore;
 mod results;
 mod retention;

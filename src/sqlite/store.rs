@@ -15,6 +15,7 @@ use crate::ports::{
 use super::error::OpenError;
 use super::jobs::Inserted;
 use super::readers::Readers;
+use super::reserve::Reserve;
 use super::thread::Writer;
 use super::{changes, counts, events, images, jobs, list, meta, open, retention};
 
@@ -35,7 +36,8 @@ impl SqliteStore {
         let instance_id =
             meta::instance_id(&connection).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         let readers = Readers::open(path)?;
-        let writer = Writer::start(connection).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        let writer = Writer::start(connection, Reserve::of(path))
+            .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         Ok(Self { writer, readers, instance_id })
     }
 

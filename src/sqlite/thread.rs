@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::of_code;
+use super::reserve::Reserve;
 use crate::ports::StoreError;
 
 /// How many writes may wait; more wait to be let in.
@@ -91,11 +92,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Gives `connection` to a thread of its own.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    /// Gives `connection` to a thread of its own, and the room that it gives away when the disk is full.
+    pub(super) fn start(connection: Connection, reserve: Reserve) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(WAITING);
-        let thread =
-            std::thread::Builder::new().name("uwsd-sqlite".to_owned()).spawn(move || run(&connection, waiting))?;
+        let thread = std::thread::Builder::new()
+            .name("uwsd-sqlite".to_owned())
+            .spawn(move || run(&connection, waiting, reserve))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -134,13 +136,18 @@ fn commit_failed(doing: &'static str, source: &Arc<rusqlite::Error>) -> StoreErr
     of_code(doing, source).unwrap_or_else(|| StoreError::Failed { doing, source: Box::new(Arc::clone(source)) })
 }
 
-fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
+fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>, mut reserve: Reserve) {
     // By default a sleep may last 50 µs longer than asked for. Without this it only gathers more slowly.
     let _ = nix::sys::prctl::set_timerslack(1);
     let mut before = [0_usize; 2];
     while let Some(first) = waiting.blocking_recv() {
         if let Err(source) = begin(connection) {
-            first.answer(Err(Arc::new(source)));
+            // Who waits with it would wait as long for the same.
+            let commit = Err(Arc::new(source));
+            first.answer(commit.clone());
+            while let Ok(next) = waiting.try_recv() {
+                next.answer(commit.clone());
+            }
             continue;
         }
         let (opened, expected) = (Instant::now(), company(before));
@@ -166,6 +173,12 @@ fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
             }
         } else {
             let commit = commit(connection);
+            match &commit {
+                Ok(()) => reserve.keep(),
+                // For those who come back: what keeps the daemon going does.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => reserve.give(),
+                Err(_) => {}
+            }
             for write in batch {
                 write.answer(commit.clone());
             }
@@ -226,7 +239,8 @@ mod tests {
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().expect("in memory");
         connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").expect("made");
-        Writer::start(connection).expect("started")
+        let nowhere = std::path::Path::new("/nonexistent/uwsd.db");
+        Writer::start(connection, Reserve::of(nowhere)).expect("started")
     }
 
     async fn insert(writer: &Writer, n: i64) -> Result<(), StoreError> {
@@ -278,6 +292,21 @@ mod tests {
                 .doing("counting")
         });
         assert_eq!(count.await.expect("read"), (257, 0));
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_together_for_a_lock_wait_once() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let open = || Connection::open(dir.path().join("db")).expect("opened");
+        let (connection, other) = (open(), open());
+        connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").expect("made");
+        connection.busy_timeout(Duration::from_millis(300)).expect("set");
+        other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
+        let writer = Writer::start(connection, Reserve::of(&dir.path().join("nowhere/db"))).expect("started");
+        let began = Instant::now();
+        let all = futures_util::future::join_all((0..20).map(|n| insert(&writer, n))).await;
+        assert!(all.iter().all(|told| matches!(told, Err(StoreError::Unwritable { .. }))), "{all:?}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     }
 
     #[tokio::test]

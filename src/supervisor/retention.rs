@@ -52,8 +52,10 @@ impl Retention {
 
     /// One look at everything; returns how long nothing is due.
     async fn round(&self) -> Result<Duration, StoreError> {
-        let next_destruction = self.destroy_due().await?;
+        // A full disk may keep a destruction from being written down: what is to be removed already makes room for it.
+        let destroyed = self.destroy_due().await;
         let is_left = self.remove_files().await?;
+        let next_destruction = destroyed?;
         let next_forget = self.forget().await?;
         let now = self.context.shared.clock.now();
         let next = [next_destruction, next_forget].into_iter().flatten().min();
@@ -139,8 +141,9 @@ impl Retention {
     /// Forgets what may be forgotten; returns when the next job is due.
     async fn forget(&self) -> Result<Option<Timestamp>, StoreError> {
         loop {
-            let (forgotten, next) = self.context.shared.store.forget(self.context.shared.clock.now(), BATCH).await?;
-            if forgotten < BATCH {
+            let now = self.context.shared.clock.now();
+            let (forgotten, next) = self.context.shared.store.forget(now, BATCH).await?;
+            if next.is_none_or(|next| next > now) {
                 return Ok(next);
             }
             debug!("forgot {forgotten} deleted jobs");
