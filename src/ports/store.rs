@@ -334,8 +334,8 @@ pub trait Store: Send + Sync {
     /// Notes that the files of a deleted or ARCHIVED job, or one that gave them up, are gone.
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError>;
 
-    /// Forgets at most `limit` deleted jobs whose files are gone and whose visibility ended before `now`; returns how
-    /// many, and when the next one is due.
+    /// Forgets at most `limit` deleted jobs whose files are gone and whose visibility ended before `now`, fewer of jobs with many
+    /// results; returns how many, and when the next one is due.
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError>;
 
     /// Since when an operator drains the daemon, if that is so.

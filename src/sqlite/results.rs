@@ -34,3 +34,13 @@ pub(super) fn remove(connection: &Connection, job: i64) -> Result<(), StoreError
         .map(drop)
         .doing("forgetting a job's results")
 }
+
+/// Removes at most so many of them; returns how many.
+pub(super) fn remove_some(connection: &Connection, job: i64, most: u32) -> Result<u32, StoreError> {
+    let sql = "DELETE FROM result WHERE job = ?1 AND number IN (SELECT number FROM result WHERE job = ?1 LIMIT ?2)";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut delete| delete.execute(params![job, most]))
+        .map(|removed| u32::try_from(removed).unwrap_or(most))
+        .doing("forgetting a job's results")
+}

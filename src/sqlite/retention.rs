@@ -6,6 +6,10 @@ use crate::domain::{JobId, Timestamp};
 use crate::ports::{DeletedJob, StoreError};
 
 use super::error::While;
+use super::results;
+
+/// How many results go in one transaction: of very many the others wait, and with them every write.
+const RESULTS: u32 = 5000;
 
 pub(super) fn due_for_destruction(
     connection: &Connection,
@@ -78,15 +82,59 @@ pub(super) fn forget(
 ) -> Result<(u32, Option<Timestamp>), StoreError> {
     let doing = "forgetting deleted jobs";
     let gone = "deleted_at IS NOT NULL AND files_removed = 1 AND visible_until IS NOT NULL";
-    let sql = format!(
-        "DELETE FROM job WHERE seq IN (SELECT seq FROM job WHERE {gone} AND visible_until <= ?1 ORDER BY seq LIMIT ?2)"
-    );
-    let count = connection
-        .prepare_cached(&sql)
-        .and_then(|mut delete| delete.execute(params![now.millis(), limit]))
-        .doing(doing)?;
+    let sql = format!("SELECT seq FROM job WHERE {gone} AND visible_until <= ?1 ORDER BY seq LIMIT ?2");
+    let mut select = connection.prepare_cached(&sql).doing(doing)?;
+    let due: Vec<i64> =
+        select.query_map(params![now.millis(), limit], |row| row.get(0)).and_then(Iterator::collect).doing(doing)?;
+    let mut left = RESULTS;
+    let mut count = 0;
+    for seq in due {
+        let removed = results::remove_some(connection, seq, left)?;
+        if removed == left {
+            break;
+        }
+        left -= removed;
+        let delete = connection.prepare_cached("DELETE FROM job WHERE seq = ?1");
+        count += delete.and_then(|mut delete| delete.execute([seq])).doing(doing)?;
+    }
     let sql = format!("SELECT min(visible_until) FROM job WHERE {gone}");
     let next: Option<i64> =
         connection.prepare_cached(&sql).and_then(|mut select| select.query_row([], |row| row.get(0))).doing(doing)?;
     Ok((u32::try_from(count).unwrap_or(u32::MAX), next.map(Timestamp::from_millis)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::jobs::tests::queue;
+    use super::super::open::open_writer;
+    use super::*;
+    use crate::domain::{JobResult, Work};
+
+    #[test]
+    fn jobs_with_very_many_results_are_forgotten_piece_by_piece() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
+        let result = |number: u32| JobResult { path: number.to_string(), size: 1 };
+        for (seq, count) in [(1, 3), (2, RESULTS * 2 + 1), (3, RESULTS), (4, 0)] {
+            queue(&connection, Work::of_command("x"));
+            results::insert(&connection, seq, &(0..count).map(result).collect::<Vec<_>>()).expect("written");
+        }
+        connection
+            .execute_batch("UPDATE job SET deleted_at = 1, files_removed = 1, visible_until = 5 WHERE seq < 5")
+            .expect("done");
+        let now = Timestamp::from_millis(5);
+        let left =
+            || connection.query_row("SELECT count(*) FROM result", [], |row| row.get::<_, u32>(0)).expect("read");
+        let mut before = left();
+        let mut forgotten = 0;
+        loop {
+            let (count, next) = forget(&connection, now, 100).expect("done");
+            assert!(before - left() <= RESULTS, "{before} to {}", left());
+            (before, forgotten) = (left(), forgotten + count);
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!((forgotten, left()), (4, 0));
+    }
 }

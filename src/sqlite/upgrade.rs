@@ -38,7 +38,7 @@ pub(super) fn upgrade(connection: &mut Connection, path: &Path, version: i64) ->
         return Err(explain(path, source));
     }
     info!("the job database {} has schema {known} now", path.display());
-    drop_old(path);
+    drop_old(path, &kept);
     Ok(())
 }
 
@@ -52,15 +52,16 @@ fn keep(connection: &Connection, path: &Path, version: i64, now: Timestamp) -> R
 /// What comes between the database's name and the version.
 const MARK: &str = ".schema-";
 
-/// Removes all but the last of these backups.
-fn drop_old(path: &Path) {
+/// Removes all but the last of these backups, of which `kept` is one whatever the clock said.
+fn drop_old(path: &Path, kept: &Path) {
     let Ok(listing) = fs::read_dir(directory_of(path)) else { return };
     let mut all: Vec<(String, PathBuf)> = listing
         .flatten()
         .filter_map(|entry| Some((made_at(path.file_name()?, &entry.file_name())?, entry.path())))
+        .filter(|(_, old)| old != kept)
         .collect();
     all.sort();
-    let surplus = all.len().saturating_sub(KEPT);
+    let surplus = all.len().saturating_sub(KEPT - 1);
     for (_, old) in all.into_iter().take(surplus) {
         match fs::remove_file(&old) {
             Ok(()) => info!("removed {}, of an earlier upgrade", old.display()),
@@ -151,6 +152,22 @@ mod tests {
         }
         assert_eq!(left.iter().filter(|name| name.starts_with("uwsd.db.schema-") && name.ends_with('Z')).count(), 3);
         assert!(others.iter().all(|name| dir.path().join(name).exists()));
+    }
+
+    #[test]
+    fn the_backup_of_the_upgrade_stays_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = old(dir.path(), 1);
+        for year in ["2091", "2092", "2093"] {
+            fs::write(dir.path().join(format!("uwsd.db.schema-1-{year}0101T000000Z")), "").expect("written");
+        }
+        drop(open_writer(&path).expect("migrated"));
+        let left = files(dir.path());
+        assert!(
+            left.len() == 3
+                && left.iter().any(|name| name.starts_with("uwsd.db.schema-1-20") && !name.contains("-209")),
+            "{left:?}"
+        );
     }
 
     #[test]
