@@ -126,8 +126,8 @@ impl Handle {
     }
 
     fn has_room(&self) -> Result<(), Denied> {
-        let lack = self.drained().or_else(|| self.lack_of_room());
-        lack.map_or(Ok(()), |why| Err(Denied::NotAccepting { why, retry_after: Duration::from_secs(60) }))
+        // A database that is locked would keep each request waiting for as long as it waits for the lock.
+        self.trouble().map_or(Ok(()), |why| Err(Denied::NotAccepting { why, retry_after: Duration::from_secs(60) }))
     }
 
     /// The job that a request with this key made before.
@@ -223,7 +223,7 @@ fn log(job: &Job) {
 /// What tells this request from others, if its client gave it a key.
 fn key(submission: &Submission, arrived: Option<&Staged>) -> Option<IdempotencyKey> {
     let key = submission.idempotency_key.clone()?;
-    Some(IdempotencyKey { key, fingerprint: fingerprint(submission, arrived.map_or(&[], Staged::files)) })
+    Some(IdempotencyKey { key, fingerprint: fingerprint(submission, arrived) })
 }
 
 /// A place in the queue, given back unless the job was accepted.
