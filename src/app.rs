@@ -114,6 +114,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Before anything of the state is touched: two daemons on one state would run jobs twice.
     let _lock = lock_state(&config.server.state_dir)?;
+    let _database_lock = lock_database(&config.store.path, &config.server.state_dir)?;
     make_directory(&config.server.jobs_dir, 0o711)?;
     let (listening, listeners) = bind(&config.server, Passed::take()?)?;
     let store = Arc::new(SqliteStore::open(&config.store.path)?);
@@ -148,7 +149,14 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let addresses: Vec<String> = listeners.addresses().map(ToString::to_string).collect();
     let bodies = Bodies::new(config.server.max_body);
     let (reloads, wishes) = Reloads::new();
-    let reloader = Reloader { request, effective, live: live.clone(), listening: Arc::new(listening), log };
+    let reloader = Reloader {
+        request,
+        at_start: effective.clone(),
+        effective,
+        live: live.clone(),
+        listening: Arc::new(listening),
+        log,
+    };
     until_soft(&lifecycle, "reload", reloader.run(wishes, lifecycle.clone()));
     let (handle, files) = (started.handle, Gate::default());
     let api = Api {
@@ -228,17 +236,28 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), AppError> {
 /// # Errors
 /// [`AppError::Running`] if another process has it, [`AppError::Lock`] if that cannot be known.
 pub(crate) fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
-    make_directory(state_dir, 0o750)?;
-    let path = state_dir.join("uwsd.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.and_then(|file| give_to_owner(&file, state_dir).map(|()| file));
-    let file = file.map_err(|source| AppError::Directory { path: state_dir.to_owned(), source })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| not_locked(errno, path, state_dir))
+    lock(state_dir, "uwsd.lock")
 }
 
-fn not_locked(errno: Errno, path: PathBuf, state_dir: &Path) -> AppError {
+/// Keeps other daemons from a database that is not in the state directory, which is locked already.
+fn lock_database(path: &Path, state_dir: &Path) -> Result<Option<Flock<File>>, AppError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let is_elsewhere = directory != state_dir;
+    is_elsewhere.then(|| lock(directory, &format!("{}.lock", name.to_string_lossy()))).transpose()
+}
+
+fn lock(directory: &Path, name: &str) -> Result<Flock<File>, AppError> {
+    make_directory(directory, 0o750)?;
+    let path = directory.join(name);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.and_then(|file| give_to_owner(&file, directory).map(|()| file));
+    let file = file.map_err(|source| AppError::Directory { path: directory.to_owned(), source })?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| not_locked(errno, path, directory))
+}
+
+fn not_locked(errno: Errno, path: PathBuf, directory: &Path) -> AppError {
     match errno {
-        Errno::EWOULDBLOCK => AppError::Running(state_dir.to_owned()),
+        Errno::EWOULDBLOCK => AppError::Running(directory.to_owned()),
         errno => AppError::Lock { path, source: errno.into() },
     }
 }
@@ -261,6 +280,17 @@ fn host_name() -> String {
 mod tests {
     use super::*;
     use crate::domain::chain;
+
+    #[test]
+    fn a_database_beside_the_state_is_locked_for_itself() {
+        let (state, other) = (tempfile::tempdir().expect("temp dir"), tempfile::tempdir().expect("temp dir"));
+        let path = other.path().join("uwsd.db");
+        assert!(lock_database(&state.path().join("uwsd.db"), state.path()).expect("nothing to do").is_none());
+        let _lock = lock_database(&path, state.path()).expect("nobody has it").expect("it is elsewhere");
+        let taken = lock_database(&path, Path::new("/another/state")).expect_err("somebody has it");
+        assert!(matches!(&taken, AppError::Running(at) if at == other.path()), "{taken:?}");
+        assert!(lock_database(&other.path().join("other.db"), state.path()).is_ok(), "that is another one");
+    }
 
     #[test]
     fn only_a_lock_that_is_taken_tells_of_another_daemon() {
