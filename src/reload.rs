@@ -14,6 +14,8 @@ use crate::telemetry::LogFilter;
 pub struct Reloader {
     /// What it was read from at the start.
     pub request: LoadRequest,
+    /// What was read at the start, which keys that need a restart are held against.
+    pub at_start: Vec<Effective>,
     /// What was read last, for telling what has changed.
     pub effective: Vec<Effective>,
     /// The configuration in force.
@@ -60,7 +62,7 @@ impl Reloader {
         }
         self.live.replace(new);
         self.listening.exchange(exchange).await;
-        let reloaded = Reloaded::between(&self.effective, &effective, warnings);
+        let reloaded = Reloaded::between(&self.at_start, &self.effective, &effective, warnings);
         self.effective = effective;
         Ok(reloaded)
     }

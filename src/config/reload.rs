@@ -67,29 +67,31 @@ pub struct Reloaded {
 }
 
 impl Reloaded {
-    /// What lies between what was read `before` and what is read `now`.
+    /// What lies between what was read `before` and what is read `now`; of keys that need a restart, what lies between the start
+    /// and now.
     #[must_use]
-    pub fn between(before: &[Effective], now: &[Effective], warnings: Vec<String>) -> Self {
-        let mut reloaded = Self { warnings, ..Self::default() };
-        let value = |among: &[Effective], key: &str| {
-            among.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
-        };
-        let mut tell = |key: &str, sentence: String| {
-            let list = if needs_restart(key) { &mut reloaded.at_restart } else { &mut reloaded.changed };
-            list.push(sentence);
-        };
-        for entry in now.iter().filter(|entry| value(before, &entry.key).as_ref() != Some(&entry.value)) {
-            // What is told goes to the log, where the value of a job's variable has no business.
-            let is_variable = pattern_of(&entry.key).starts_with("service.*.env.");
-            let sentence =
-                if is_variable { format!("{} is set", entry.key) } else { format!("{} = {}", entry.key, entry.value) };
-            tell(&entry.key, sentence);
+    pub fn between(at_start: &[Effective], before: &[Effective], now: &[Effective], warnings: Vec<String>) -> Self {
+        Self {
+            changed: differences(before, now, |key| !needs_restart(key)),
+            at_restart: differences(at_start, now, needs_restart),
+            warnings,
         }
-        for entry in before.iter().filter(|entry| value(now, &entry.key).is_none()) {
-            tell(&entry.key, format!("{} is gone", entry.key));
-        }
-        reloaded
     }
+}
+
+fn differences(before: &[Effective], now: &[Effective], is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let value =
+        |among: &[Effective], key: &str| among.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone());
+    let set = now.iter().filter(|entry| value(before, &entry.key).as_ref() != Some(&entry.value)).map(|entry| {
+        // What is told goes to the log, where the value of a job's variable has no business.
+        let is_variable = pattern_of(&entry.key).starts_with("service.*.env.");
+        let sentence =
+            if is_variable { format!("{} is set", entry.key) } else { format!("{} = {}", entry.key, entry.value) };
+        (&entry.key, sentence)
+    });
+    let gone = before.iter().filter(|entry| value(now, &entry.key).is_none());
+    let gone = gone.map(|entry| (&entry.key, format!("{} is gone", entry.key)));
+    set.chain(gone).filter(|(key, _)| is_meant(key)).map(|(_, sentence)| sentence).collect()
 }
 
 /// What a reload came to: what it changed, or why it was refused, in which case everything is as before.

@@ -65,7 +65,12 @@ fn what_a_reload_changed_is_told_by_key() {
     let now = site()
         .main("[queue]\nmax_running = 4\n[server]\nmax_body = \"1MiB\"\n[service.ocps]\nenv = { B = \"2\" }\n")
         .loaded();
-    let told = Reloaded::between(&before.effective, &now.effective, Vec::new());
+    let told = Reloaded::between(&before.effective, &before.effective, &now.effective, Vec::new());
     assert_eq!(told.changed, ["queue.max_running = 4", "service.ocps.env.B is set", "service.ocps.env.A is gone"]);
     assert_eq!(told.at_restart, ["server.max_body = \"1MiB\""]);
+    // It waits for the restart however often the rest is read again, and no longer once it is as it was at the start.
+    let again = Reloaded::between(&before.effective, &now.effective, &now.effective, Vec::new());
+    assert_eq!((again.changed.len(), again.at_restart), (0, told.at_restart));
+    let back = Reloaded::between(&before.effective, &now.effective, &before.effective, Vec::new());
+    assert_eq!((back.changed.len(), back.at_restart.len()), (3, 0));
 }
