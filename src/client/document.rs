@@ -73,16 +73,17 @@ pub struct JobResult {
 }
 
 impl JobResult {
-    fn read(value: &Value, replicas: u32) -> Option<Self> {
+    fn read(value: &Value, job: JobId, replicas: u32) -> Option<Self> {
         let id = value.get("id")?.as_str()?.to_owned();
-        let path = value.get("href")?.as_str()?.split_once("/results/")?.1.to_owned();
+        let path = value.get("href")?.as_str()?.split_once(&format!("/{job}/results/"))?.1.to_owned();
         let is_log = is_log(&id, replicas);
         Some(Self { id, size: value.get("size").and_then(Value::as_u64), is_log, path })
     }
 
     /// Every result of a list of them, of a job with so many replicas.
-    fn read_all(value: &Value, replicas: u32) -> Vec<Self> {
-        value.as_array().map(|all| all.iter().filter_map(|one| Self::read(one, replicas)).collect()).unwrap_or_default()
+    fn read_all(value: &Value, job: JobId, replicas: u32) -> Vec<Self> {
+        let all = value.as_array().into_iter().flatten();
+        all.filter_map(|one| Self::read(one, job, replicas)).collect()
     }
 }
 
@@ -111,7 +112,7 @@ impl Job {
         let mut job = Self { id, phase: read_phase(phase), results: Vec::new(), raw };
         let replicas =
             job.parameters().into_iter().find_map(|(id, value)| (id == "REPLICAS").then(|| value.parse().ok()));
-        let results = job.raw.get("results").map(|all| JobResult::read_all(all, replicas.flatten().unwrap_or(1)));
+        let results = job.raw.get("results").map(|all| JobResult::read_all(all, id, replicas.flatten().unwrap_or(1)));
         job.results = results.unwrap_or_default();
         Ok(job)
     }

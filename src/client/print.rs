@@ -171,7 +171,7 @@ mod tests {
             "jobId": "0".repeat(32), "runId": "7", "phase": "ERROR", "errorSummary": {"message": "exit code 3"},
             "jobInfo": {"reason": "nonzero", "exitCode": 3, "signal": null, "peakMemory": 4096, "peakMemorySampled": true}, "executionDuration": 60,
             "parameters": [{"id": "COMMAND", "value": "exit 3"}, {"id": "ENVIRONMENT", "value": "A=b"}],
-            "results": [{"id": "r.txt", "href": "http://h/x/results/r.txt", "size": 1}]
+            "results": [{"id": "r.txt", "href": format!("http://h/x/{}/results/r.txt", "0".repeat(32)), "size": 1}]
         })));
         assert_eq!(
             text,

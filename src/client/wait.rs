@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_secs(3);
 /// How long the server is asked to wait for a change, in seconds: less than an answer may take.
 const WAIT: u64 = 30;
+/// An answer without a change that comes sooner was not waited for.
+const SOON: Duration = Duration::from_secs(1);
 /// The pause between two questions: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -89,6 +91,7 @@ impl Client {
         let mut patience = self.patience();
         let mut phase = None;
         loop {
+            let began = Instant::now();
             let asked = match phase {
                 Some(phase) => self.job_after(id, phase, WAIT).await,
                 None => self.job(id).await,
@@ -97,6 +100,10 @@ impl Client {
                 Some(job) if job.phase.is_final() => return Ok(job),
                 // The server waits for us only in these phases (UWS 1.1 §2.2.1.2).
                 Some(job) if matches!(job.phase, Phase::Pending | Phase::Queued | Phase::Executing) => {
+                    // A server that has too many who wait answers at once.
+                    if phase == Some(job.phase) && began.elapsed() < SOON {
+                        patience.pause().await;
+                    }
                     phase = Some(job.phase);
                 }
                 Some(_) | None => {

@@ -40,19 +40,25 @@ async fn each(
     deed: impl AsyncFn(JobId) -> Result<(String, Option<Phase>), ClientError>,
 ) -> Result<Ending, Failure> {
     let mut ending = Ending::Done;
+    let mut told = Ok(());
     for &id in ids {
-        match deed(id).await {
+        let is_told = match deed(id).await {
             Ok((_, phase)) if output.json => {
                 let phase = phase.map(Phase::as_str);
-                output.document(&json!({"jobId": id.to_string(), "phase": phase})).await?;
+                output.document(&json!({"jobId": id.to_string(), "phase": phase})).await
             }
-            Ok((what, _)) => output.text(&format!("{id} {what}\n")).await?,
+            Ok((what, _)) => output.text(&format!("{id} {what}\n")).await,
             Err(error @ ClientError::Unreachable { .. }) => return Err(error.into()),
             Err(error) => {
                 ending = Ending::Failed;
-                output.say(&format!("job {id}: {}", shown(&error.to_string()))).await?;
+                output.say(&format!("job {id}: {}", shown(&error.to_string()))).await
             }
-        }
+        };
+        // Whoever reads may have gone away; what was asked for is done all the same.
+        told = told.and(is_told);
     }
-    Ok(ending)
+    match ending {
+        Ending::Done => told.map(|()| ending),
+        _ => Ok(ending),
+    }
 }

@@ -1,6 +1,5 @@
 //! `get`: results as local files, each there whole or not at all.
 
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
@@ -25,11 +24,16 @@ pub(super) async fn get(
             return Err(Failure::Usage("name the one result that goes to standard output".to_owned()));
         }
         let dir = to.unwrap_or_else(|| PathBuf::from("."));
+        let mut told = Ok(());
         for result in results.iter().filter(|result| !result.is_log) {
             let path = dir.join(safe_path(&result.id)?);
-            fetch(client, id, result, &path, output).await?;
+            match fetch(client, id, result, &path, output).await {
+                // Whoever reads the names may have gone away; the files are wanted all the same.
+                Err(failure) if failure.is_broken_pipe() => told = Err(failure),
+                done => done?,
+            }
         }
-        return Ok(Ending::Done);
+        return told.map(|()| Ending::Done);
     };
     let result = results.iter().find(|result| result.id == wanted);
     let result = result.ok_or_else(|| Failure::NoResult(wanted.to_owned()))?;
@@ -58,8 +62,8 @@ async fn fetch(
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).await.map_err(failed)?;
     }
-    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?.to_string_lossy();
-    let part = path.with_file_name(format!(".{name}.{}.part", Uuid::new_v4().simple()));
+    // Not with the name in it, which may be as long as names can be.
+    let part = path.with_file_name(format!(".uwsctl-{}.part", Uuid::new_v4().simple()));
     let written = match write(client, id, result, &part).await {
         Ok(size) => fs::rename(&part, path).await.map(|()| size).map_err(failed),
         Err(ClientError::Output(source)) => Err(failed(source)),

@@ -1,7 +1,13 @@
 //! Every command against a scripted server.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use clap::Parser as _;
 use serde_json::{Value, json};
+use tokio::io::AsyncWrite;
 
 use super::{Cli, Ending, Failure, Output, run};
 use crate::client::scripted::{Answer, Seen, Server, answer};
@@ -203,6 +209,51 @@ async fn operators_order_over_the_administration_socket() {
     assert_eq!(server.lines().pop(), Some(format!("POST /admin/job/{ID}/priority?value=10")));
     let nowhere = uwsctl(&server, &["--admin-socket", "/nowhere", "hold", ID]).await.ending.expect_err("not there");
     assert!(nowhere.to_string().contains("unix:/nowhere cannot be reached"), "{nowhere}");
+}
+
+/// Output whose reader has gone away.
+struct Closed;
+
+impl AsyncWrite for Closed {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_done_also_when_nobody_reads_of_it() {
+    let server = Server::start(|_, seen| match seen.line.as_str() {
+        line if line.starts_with("DELETE") => see_other("http://h/api/ocps/async"),
+        line if line.contains("/results/") => answer(200, "content"),
+        _ => document(&job("COMPLETED")),
+    })
+    .await;
+    let dir = tempfile::tempdir().expect("temp dir");
+    let to = dir.path().to_str().expect("UTF-8");
+    for arguments in [vec!["delete", ID, ID, ID], vec!["get", ID, "-o", to]] {
+        let arguments = [vec!["uwsctl", "--url", &server.url], arguments].concat();
+        let cli = Cli::try_parse_from(arguments).expect("good usage");
+        let done = run(cli, &mut Output { out: &mut Closed, err: &mut Closed, json: false }).await;
+        assert!(done.expect_err("nobody reads").is_broken_pipe());
+    }
+    assert_eq!(server.lines().iter().filter(|line| line.starts_with("DELETE")).count(), 3);
+    assert!(dir.path().join("a.txt").exists() && dir.path().join("sub/b.txt").exists());
+}
+
+#[tokio::test]
+async fn a_server_that_lets_nobody_wait_is_asked_now_and_then() {
+    let server = Server::start(|_, _| document(&job("EXECUTING"))).await;
+    let waited = tokio::time::timeout(Duration::from_secs(1), uwsctl(&server, &["wait", ID])).await;
+    assert!(waited.is_err());
+    assert!(server.lines().len() < 8, "{}", server.lines().len());
 }
 
 #[tokio::test]
