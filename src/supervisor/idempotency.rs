@@ -5,11 +5,12 @@ use uuid::Uuid;
 use crate::domain::{Parameter, RunId, Timestamp, Upload, Variable};
 
 use super::submit::{Asked, Submission};
+use super::uploads::Staged;
 
 /// A digest of everything that a submission asks for; the same for the same request, in every version of this program.
 ///
 /// Of files only those count that came with the request: what is fetched is told by its URL.
-pub(super) fn fingerprint(submission: &Submission, arrived: &[Upload]) -> [u8; 16] {
+pub(super) fn fingerprint(submission: &Submission, arrived: Option<&Staged>) -> [u8; 16] {
     let Submission { service, run_id, work, is_run, execution_duration, destruction, .. } = submission;
     let mut bytes = Vec::new();
     let mut add = |text: &str| {
@@ -46,9 +47,10 @@ pub(super) fn fingerprint(submission: &Submission, arrived: &[Upload]) -> [u8; 1
         add(value);
     }
     add("uploads");
-    for Upload { name, size, .. } in arrived.iter().filter(|upload| upload.source.is_none()) {
+    let contents = arrived.into_iter().flat_map(Staged::contents);
+    for (Upload { name, .. }, content) in contents.filter(|(upload, _)| upload.source.is_none()) {
         add(name);
-        add(&size.to_string());
+        add(&format!("{content:x?}"));
     }
     Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes).into_bytes()
 }

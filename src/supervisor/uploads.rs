@@ -9,6 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ring::digest::{self, Digest};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
@@ -34,13 +35,15 @@ pub struct Uploads {
 pub struct Staged {
     dir: PathBuf,
     files: Vec<Upload>,
+    /// A digest of the content of each.
+    digests: Vec<Digest>,
 }
 
 /// A file that is arriving.
-#[derive(Debug)]
 pub struct Arriving {
     file: File,
     upload: Upload,
+    digest: digest::Context,
 }
 
 impl Uploads {
@@ -56,7 +59,7 @@ impl Uploads {
     pub async fn stage(&self) -> io::Result<Staged> {
         let dir = self.root.join(format!("{NEW}{}", Uuid::new_v4().as_simple()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).await?;
-        Ok(Staged { dir, files: Vec::new() })
+        Ok(Staged { dir, files: Vec::new(), digests: Vec::new() })
     }
 
     /// Where the uploads of a job are, below [`Self::root`].
@@ -140,7 +143,7 @@ impl Staged {
         let upload = Upload { name, media_type, size: 0, file: Uuid::new_v4().as_simple().to_string(), source };
         let path = self.dir.join(&upload.file);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await?;
-        Ok(Arriving { file, upload })
+        Ok(Arriving { file, upload, digest: digest::Context::new(&digest::SHA256) })
     }
 
     /// Keeps a file that is whole, and makes it durable.
@@ -148,10 +151,11 @@ impl Staged {
     /// # Errors
     /// The system's.
     pub async fn keep(&mut self, arriving: Arriving) -> io::Result<()> {
-        let Arriving { mut file, upload } = arriving;
+        let Arriving { mut file, upload, digest } = arriving;
         file.flush().await?;
         file.sync_all().await?;
         self.files.push(upload);
+        self.digests.push(digest.finish());
         Ok(())
     }
 
@@ -159,6 +163,11 @@ impl Staged {
     #[must_use]
     pub fn files(&self) -> &[Upload] {
         &self.files
+    }
+
+    /// What has arrived, each with a digest of its content.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&Upload, &[u8])> {
+        self.files.iter().zip(self.digests.iter().map(AsRef::as_ref))
     }
 }
 
@@ -186,6 +195,7 @@ impl Arriving {
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes).await?;
         self.upload.size += bytes.len() as u64;
+        self.digest.update(bytes);
         Ok(())
     }
 }
