@@ -232,6 +232,9 @@ async fn a_record_is_kept_after_the_destruction_time_and_goes_in_its_time() {
         assert_eq!(status(&daemon, &format!("/{id}/{gone}")).await, 404, "{gone}");
     }
     assert_eq!(status(&daemon, &format!("/{id}/results")).await, 200);
+    let log = daemon.client().get(&format!("/api/v1/job/{id}/stdout")).await;
+    assert_eq!(log.status, 404, "an empty log would not be true");
+    assert_eq!(daemon.job(&id).await["errorSummary"]["hasDetail"], false);
     assert!(!listed(&daemon, "").await.contains(&id), "only asked for is it listed");
     assert_eq!(listed(&daemon, "?PHASE=ARCHIVED").await, std::slice::from_ref(&id));
     assert_eq!(daemon.job(&id).await["phase"], "error", "the JSON API tells how it ended");

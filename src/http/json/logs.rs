@@ -80,6 +80,9 @@ async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiEr
     if let Some(at) = job.cleaned_at {
         return Err(ApiError::FilesRemoved(at));
     }
+    if job.phase.is_final() && !job.has_files() {
+        return Err(ApiError::NoSuchResult);
+    }
     let run = RunRef { job: job.id, replica: replica(&job, asked.query())?, replicas: job.work.replicas };
     let root = api.config.get().server.jobs_dir.clone();
     // Relative to the directory of all jobs, so that no component of it is taken on trust.

@@ -246,7 +246,7 @@ impl<'a> ErrorSummaryObject<'a> {
             Some(summary) => Self {
                 message: &summary.message,
                 kind: Some(summary.kind.as_str()),
-                has_detail: Some(job.started_at.is_some()),
+                has_detail: Some(job.started_at.is_some() && job.has_files()),
             },
             None => Self { message: "", kind: None, has_detail: None },
         }
