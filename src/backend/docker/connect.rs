@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -85,12 +86,19 @@ pub(super) struct Engine {
     place: Place,
     request_timeout: Duration,
     client: Mutex<Option<Client>>,
+    /// Whether it told at the last look what tells its starts apart.
+    tells_start: AtomicBool,
 }
 
 impl Engine {
     pub(super) fn new(settings: &config::Docker) -> Result<Self, BackendError> {
         let place = Place::of(settings).map_err(|why| refused("reading backend.docker", why))?;
-        Ok(Self { place, request_timeout: settings.request_timeout, client: Mutex::new(None) })
+        Ok(Self {
+            place,
+            request_timeout: settings.request_timeout,
+            client: Mutex::new(None),
+            tells_start: AtomicBool::new(true),
+        })
     }
 
     /// Whether it runs on this host: then its cgroups and its boot id are ours to read.
@@ -171,6 +179,11 @@ impl Engine {
         self.facts_of(self.client().await?).await
     }
 
+    /// Whether two starts of it can be told apart by what it says of itself.
+    pub(super) fn tells_start(&self) -> bool {
+        self.tells_start.load(Ordering::Relaxed)
+    }
+
     async fn facts_of(&self, client: Client) -> Result<EngineFacts, BackendError> {
         let boot_id = if self.is_local() {
             blocking("reading the boot id", || boot_id(BOOT_ID.as_ref())).await.ok()
@@ -178,6 +191,7 @@ impl Engine {
             None
         };
         let engine_start = self.start_of(&client).await?;
+        self.tells_start.store(engine_start.is_some(), Ordering::Relaxed);
         Ok(EngineFacts { description: client.description, boot_id, engine_start })
     }
 

@@ -19,7 +19,7 @@ use super::errand::Fresh;
 use super::error::{failed, is_name_taken, refused, status_of, words_of};
 use super::spec::{helper, utf8};
 use crate::domain::JobId;
-use crate::ports::{BackendError, Pull};
+use crate::ports::BackendError;
 
 /// What tells the helpers of this process from those that an earlier one left over.
 #[derive(Debug)]
@@ -79,7 +79,16 @@ impl Shared {
                 // Left over by an earlier process: this one gives no number twice.
                 Err(error) if is_name_taken(&error) => self.remove_container(&name).await?,
                 Err(error) => match status_of(&error) {
-                    Some(404) => drop(Box::pin(self.fetch_image(image, Pull::Missing, &|_: String| {})).await?),
+                    // Not pulled for this: that may take as long as a pull may, and nobody would know that it came.
+                    Some(404) => {
+                        let why =
+                            "it is needed for the files of another user, and is not on the host any more: pull it";
+                        return Err(BackendError::Image {
+                            image: image.to_owned(),
+                            why: why.to_owned(),
+                            is_transient: true,
+                        });
+                    }
                     _ => return Err(failed(doing, &error)),
                 },
             }

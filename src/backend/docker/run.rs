@@ -9,14 +9,16 @@ use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum as Sta
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
 };
+use tracing::warn;
 
 use super::backend::Shared;
 use super::connect::Client;
 use super::ending::standing;
-use super::error::{failed, is_name_taken, is_unreachable, refused, status_of, words_of};
+use super::error::{DOCKER, failed, is_name_taken, is_unreachable, refused, status_of, words_of};
 use super::logs::{Pump, Spools};
 use super::spec::{HELPER, INSTANCE, Setting, container, run_of};
 use crate::backend::system::io_failed;
+use crate::domain::chain;
 use crate::ports::{BackendError, FoundRun, MountKind, RunRef, RunSpec, RunState};
 
 const CREATING: &str = "creating the container";
@@ -170,8 +172,11 @@ impl Shared {
             let labels = summary.labels.unwrap_or_default();
             let id = summary.id.unwrap_or_default();
             if let Some(maker) = labels.get(HELPER) {
-                if !self.helpers.is_mine(maker) {
-                    self.remove_container(&id).await?;
+                if !self.helpers.is_mine(maker)
+                    && let Err(error) = self.remove_container(&id).await
+                {
+                    // It keeps nothing else from being found.
+                    warn!(backend = DOCKER, "a helper container of an earlier daemon is left over: {}", chain(&error));
                 }
             } else if let Some(run) = run_of(&labels) {
                 let state = match summary.state {

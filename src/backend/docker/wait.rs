@@ -46,7 +46,8 @@ impl Shared {
         };
         let peak = self.peak(&found, parent.as_ref(), &seen);
         let code = found.state.as_ref().and_then(|state| state.exit_code);
-        let is_doubtful = is_doubtful.into_inner() || code == Some(UNKNOWN.into());
+        // One that stops in good order answers who waits, and nothing else tells then that it was the one to end the command.
+        let is_doubtful = is_doubtful.into_inner() || code == Some(UNKNOWN.into()) || !self.engine.tells_start();
         let was_away = is_doubtful && self.has_surely_lost_memory(run, &found).await;
         let state = self.with_oom(run, found, parent.as_ref(), seen.has_run_out()).await.state.unwrap_or_default();
         let logged = match pump {
