@@ -104,7 +104,11 @@ impl Driver {
             // Its runs were made as the service was then: what they run is asked only of those that are still to be made.
             let invocation = Invocation::of(&self.job, &self.service);
             let invocation = invocation.unwrap_or_else(|_| Invocation::of_old(&self.job, &self.service));
-            let spec = |run| plan::run_spec(&self.job, &self.service, &invocation, run, dirs.clone());
+            let spec = |run| {
+                let spec = plan::run_spec(&self.job, &self.service, &invocation, run, dirs.clone());
+                // Helpers are made of the image that the job runs in.
+                RunSpec { image: self.facts.image.clone().unwrap_or(spec.image), ..spec }
+            };
             let specs: Vec<RunSpec> = runs(&self.job).map(spec).collect();
             info!("job {} was running before the start; going on with it", self.job.id);
             match adoption {

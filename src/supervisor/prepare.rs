@@ -51,15 +51,12 @@ pub(super) async fn prepare(
     };
 
     stage(Stage::Preparing);
-    // On which start of which engine this is, asked anew: what health knows may be some seconds old.
     let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.identify()));
     made.map_err(|error| Box::new(refused(&error)))?;
     let room = context.room(service);
     room.count(&dirs).await;
     fill_input(context, job, service, &dirs).await.map_err(|error| Box::new(refused(&error)))?;
-    let engine = engine.map_err(|error| Box::new(refused(&error)))?;
-    facts.engine = Some(engine.description);
-    (facts.boot_id, facts.engine_start) = (engine.boot_id, engine.engine_start);
+    facts.engine = Some(engine.map_err(|error| Box::new(refused(&error)))?.description);
 
     crate::crash::point("directories");
 
@@ -92,9 +89,12 @@ pub(super) async fn prepare(
         for spec in &specs {
             patiently(|| context.backend.create(spec)).await?;
         }
-        Ok(())
+        // On which start of which engine the runs will be: it may have been started anew while the image or the source came.
+        patiently(|| context.backend.identify()).await
     };
-    created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
+    let engine = created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
+    facts.engine = Some(engine.description);
+    (facts.boot_id, facts.engine_start) = (engine.boot_id, engine.engine_start);
     crate::crash::point("created");
     Ok(specs)
 }

@@ -17,7 +17,7 @@ fn with(change: impl FnOnce(&mut Service)) -> Bed {
 
 #[tokio::test]
 async fn a_job_that_has_waited_too_long_is_given_up() {
-    let mut bed = with(|service| service.queue_timeout = Some(Duration::from_millis(1500)));
+    let mut bed = with(|service| service.queue_timeout = Some(Duration::from_secs(4)));
     bed.config.queue.max_running = 1;
     let daemon = bed.start().await;
     let running = create(&daemon, "COMMAND=hang&PHASE=RUN").await;
@@ -30,7 +30,7 @@ async fn a_job_that_has_waited_too_long_is_given_up() {
     assert_eq!(ended.child("uws:jobInfo").value("reason"), "queue-timeout");
     let summary = ended.child("uws:errorSummary");
     assert_eq!(summary.attribute("type"), Some("transient"));
-    let sentence = "it waited in the queue for 1.5 s, the longest that its service allows";
+    let sentence = "it waited in the queue for 4 s, the longest that its service allows";
     assert_eq!(summary.value("uws:message"), sentence);
     // One that runs, was not run, or is held, does not wait; released it waits anew.
     for (id, phase) in [(&running, "EXECUTING"), (&pending, "PENDING"), (&held, "HELD")] {

@@ -52,7 +52,12 @@ impl Sources for FakeSources {
             "git://slow" => std::future::pending().await,
             "git://gone" => Err(SourceError::Network("could not resolve host".to_owned())),
             "git://no" => Err(SourceError::Refused("no such ref".to_owned())),
-            _ => {
+            url => {
+                if let Some(path) = url.strip_prefix("git://after") {
+                    while !Path::new(path).exists() {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
                 std::fs::write(into.join("README"), "hello").expect("src is there");
                 Ok(Checkout { commit: "c0ffee".to_owned() })
             }

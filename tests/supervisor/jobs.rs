@@ -222,6 +222,22 @@ async fn a_job_that_is_being_prepared_when_the_daemon_is_drained_goes_back_into_
 }
 
 #[tokio::test]
+async fn an_engine_that_is_started_anew_while_a_job_is_prepared_takes_nothing_from_it() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    let gate = bed.config.server.state_dir.join("gate");
+    let source = Some(Source { url: format!("git://after{}", gate.display()), commit_ref: String::new() });
+    let id = daemon.submit_work(Work { source, ..work("exit 0") }).await.expect("accepted").id;
+    eventually("the fetch", || async {
+        (daemon.handle.standing(id).is_some_and(|standing| standing.stage == Stage::Cloning)).then_some(())
+    })
+    .await;
+    bed.engine.reboot("boot-2");
+    std::fs::write(&gate, "").expect("opened");
+    assert_eq!(daemon.ends(id).await.outcome.expect("ended").reason, Reason::Ok);
+}
+
+#[tokio::test]
 async fn the_limit_stops_even_a_stubborn_job() {
     let mut bed = Bed::new();
     let service = bed.config.services.get_mut("ocps").expect("there");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use uwsd::domain::{Caller, Phase};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, eventually};
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -32,7 +32,10 @@ async fn every_step_of_a_job_is_told_from_its_acceptance_on() {
     let id = daemon.submit_pending("print 1").await;
     daemon.handle.run(&Caller::Anonymous, id).await.expect("queued");
     daemon.reaches(id, Phase::Completed).await;
-    let told = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    let told = || String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    // It is told after it was stored.
+    eventually("the end to be told", || async { told().contains("to COMPLETED").then_some(()) }).await;
+    let told = told();
     for step in [
         "was accepted and is PENDING",
         "moved from PENDING to QUEUED",
