@@ -1,6 +1,7 @@
 //! What becomes of requests and jobs while the database cannot be written: locked by somebody, on a disk that became
 //! read-only, on a full one; and while the log cannot.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,6 +39,13 @@ impl Disk {
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("disk")
+    }
+
+    /// Fills it to the last block.
+    fn fill(&self) {
+        let ballast = self.path().join("ballast");
+        let mut file = std::fs::File::options().create(true).append(true).open(ballast).expect("opened");
+        while file.write_all(&[1; 4096]).is_ok() {}
     }
 
     /// Has the kernel find an error on it, and with that make it read-only.
@@ -130,11 +138,7 @@ async fn a_daemon_goes_on_by_itself_once_a_full_disk_has_room() {
     let runs = bed.submit("echo x >> /count/$JOB_ID; sleep 2; exit 5").await;
     bed.until("the start", async || bed.times_run(&runs) == 1).await;
     let ballast = disk.path().join("ballast");
-    let fill = || {
-        use std::io::Write;
-        let mut file = std::fs::File::options().create(true).append(true).open(&ballast).expect("opened");
-        while file.write_all(&[1; 4096]).is_ok() {}
-    };
+    let fill = || disk.fill();
     fill();
     let (status, text, is_told_when) = submission(&bed).await;
     assert_eq!((status, is_told_when), (503, true), "{text}");
@@ -158,6 +162,24 @@ async fn a_daemon_goes_on_by_itself_once_a_full_disk_has_room() {
     let database = Connection::open(bed.path().join("state/uwsd.db")).expect("opened");
     let told: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
     assert_eq!(told, "ok");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_to_the_last_block_is_emptied_of_old_outputs() {
+    let Some(disk) = Disk::make(128) else { return };
+    let limits = "refuse_below = \"8MiB\"\nclean_below = \"6MiB\"\nclean_min_age = \"0\"";
+    let bed = Bed::new(&Engine::Process, &format!("\n[disk]\n{limits}\n"));
+    state_on(&disk, &bed);
+    let _daemon = bed.start(None).await;
+    let old = bed.submit("head -c 20000000 /dev/zero > $JOB_OUTPUT_DIR/large").await;
+    assert_eq!(bed.ends(&old).await["jobInfo"]["reason"], "ok");
+    disk.fill();
+    bed.until("the output to go", async || {
+        bed.get(&format!("/api/ocps/async/{old}/results/large")).await.text().contains("to make room on the disk")
+    })
+    .await;
+    bed.until("the good news", async || bed.get("/readyz").await.status == 200).await;
+    assert_eq!(submission(&bed).await.0, 200);
 }
 
 #[tokio::test]
