@@ -33,7 +33,8 @@ const DAEMON: &[Section] = &[
             ),
             (
                 "/var/lib/uwsd",
-                "The state: the database uwsd.db, the jobs' files below jobs/, mirrors of git sources below git/. \
+                "The state: the database uwsd.db, the jobs' files below jobs/, files that clients handed in below uploads/, mirrors \
+                 of git sources below git/. \
                  /var/lib/uwsd-NAME is that of uwsd@NAME.service.",
             ),
             ("/run/uwsd/uwsd.sock", "The administration socket, for root and the group uwsd."),

@@ -61,7 +61,7 @@ impl State {
         }
         lock_state(&self.dir).map_err(|error| match error {
             AppError::Running(dir) => format!(
-                "a daemon runs on {}; stop it first (systemctl stop uwsd), and start it again afterwards",
+                "a daemon runs on {}; stop it first (systemctl stop uwsd.socket uwsd.service), and start it again afterwards",
                 dir.display()
             ),
             error => chain(&error),

@@ -35,7 +35,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
 
-    /// What runs the jobs: docker, process or kubernetes.
+    /// What runs the jobs: docker or process; kubernetes is not in this build.
     ///
     /// Default: backend.kind, else docker. [env: UWSD_BACKEND]
     #[arg(long, value_name = "KIND")]

@@ -79,7 +79,8 @@ fn unusable(error: &OpenError) -> Finding {
     let (sentence, remedy) = match error {
         OpenError::NetworkFileSystem { path, file_system } => (
             format!("{} lies on {file_system}, a network file system, where it can be damaged", path.display()),
-            "set store.path to a local disk; jobs_dir may stay".to_owned(),
+            "move it to a local disk and set store.path (docs/storage.md, \"Another disk\"); jobs_dir may stay"
+                .to_owned(),
         ),
         OpenError::Newer { path, found, known } => (
             format!("{} has schema version {found}, this uwsd knows up to {known}: it does not start", path.display()),
@@ -87,7 +88,9 @@ fn unusable(error: &OpenError) -> Finding {
         ),
         OpenError::Corrupt { path, why } => (
             format!("{} is damaged or is no database ({why})", path.display()),
-            format!("uwsd restore FILE    # from a backup; to begin anew: mv {0} {0}.damaged", path.display()),
+            "uwsd restore FILE    # from a backup, with uwsd.socket and uwsd.service stopped; without one: \
+             docs/troubleshooting.md, \"The database is damaged\""
+                .to_owned(),
         ),
         OpenError::Sqlite { path, source } => (
             format!("{} cannot be read: {source}", path.display()),
@@ -126,7 +129,10 @@ mod tests {
     fn whatever_keeps_it_from_being_opened_has_its_remedy() {
         let path = || "/s/uwsd.db".into();
         for (error, part) in [
-            (OpenError::NetworkFileSystem { path: path(), file_system: "nfs4".into() }, "set store.path"),
+            (
+                OpenError::NetworkFileSystem { path: path(), file_system: "nfs4".into() },
+                "set store.path (docs/storage.md",
+            ),
             (OpenError::Newer { path: path(), found: 9, known: 4 }, "newer uwsd"),
             (OpenError::Corrupt { path: path(), why: "x".into() }, "uwsd restore"),
         ] {

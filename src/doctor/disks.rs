@@ -18,8 +18,10 @@ const FEW_FILES: u64 = 3;
 /// Whose writing needs the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
-    /// The daemon's and its jobs'.
+    /// The daemon's.
     Daemon,
+    /// Its jobs', whose outputs go where there is almost none left.
+    Jobs,
     /// The engine's.
     Engine,
 }
@@ -52,7 +54,8 @@ pub(super) async fn look(case: &Case) -> Vec<Finding> {
         let what = format!("{name} {}", path.display());
         looked(Subject::Disks, what.clone(), move || {
             let is_told = name != "state_dir" && path.starts_with(&state_dir) && is_same_disk(&path, &state_dir);
-            if is_told { Vec::new() } else { at(what, &path, &limits, Of::Daemon) }
+            let of = if name == "jobs_dir" { Of::Jobs } else { Of::Daemon };
+            if is_told { Vec::new() } else { at(what, &path, &limits, of) }
         })
     });
     futures_util::future::join_all(looks).await.into_iter().flatten().collect()
@@ -101,22 +104,32 @@ fn judge(room: &Room, limits: &Disk, of: Of) -> Vec<Finding> {
     let (free_words, mut findings) = (size(*free), Vec::new());
     let mut wrong = |sentence: String, remedy: String| findings.push(Finding::wrong(Subject::Disks, sentence, remedy));
     if *is_read_only {
+        let stop = match of {
+            Of::Daemon | Of::Jobs => "systemctl stop uwsd.socket uwsd.service",
+            Of::Engine => "stop the engine",
+        };
         wrong(
             format!("{what} is on a disk that is mounted read-only"),
-            format!("dmesg | tail    # says why; then mount -o remount,rw $(findmnt -n -o TARGET -T {path})"),
+            format!(
+                "findmnt -T {path}; dmesg | tail    # after an error: {stop}, umount, fsck, mount, start; if it is the root's: \
+                 reboot"
+            ),
         );
     }
     let show = format!("du -xh -d2 {path} | sort -h | tail    # shows what takes the room; or lower disk.refuse_below");
     match of {
-        Of::Daemon if *free < limits.clean_below => wrong(
-            format!(
-                "{free_words} are free for {what}, less than disk.clean_below ({}): jobs are refused, and the outputs of \
-                 ended ones go",
-                size(limits.clean_below)
-            ),
-            show,
-        ),
-        Of::Daemon if *free < limits.refuse_below => wrong(
+        Of::Daemon | Of::Jobs if *free < limits.clean_below => {
+            let outputs = if of == Of::Jobs { "" } else { ", if jobs_dir is on this disk," };
+            wrong(
+                format!(
+                    "{free_words} are free for {what}, less than disk.clean_below ({}): jobs are refused, and{outputs} the \
+                     outputs of ended ones go",
+                    size(limits.clean_below)
+                ),
+                show,
+            );
+        }
+        Of::Daemon | Of::Jobs if *free < limits.refuse_below => wrong(
             format!(
                 "{free_words} are free for {what}, less than disk.refuse_below ({}): jobs are refused",
                 size(limits.refuse_below)
@@ -126,9 +139,9 @@ fn judge(room: &Room, limits: &Disk, of: Of) -> Vec<Finding> {
         Of::Engine if *free < limits.refuse_below => findings.push(Finding::odd(
             Subject::Disks,
             format!("{free_words} are free for {what}: pulls may fail"),
-            "docker system df; docker image prune -a    # removes images that no container uses",
+            "docker system df; docker image prune    # images without a name; with -a those of the services go, too",
         )),
-        Of::Daemon | Of::Engine => {}
+        Of::Daemon | Of::Jobs | Of::Engine => {}
     }
     // Some file systems have no fixed number.
     if *files > 0 && *free_files <= files / 100 * FEW_FILES {
@@ -176,7 +189,13 @@ mod tests {
                 Room { free: 1 << 20, ..sound.clone() },
                 Of::Daemon,
                 State::Wrong,
-                "less than disk.clean_below (512.0 MiB)",
+                "less than disk.clean_below (512.0 MiB): jobs are refused, and, if jobs_dir is on this disk, the outputs",
+            ),
+            (
+                Room { free: 1 << 20, ..sound.clone() },
+                Of::Jobs,
+                State::Wrong,
+                "less than disk.clean_below (512.0 MiB): jobs are refused, and the outputs of ended ones go",
             ),
             (little, Of::Engine, State::Odd, "pulls may fail"),
             (Room { is_read_only: true, ..sound.clone() }, Of::Daemon, State::Wrong, "read-only"),
@@ -187,6 +206,32 @@ mod tests {
             let findings = judge(&room, &limits, of);
             assert_eq!((findings.len(), findings[0].state), (1, state), "{findings:?}");
             assert!(findings[0].sentence.contains(part), "{}", findings[0].sentence);
+        }
+    }
+
+    #[test]
+    fn no_remedy_harms() {
+        let limits = Disk { refuse_below: 1 << 30, clean_below: 1 << 29, clean_min_age: Duration::ZERO };
+        let room = |is_read_only| Room {
+            what: "x /x".into(),
+            path: "/x".into(),
+            file_system: "ext4".into(),
+            free: if is_read_only { 10 << 30 } else { 0 },
+            size: 20 << 30,
+            files: 0,
+            free_files: 0,
+            is_read_only,
+        };
+        let remedy = |room: &Room, of| judge(room, &limits, of)[0].remedy.clone().expect("there is one");
+        // Images that no container uses are those of the services while no job runs.
+        let prune = remedy(&room(false), Of::Engine);
+        assert!(prune.split('#').next().is_some_and(|command| !command.contains("-a")), "{prune}");
+        // What the kernel made read-only is checked before anything is written there again.
+        for (of, stop) in
+            [(Of::Daemon, "stop uwsd.socket uwsd.service"), (Of::Jobs, "uwsd.service"), (Of::Engine, "the engine")]
+        {
+            let remedy = remedy(&room(true), of);
+            assert!(remedy.contains(stop) && remedy.contains("fsck") && !remedy.contains("remount"), "{remedy}");
         }
     }
 }

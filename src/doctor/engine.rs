@@ -46,7 +46,7 @@ pub(super) async fn look(case: &Case) -> Vec<Finding> {
     if let Some(root) = figures.data_root.clone().filter(|_| examination.is_local()) {
         findings.extend(disks::of_engine(root, &case.config.disk).await);
     }
-    findings.extend(images::look(&case.config, &examination).await);
+    findings.extend(images::look(&case.config, &case.daemon.name, &examination).await);
     findings
 }
 

@@ -22,19 +22,22 @@ struct Need {
     pull: Pull,
 }
 
-pub(super) async fn look(config: &Config, examination: &Examination) -> Vec<Finding> {
-    let each = join_all(needs(config).into_iter().map(|need| look_at(need, config, examination)));
+/// `daemon` is the name of the daemon's user.
+pub(super) async fn look(config: &Config, daemon: &str, examination: &Examination) -> Vec<Finding> {
+    let each = join_all(needs(config).into_iter().map(|need| look_at(need, config, daemon, examination)));
     let (each, patterns) = tokio::join!(each, patterns(config, examination));
     each.into_iter().flatten().chain(patterns).collect()
 }
 
-async fn look_at(need: Need, config: &Config, examination: &Examination) -> Vec<Finding> {
+async fn look_at(need: Need, config: &Config, daemon: &str, examination: &Examination) -> Vec<Finding> {
     let is_there = examination.has_image(&need.image).await;
     let mut findings = vec![image(&need, &is_there)];
     if need.pull != Pull::Never || !need.anew.is_empty() {
         let answer = examination.ask_registry(&need.image).await;
-        let login = config.backend.docker.credentials.parent().map(|dir| dir.display().to_string());
-        findings.extend(registry(&need, is_there == Ok(true), answer, &login.unwrap_or_default()));
+        let logins = config.backend.docker.credentials.parent().map(|dir| dir.display().to_string());
+        // What root writes there the daemon could not read.
+        let login = format!("runuser -u {daemon} -- docker --config {} login", logins.unwrap_or_default());
+        findings.extend(registry(&need, is_there == Ok(true), answer, &login));
     }
     findings
 }
@@ -96,6 +99,7 @@ fn image(need: &Need, is_there: &Result<bool, String>) -> Finding {
     }
 }
 
+/// `login` is the command for a login that the daemon uses, but for the registry.
 fn registry(need: &Need, is_there: bool, answer: FromRegistry, login: &str) -> Option<Finding> {
     let Need { image, services, anew, .. } = need;
     let why = match answer {
@@ -115,7 +119,7 @@ fn registry(need: &Need, is_there: bool, answer: FromRegistry, login: &str) -> O
         .iter()
         .any(|word| words.contains(word))
     {
-        format!("docker --config {login} login {registry}    # or is the name {image} right?")
+        format!("{login} {registry}    # or is the name {image} right?")
     } else if ["not found", "manifest unknown", "unknown manifest"].iter().any(|word| words.contains(word)) {
         format!("look at image of [service.{}]: {registry} has no {image}", services.first().map_or("", String::as_str))
     } else {
@@ -215,11 +219,12 @@ mod tests {
                 false,
                 answer("unauthorized: authentication required"),
                 State::Wrong,
-                "docker --config /c login r.example",
+                "runuser -u uwsd -- docker login r.example",
             ),
             (false, answer("manifest unknown"), State::Wrong, "look at image of [service.ocps]"),
         ] {
-            let found = registry(&need(Pull::Missing), is_there, answer.clone(), "/c").expect("told");
+            let login = "runuser -u uwsd -- docker login";
+            let found = registry(&need(Pull::Missing), is_there, answer.clone(), login).expect("told");
             assert_eq!(found.state, state, "{answer:?}");
             assert!(found.remedy.unwrap_or_default().starts_with(remedy), "{answer:?}");
         }
@@ -229,7 +234,7 @@ mod tests {
     #[test]
     fn a_silent_registry_is_wrong_for_jobs_that_fetch_anew_also_where_the_image_is_there() {
         let silent = || FromRegistry::HasNot("dial tcp: connection refused".into());
-        let found = registry(&need(Pull::Always), true, silent(), "/c").expect("told");
+        let found = registry(&need(Pull::Always), true, silent(), "login").expect("told");
         assert_eq!(found.state, State::Wrong);
         assert!(found.sentence.ends_with("; jobs of ocps fetch it anew each, and cannot run"), "{}", found.sentence);
         let remedy = found.remedy.unwrap_or_default();
@@ -237,7 +242,7 @@ mod tests {
         assert!(remedy.ends_with("pull = \"missing\", no pull_always in [service.ocps]"), "{remedy}");
         // Of two services with one image only those that fetch it anew are named.
         let both = Need { services: vec!["other".into(), "ocps".into()], ..need(Pull::Always) };
-        let found = registry(&both, true, silent(), "/c").expect("told");
+        let found = registry(&both, true, silent(), "login").expect("told");
         assert!(found.sentence.contains("; jobs of ocps fetch"), "{}", found.sentence);
     }
 

@@ -14,7 +14,7 @@ pub enum OpenError {
     /// It lies on a file system where SQLite's locks and write-ahead log cannot be trusted.
     #[error(
         "{} lies on {file_system}, a network file system, where a database can be damaged; \
-         set store.path to a local disk (the jobs directory may stay)", path.display()
+         move it to a local disk and set store.path (the jobs directory may stay)", path.display()
     )]
     NetworkFileSystem {
         /// The database.
@@ -36,7 +36,10 @@ pub enum OpenError {
         known: i64,
     },
     /// It is damaged or no database.
-    #[error("{} is damaged or is no database ({why}); restore a backup (uwsd restore FILE), or move the file away to begin anew", path.display())]
+    #[error(
+        "{} is damaged or is no database ({why}); restore a backup (uwsd restore FILE); to begin anew without one, move it \
+         away with its -wal, and remove the containers of its jobs, which no other database knows", path.display()
+    )]
     Corrupt {
         /// The database.
         path: PathBuf,
@@ -64,7 +67,7 @@ pub enum OpenError {
     /// Its schema is older, and the backup that comes before a change of it cannot be made.
     #[error(
         "{} has schema version {found} and was not brought to {known}, since it could not be backed up before; make room \
-         beside it, or move it to a larger disk and set store.path, and start again", path.display()
+         beside it, or stop the daemon and its sockets, move it with its -wal to a larger disk and set store.path", path.display()
     )]
     NoBackup {
         /// The database.

@@ -23,6 +23,10 @@ promised_by_operating() {
     sandbox_is_as_told
     host_is_well
     prometheus_takes_its_file
+    # As docs/backup.md has it for an instance; its configuration names no state directory.
+    in_box sh -c 'uwsd backup --config /etc/uwsd/test.toml --state-dir /var/lib/uwsd-test /srv/test.db &&
+        uwsd db check --config /etc/uwsd/test.toml --state-dir /var/lib/uwsd-test' >"$bed/instance" || fail "$(cat "$bed/instance")"
+    grep -q 'backed up /var/lib/uwsd-test/uwsd.db' "$bed/instance" || fail "of the instance: $(cat "$bed/instance")"
 }
 
 # The page names what systemd says of the unit.
@@ -115,15 +119,42 @@ promised_by_access() {
         fail "any Host is answered"
     # The account of the tunnel may not do more.
     ! in_box ssh ada@summit.example.org true 2>/dev/null || fail "the tunnel's account has a shell"
+    [ "$(in_box stat --format %a /srv/reader/ada.password)" = 600 ] || fail "others can read the password"
+    links_lead_back
+}
+
+# What the page has instead of public_url: links lead back by the way of the request. What a client makes up of the port goes nowhere.
+links_lead_back() {
+    in_box sed -i 's|^public_url = .*|allowed_hosts = ["summit.example.org"]|' /etc/uwsd/conf.d/60-proxy.toml
+    in_box systemctl reload uwsd
+    local at
+    for at in http://127.0.0.1:8080 https://summit.example.org; do
+        in_box sh -c 'curl --silent --output /dev/null --write-out "%{redirect_url}" --user "ada:$(cat /srv/reader/ada.password)" \
+            --header "X-Forwarded-Port: 9" --data COMMAND=true "$1/api/ocps/async"' sh "$at" >"$bed/link"
+        case $at in
+            # Who speaks to the daemon itself on this host is as good as the proxy.
+            http:*) grep -q '^http://127.0.0.1[:0-9]*/api/ocps/async/' "$bed/link" ;;
+            *) grep -q '^https://summit.example.org/api/ocps/async/' "$bed/link" ;;
+        esac || fail "asked at $at, the link is $(cat "$bed/link")"
+    done
+    in_box sed -i 's|^allowed_hosts = .*|public_url = "https://summit.example.org/api"|' /etc/uwsd/conf.d/60-proxy.toml
+    in_box systemctl reload uwsd
 }
 
 promised_by_storage() {
     saw 'night.txt'
     saw 'on the server'
-    in_box sh -c 'find /srv/server/export/uwsd-jobs -name night.txt' >"$bed/found"
-    [ -s "$bed/found" ] || fail "the output is not on the server"
+    grep -q '/export/uwsd-jobs .* /srv/uwsd-jobs$' "$bed/said" || fail "jobs_dir is not on the server"
     # It came there by the daemon, not by a mount of the engine's.
-    in_box test "$(in_box stat --format %U "$(cat "$bed/found")")" = uwsd || fail "the output is not the daemon's"
+    grep -qE '^-rw.* uwsd +uwsd .* night.txt$' "$bed/said" || fail "the output is not the daemon's"
+    # What is local again is not on the server any more, and the other way round while it was there; the job has its file.
+    in_box sh -c 'find /srv/server/export/uwsd-jobs -mindepth 1' >"$bed/found"
+    [ ! -s "$bed/found" ] || fail "copies are left on the server: $(cat "$bed/found")"
+    in_box sh -c 'find /var/lib/uwsd/jobs -name night.txt | grep -q .' || fail "the output did not come back"
+    # The other disk, there and back.
+    saw 'on the other disk'
+    grep -qx 'uwsd.db' "$bed/said" || fail "the database was not on the other disk"
+    in_box sh -c '[ ! -e /data/uwsd ] && [ -f /var/lib/uwsd/uwsd.db ]' || fail "the database did not come back"
     ! in_box findmnt /srv/uwsd-jobs >/dev/null || fail "it is still mounted"
     in_box uwsd status >/dev/null || fail "the daemon does not run on the local disk again"
 }
@@ -131,6 +162,7 @@ promised_by_storage() {
 promised_by_maintenance() {
     saw 'drained: no job is accepted or started until uwsd undrain'
     saw 'etc/uwsd/conf.d/50-site.toml'
+    [ "$(in_box stat --format %a /srv/reader/uwsd-configuration.tar.gz)" = 600 ] || fail "others can read the passwords in the archive"
     in_box sh -c 'ls /var/backups/uwsd/uwsd-*.db' >/dev/null || fail "there is no backup"
     saw 'what it replaces is kept as'
     saw 'it is sound'
