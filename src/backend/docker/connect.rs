@@ -10,6 +10,7 @@ use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
+use super::credentials::with_readable_login;
 use super::error::{DOCKER, failed, refused, words_of};
 use crate::backend::system::{BOOT_ID, blocking, boot_id};
 use crate::config;
@@ -47,13 +48,14 @@ impl Place {
     }
 
     fn connect(&self) -> Result<Docker, Error> {
-        match self {
+        let docker = match self {
             Self::Unix(host) => Docker::connect_with_unix(host, NEVER, API_DEFAULT_VERSION),
             Self::Tcp(host) => Docker::connect_with_http(host, NEVER, API_DEFAULT_VERSION),
             Self::Tls { host, ca, cert, key } => {
                 Docker::connect_with_ssl(host, key, cert, ca, NEVER, API_DEFAULT_VERSION)
             }
-        }
+        };
+        Ok(docker?.with_request_modifier(with_readable_login))
     }
 }
 
