@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connect::Client;
+use super::ending::Logged;
 use super::error::{is_unreachable, words_of};
 use super::spool::Spool;
 use crate::backend::system::log_error;
-use crate::domain::LogBytes;
 use crate::ports::LogLoss;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -91,9 +91,10 @@ impl Spools {
         }
     }
 
-    /// How long both are.
-    fn bytes(&self) -> Option<[LogBytes; 2]> {
-        Some([self.stdout.bytes()?, self.stderr.bytes()?])
+    /// What both are, as far as the stream was taken.
+    fn logged(&self) -> Logged {
+        let bytes = self.stdout.bytes().zip(self.stderr.bytes()).map(<[_; 2]>::from);
+        Logged { bytes, is_cut: self.stdout.is_cut() || self.stderr.is_cut(), ..Logged::default() }
     }
 
     /// Ends both files; why one is not whole, if so.
@@ -108,7 +109,7 @@ impl Spools {
 #[derive(Debug)]
 pub(super) struct Pump {
     end: watch::Receiver<Option<Drained>>,
-    bytes: Arc<OnceLock<[LogBytes; 2]>>,
+    logged: Arc<OnceLock<Logged>>,
     given_up: CancellationToken,
 }
 
@@ -147,26 +148,24 @@ impl Pump {
     /// One that cannot even begin.
     fn failed(why: LogLoss) -> Self {
         let end = watch::channel(Some(Drained::Failed(why))).1;
-        Self { end, bytes: Arc::default(), given_up: CancellationToken::new() }
+        Self { end, logged: Arc::default(), given_up: CancellationToken::new() }
     }
 
     fn of(output: Output, mut spools: Spools, tasks: &TaskTracker) -> Self {
         let (tell, end) = watch::channel(None);
         let given_up = CancellationToken::new();
         let token = given_up.clone();
-        let bytes = Arc::<OnceLock<_>>::default();
-        let told = Arc::clone(&bytes);
+        let logged = Arc::<OnceLock<_>>::default();
+        let told = Arc::clone(&logged);
         tasks.spawn(async move {
             let mut drained = spools.fill(output, &token).await;
             if let Some(why) = spools.finish().await {
                 drained = Drained::Failed(why);
             }
-            if let Some(bytes) = spools.bytes() {
-                let _ = told.set(bytes); // it is set once only
-            }
+            let _ = told.set(spools.logged()); // it is set once only
             tell.send_replace(Some(drained));
         });
-        Self { end, bytes, given_up }
+        Self { end, logged, given_up }
     }
 
     /// The end, once everything that came is on the disk.
@@ -179,9 +178,9 @@ impl Pump {
         .unwrap_or_else(|| Drained::Broken { is_unreachable: true, why: "the pump is gone".to_owned() })
     }
 
-    /// How long the logs are, `stdout` and `stderr`, once it has ended.
-    pub(super) fn bytes(&self) -> Option<[LogBytes; 2]> {
-        self.bytes.get().copied()
+    /// What became of the logs, once it has ended with the end of the stream.
+    pub(super) fn logged(&self) -> Logged {
+        self.logged.get().cloned().unwrap_or_default()
     }
 
     /// Whether it has ended without the end of the stream.

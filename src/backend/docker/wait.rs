@@ -242,7 +242,7 @@ impl Shared {
     /// Waits for the last byte of the logs of a run that has ended.
     async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return Logged { bytes: pump.bytes(), ..Logged::default() },
+            Ok(Drained::Whole) => return pump.logged(),
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
@@ -255,7 +255,7 @@ impl Shared {
             let again =
                 Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Logged { bytes: again.bytes(), ..Logged::default() },
+                Ok(Drained::Whole) => return again.logged(),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     backoff.wait().await;
                     continue;
