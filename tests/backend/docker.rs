@@ -21,6 +21,7 @@ mod dropped;
 mod groups;
 mod images;
 mod interposed;
+mod logs;
 mod registry;
 mod stopping;
 mod tls;

@@ -34,6 +34,8 @@ pub(super) enum Drained {
         /// The engine's words.
         why: String,
     },
+    /// The engine said in the stream that it could not read on, or the stream ended within a piece.
+    Torn(String),
     /// A file could not be written.
     Failed(LogLoss),
 }
@@ -76,10 +78,8 @@ impl Spools {
                 None => return Drained::Whole,
                 Some(Ok(LogOutput::StdOut { message })) => ("stdout", self.stdout.take(&message).await),
                 Some(Ok(LogOutput::StdErr { message })) => ("stderr", self.stderr.take(&message).await),
-                // The rest of a torn stream, or words of the engine itself.
                 Some(Ok(LogOutput::Console { message } | LogOutput::StdIn { message })) => {
-                    let why = format!("the stream broke off: {}", String::from_utf8_lossy(&message).trim());
-                    return Drained::Broken { is_unreachable: true, why };
+                    return Drained::Torn(own_words(&message).unwrap_or_else(|| "the stream broke off".to_owned()));
                 }
                 Some(Err(error)) => {
                     return Drained::Broken { is_unreachable: is_unreachable(&error), why: words_of(&error) };
@@ -103,6 +103,13 @@ impl Spools {
         let mut finished = [("stdout", stdout), ("stderr", stderr)].into_iter();
         finished.find_map(|(stream, finished)| Some(log_error(stream, &finished.err()?)))
     }
+}
+
+/// The words of the engine itself, which has a stream of its own for them, if that is what came: else it is the rest of a torn
+/// stream, and the job's.
+fn own_words(message: &[u8]) -> Option<String> {
+    let words = message.strip_prefix(&[3, 0, 0, 0])?.get(4..)?;
+    Some(String::from_utf8_lossy(words).trim().to_owned())
 }
 
 /// A task that carries the output of one run into its files.
@@ -185,7 +192,7 @@ impl Pump {
 
     /// Whether it has ended without the end of the stream.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(*self.end.borrow(), Some(Drained::Broken { .. }))
+        matches!(*self.end.borrow(), Some(Drained::Broken { .. } | Drained::Torn(_)))
     }
 
     /// Stops it; its files are closed when this returns.
@@ -199,5 +206,17 @@ impl Drop for Pump {
     /// One that nobody knows any more must not go on writing beside the next.
     fn drop(&mut self) {
         self.given_up.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_own_words_are_told_and_the_jobs_are_not() {
+        let told = b"\x03\0\0\0\0\0\0\x25Error grabbing logs: unexpected EOF\n";
+        assert_eq!(own_words(told).as_deref(), Some("Error grabbing logs: unexpected EOF"));
+        assert_eq!(own_words(b"the password is"), None);
     }
 }

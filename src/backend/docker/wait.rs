@@ -22,6 +22,8 @@ use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, LogLoss, RunRef,
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long reading what the engine kept may take.
 const READING: Duration = Duration::from_secs(600);
+/// How often a log that the engine finds torn is asked for: also one that is written at this moment may look so.
+const TORN: u32 = 5;
 /// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
 const LATE_OOM: Duration = Duration::from_millis(1500);
 /// Between the looks for it.
@@ -244,9 +246,9 @@ impl Shared {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
             Ok(Drained::Whole) => return pump.logged(),
             // There may be room by now.
-            Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
+            Ok(Drained::Broken { .. } | Drained::Torn(_) | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut torn) = (Backoff::new(), 0);
         loop {
             let Ok(client) = self.engine.client().await else {
                 backoff.wait().await;
@@ -260,8 +262,13 @@ impl Shared {
                     backoff.wait().await;
                     continue;
                 }
+                Ok(Drained::Torn(_)) if torn + 1 < TORN => {
+                    torn += 1;
+                    backoff.wait().await;
+                    continue;
+                }
                 Ok(Drained::Failed(why)) => why,
-                Ok(Drained::Broken { is_unreachable: false, why }) => lost(&why),
+                Ok(Drained::Torn(why) | Drained::Broken { is_unreachable: false, why }) => lost(&why),
                 Err(_) => {
                     again.give_up().await;
                     lost(&format!("not read within {}s", READING.as_secs()))
