@@ -195,6 +195,11 @@ impl Pump {
         matches!(*self.end.borrow(), Some(Drained::Broken { .. } | Drained::Torn(_)))
     }
 
+    /// Whether it has ended, in whatever way.
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
     /// Stops it; its files are closed when this returns.
     pub(super) async fn give_up(&self) {
         self.given_up.cancel();
