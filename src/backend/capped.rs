@@ -41,6 +41,11 @@ impl CappedFile {
         if rest.is_empty() { Ok(()) } else { self.take_beyond(rest) }
     }
 
+    /// Writes a remark about what came so far, which is no part of the stream.
+    pub(super) fn remark(&mut self, text: &[u8]) -> io::Result<()> {
+        self.file.write_all(text)
+    }
+
     fn take_beyond(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if self.ring.is_none() {
             let most = self.half * 2;

@@ -21,6 +21,7 @@ mod dropped;
 mod groups;
 mod images;
 mod interposed;
+mod logs;
 mod registry;
 mod stopping;
 mod tls;
@@ -222,8 +223,19 @@ fn is_version_1() -> bool {
 
 /// What the engine answers to those who ask it.
 fn ask(socket: &Path, path: &str) -> String {
+    request(socket, "GET", path)
+}
+
+/// Has the engine do something.
+fn order(socket: &Path, path: &str) {
+    request(socket, "POST", path);
+}
+
+fn request(socket: &Path, method: &str, path: &str) -> String {
     let url = format!("http://localhost/{path}");
-    let told = Command::new("curl").arg("-sf").arg("--unix-socket").arg(socket).arg(url).output().expect("curl runs");
+    let mut curl = Command::new("curl");
+    curl.args(["-sf", "-X", method, "--unix-socket"]).arg(socket).arg(url);
+    let told = curl.output().expect("curl runs");
     assert!(told.status.success(), "the engine answers {path}");
     String::from_utf8_lossy(&told.stdout).trim().to_owned()
 }

@@ -214,7 +214,8 @@ macro_rules! contract {
             twice: created_twice_it_is_one, started_twice_it_runs_once, started_after_its_end_it_stays_ended,
                 removed_twice_it_is_gone, runs_of_another_instance_are_not_found,
                 replicas_are_told_apart, a_running_run_can_be_removed, a_creation_that_was_dropped_is_removed;
-            files: private_files_come_back_readable, files_come_back_after_the_service_got_another_user, links_are_left_alone, whatever_the_job_owns_is_removed,
+            files: private_files_come_back_readable, files_come_back_after_the_service_got_another_user,
+                every_name_of_a_file_comes_back, links_are_left_alone, whatever_the_job_owns_is_removed,
                 files_are_removed_twice, a_run_leaves_no_helper_behind;
             fetching: whether_images_are_used_is_told, an_image_that_is_there_is_named,
                 an_image_that_is_nowhere_is_refused;

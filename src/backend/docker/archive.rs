@@ -73,9 +73,10 @@ pub(super) fn append_tree<W: Write>(tar: &mut Builder<W>, from: &Path, to: &Path
     Ok(())
 }
 
-/// Unpacks the regular files and directories below `top` of an archive into `into`, over what is there.
+/// Unpacks the regular files, with all their names, and the directories below `top` of an archive into `into`, over what is
+/// there.
 ///
-/// Links and special files are left out, and so no name leads elsewhere. A file that breaks off is not kept.
+/// Symbolic links and special files are left out, and so no name leads elsewhere. A file that breaks off is not kept.
 pub(super) fn unpack(from: impl Read, top: &str, into: &Path) -> io::Result<()> {
     let mut archive = Archive::new(from);
     for entry in archive.entries()? {
@@ -89,13 +90,7 @@ pub(super) fn unpack(from: impl Read, top: &str, into: &Path) -> io::Result<()> 
                 std::fs::set_permissions(&target, PermissionsExt::from_mode(mode | 0o700))?;
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                if let Some(parent) = target.parent() {
-                    std::fs::create_dir_all(parent)?;
-                }
-                match std::fs::remove_file(&target) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+                make_room(&target)?;
                 let mut file =
                     std::fs::OpenOptions::new().write(true).create_new(true).mode(mode | 0o600).open(&target)?;
                 if let Err(error) = io::copy(&mut entry, &mut file) {
@@ -105,10 +100,31 @@ pub(super) fn unpack(from: impl Read, top: &str, into: &Path) -> io::Result<()> 
                 }
                 file.set_modified(UNIX_EPOCH + Duration::from_secs(entry.header().mtime()?))?;
             }
+            // Another name of something that came before.
+            EntryType::Link => {
+                let first = entry.link_name()?.and_then(|name| below(&name, top)).map(|path| into.join(path));
+                let is_file = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file());
+                if let Some(first) = first.filter(|first| *first != target && is_file(first)) {
+                    make_room(&target)?;
+                    // Not every file system has links, or so many.
+                    std::fs::hard_link(&first, &target).or_else(|_| std::fs::copy(&first, &target).map(drop))?;
+                }
+            }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Makes the directory that `target` is to be in, and takes away what is there in its place.
+fn make_room(target: &Path) -> io::Result<()> {
+    if let Some(parent) = target.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::remove_file(target) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The path below `top`, if it is one without any detour.
@@ -189,6 +205,38 @@ mod tests {
         assert_eq!(std::fs::read(into.join("d/b")).expect("there"), b"b");
         assert_eq!(std::fs::read(into.join("link/passwd")).expect("in a directory of ours"), b"mine");
         assert!(!dir.path().join("escaped").exists() && !into.join("elsewhere").exists());
+    }
+
+    #[test]
+    fn every_name_of_a_file_comes_out_and_none_from_elsewhere() {
+        let mut tar = Builder::new(Vec::new());
+        append_file(&mut tar, "out/a", 0o644, ROOT, b"a").expect("appended");
+        let mut append_link = |kind, path: &str, to: &str| {
+            let mut link = header(kind, 0o644, ROOT);
+            link.set_size(0);
+            tar.append_link(&mut link, path, to).expect("appended");
+        };
+        append_link(EntryType::Link, "out/d/b", "out/a");
+        append_link(EntryType::Link, "out/a", "out/a");
+        append_link(EntryType::Symlink, "out/link", "/etc/passwd");
+        for (n, to) in
+            ["out/link", "out/d", "out", "out/none", "/etc/passwd", "etc/passwd", "out/../secret"].iter().enumerate()
+        {
+            append_link(EntryType::Link, &format!("out/evil{n}"), to);
+        }
+        let bytes = tar.into_inner().expect("whole");
+        let dir = tempfile::tempdir().expect("a directory");
+        let into = dir.path().join("into");
+        std::fs::write(dir.path().join("secret"), "secret").expect("written");
+        for _ in 0..2 {
+            unpack(&bytes[..], "out", &into).expect("unpacked");
+        }
+        let mut names: Vec<_> =
+            std::fs::read_dir(&into).expect("read").map(|entry| entry.expect("read").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "d"]);
+        assert_eq!(std::fs::read(into.join("d/b")).expect("there"), b"a");
+        assert_eq!(std::fs::metadata(into.join("a")).expect("there").nlink(), 2);
     }
 
     #[test]

@@ -81,6 +81,10 @@ impl Backend for DockerBackend {
         self.0.settings.shared_state
     }
 
+    fn limits_are_advisory(&self) -> bool {
+        !self.0.engine.keeps_limits()
+    }
+
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
         self.0.engine.facts().await
     }
@@ -118,7 +122,8 @@ impl Backend for DockerBackend {
     }
 
     async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
-        Box::pin(self.0.wait(run, dirs)).await
+        let ending = Box::pin(self.0.wait(run, dirs)).await?;
+        Ok(Ending { is_advisory: self.limits_are_advisory(), ..ending })
     }
 
     async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {

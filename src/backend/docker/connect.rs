@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
+use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum};
 use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
+use super::credentials::with_readable_login;
 use super::error::{DOCKER, failed, refused, words_of};
 use crate::backend::system::{BOOT_ID, blocking, boot_id};
 use crate::config;
@@ -48,18 +49,20 @@ impl Place {
     }
 
     fn connect(&self) -> Result<Docker, Error> {
-        match self {
+        let docker = match self {
             Self::Unix(host) => Docker::connect_with_unix(host, NEVER, API_DEFAULT_VERSION),
             Self::Tcp(host) => Docker::connect_with_http(host, NEVER, API_DEFAULT_VERSION),
             Self::Tls { host, ca, cert, key } => {
                 Docker::connect_with_ssl(host, key, cert, ca, NEVER, API_DEFAULT_VERSION)
             }
-        }
+        };
+        Ok(docker?.with_request_modifier(with_readable_login))
     }
 }
 
 /// A connection to an engine whose API version is agreed.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "the engine tells each of these facts by itself")]
 pub(super) struct Client {
     /// The connection; it limits no request by itself.
     pub(super) docker: Docker,
@@ -69,6 +72,8 @@ pub(super) struct Client {
     pub(super) is_kept_alive: bool,
     /// Whether it makes control groups itself, by path, and not through systemd.
     pub(super) is_cgroupfs: bool,
+    /// Whether it keeps every limit of a run.
+    pub(super) keeps_limits: bool,
     /// Name and version.
     pub(super) description: String,
 }
@@ -104,6 +109,12 @@ impl Engine {
     /// Whether it runs on this host: then its cgroups and its boot id are ours to read.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.place, Place::Unix(_))
+    }
+
+    /// Whether it keeps every limit of a run, as far as is known: it tells so when it is connected to.
+    pub(super) fn keeps_limits(&self) -> bool {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.as_ref().is_none_or(|client| client.keeps_limits)
     }
 
     /// The output of `request`, or [`Error::RequestTimeoutError`] when the engine took too long to answer.
@@ -147,7 +158,8 @@ impl Engine {
         let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
         // One without root may not make groups where root's are.
         let is_cgroupfs = !is_rootless(&info) && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
-        let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, description };
+        let keeps_limits = keeps_limits(&info);
+        let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, keeps_limits, description };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok((client, info))
     }
@@ -218,6 +230,15 @@ pub(super) fn is_rootless(info: &SystemInfo) -> bool {
     info.security_options.iter().flatten().any(|option| option.contains("name=rootless"))
 }
 
+/// Whether the engine keeps the limits of memory, processes and CPUs. One that cannot makes a container all the same, with no
+/// more than a warning; what it does not tell counts as kept.
+fn keeps_limits(info: &SystemInfo) -> bool {
+    let is_lacking = [info.memory_limit, info.pids_limit, info.cpu_cfs_quota].contains(&Some(false));
+    // There Podman passes them over and does not say so.
+    let is_powerless = is_rootless(info) && info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1);
+    !(is_lacking || is_powerless)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +281,25 @@ mod tests {
             Err(BackendError::Unreachable { why, .. }) => assert!(why.contains("/no/such/docker.sock"), "{why}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_engine_that_lacks_a_limit_tells_so_and_one_that_is_silent_keeps_them() {
+        let silent = SystemInfo::default();
+        let able = SystemInfo {
+            memory_limit: Some(true),
+            pids_limit: Some(true),
+            cpu_cfs_quota: Some(true),
+            // A run that is out of memory may swap then, but has no more of it.
+            swap_limit: Some(false),
+            ..silent.clone()
+        };
+        assert!(keeps_limits(&silent) && keeps_limits(&able));
+        assert!(!keeps_limits(&SystemInfo { memory_limit: Some(false), ..able.clone() }));
+        assert!(!keeps_limits(&SystemInfo { pids_limit: Some(false), ..able.clone() }));
+        assert!(!keeps_limits(&SystemInfo { cpu_cfs_quota: Some(false), ..able.clone() }));
+        let rootless = SystemInfo { security_options: Some(vec!["name=rootless".to_owned()]), ..able };
+        assert!(keeps_limits(&rootless));
+        assert!(!keeps_limits(&SystemInfo { cgroup_version: Some(SystemInfoCgroupVersionEnum::_1), ..rootless }));
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use bollard::BollardRequest;
 use bollard::auth::DockerCredentials;
 use docker_credential::{CredentialRetrievalError as Failed, DockerCredential};
 use tracing::warn;
@@ -23,6 +24,17 @@ pub(super) async fn credentials(file: &Path, image: &str) -> Option<DockerCreden
             None
         }
     }
+}
+
+/// The request with its login as engines read it: in base64 for URLs. The client writes the standard one, and what an engine
+/// cannot read counts as no login.
+pub(super) fn with_readable_login(mut request: BollardRequest) -> BollardRequest {
+    if let Some(login) = request.headers_mut().get_mut("X-Registry-Auth")
+        && let Ok(Ok(readable)) = login.to_str().map(|text| text.replace('+', "-").replace('/', "_").parse())
+    {
+        *login = readable;
+    }
+    request
 }
 
 fn read(path: &Path, server: &str) -> Result<Option<DockerCredentials>, String> {
@@ -50,7 +62,41 @@ fn read(path: &Path, server: &str) -> Result<Option<DockerCredentials>, String> 
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What an engine reads of a login that the client has written.
+    fn read_by_engine(username: &str, password: &str) -> DockerCredentials {
+        let login = DockerCredentials {
+            username: Some(username.to_owned()),
+            password: Some(password.to_owned()),
+            ..DockerCredentials::default()
+        };
+        let written = BASE64_STANDARD.encode(serde_json::to_string(&login).expect("JSON"));
+        let body = bollard::body_full(bytes::Bytes::new());
+        let request = http::Request::builder().header("X-Registry-Auth", written).body(body).expect("a request");
+        let sent = with_readable_login(request);
+        let json = BASE64_URL_SAFE.decode(sent.headers()["X-Registry-Auth"].as_bytes()).expect("base64 for URLs");
+        serde_json::from_slice(&json).expect("JSON")
+    }
+
+    proptest! {
+        #[test]
+        fn engines_read_every_login(username in "\\PC{0,9}", password in "[?~>\\PC]{0,20}") {
+            let read = read_by_engine(&username, &password);
+            prop_assert_eq!((read.username, read.password), (Some(username), Some(password)));
+        }
+    }
+
+    #[test]
+    fn engines_read_a_login_with_question_marks_and_umlauts() {
+        for password in ["hunter?2", "???", "~~~", ">>>", "größer", "\u{7f}\u{7f}\u{7f}"] {
+            assert_eq!(read_by_engine("me", password).password.as_deref(), Some(password));
+        }
+    }
 
     #[test]
     fn a_login_is_found_by_the_name_of_its_registry() {

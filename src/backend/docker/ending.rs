@@ -27,7 +27,12 @@ pub(super) struct Logged {
     pub(super) error: Option<LogLoss>,
     /// Why they may not be, if that is not known.
     pub(super) gap: Option<String>,
+    /// Whether the engine told otherwise than before, when it was asked anew.
+    pub(super) is_cut: bool,
 }
+
+/// What is told of a cut log.
+const CUT: &str = "the engine's log was cut: output is missing or repeated where a mark stands";
 
 /// The end of a run whose container no longer runs.
 pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, log: Logged) -> Ending {
@@ -46,7 +51,8 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, lo
     // The engine takes the two times apart, and of a very short run it may tell the end before the start.
     let ended_at =
         instant(state.finished_at.as_deref()).map(|ended| started_at.map_or(ended, |start| ended.max(start)));
-    let Logged { bytes: logs, error: log_error, gap: log_gap } = log;
+    let Logged { bytes: logs, error: log_error, gap, is_cut } = log;
+    let log_gap = if is_cut { Some(CUT.to_owned()) } else { gap };
     Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error, log_gap }
 }
 
@@ -162,6 +168,12 @@ mod tests {
             ..ContainerState::default()
         };
         assert_eq!(ending(&state, None, Logged::default()).how, How::NotStarted("exec: not found".into()));
+    }
+
+    #[test]
+    fn a_cut_log_is_told_and_leaves_the_exit_code_alone() {
+        let cut = ending(&ended(255, false), None, Logged { is_cut: true, ..Logged::default() });
+        assert_eq!((cut.how, cut.log_gap.as_deref()), (How::Exited(255), Some(CUT)));
     }
 
     #[test]

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connect::Client;
+use super::ending::Logged;
 use super::error::{is_unreachable, words_of};
 use super::spool::Spool;
 use crate::backend::system::log_error;
-use crate::domain::LogBytes;
 use crate::ports::LogLoss;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -34,6 +34,8 @@ pub(super) enum Drained {
         /// The engine's words.
         why: String,
     },
+    /// The engine said in the stream that it could not read on, or the stream ended within a piece.
+    Torn(String),
     /// A file could not be written.
     Failed(LogLoss),
 }
@@ -76,10 +78,8 @@ impl Spools {
                 None => return Drained::Whole,
                 Some(Ok(LogOutput::StdOut { message })) => ("stdout", self.stdout.take(&message).await),
                 Some(Ok(LogOutput::StdErr { message })) => ("stderr", self.stderr.take(&message).await),
-                // The rest of a torn stream, or words of the engine itself.
                 Some(Ok(LogOutput::Console { message } | LogOutput::StdIn { message })) => {
-                    let why = format!("the stream broke off: {}", String::from_utf8_lossy(&message).trim());
-                    return Drained::Broken { is_unreachable: true, why };
+                    return Drained::Torn(own_words(&message).unwrap_or_else(|| "the stream broke off".to_owned()));
                 }
                 Some(Err(error)) => {
                     return Drained::Broken { is_unreachable: is_unreachable(&error), why: words_of(&error) };
@@ -91,9 +91,10 @@ impl Spools {
         }
     }
 
-    /// How long both are.
-    fn bytes(&self) -> Option<[LogBytes; 2]> {
-        Some([self.stdout.bytes()?, self.stderr.bytes()?])
+    /// What both are, as far as the stream was taken.
+    fn logged(&self) -> Logged {
+        let bytes = self.stdout.bytes().zip(self.stderr.bytes()).map(<[_; 2]>::from);
+        Logged { bytes, is_cut: self.stdout.is_cut() || self.stderr.is_cut(), ..Logged::default() }
     }
 
     /// Ends both files; why one is not whole, if so.
@@ -104,11 +105,18 @@ impl Spools {
     }
 }
 
+/// The words of the engine itself, which has a stream of its own for them, if that is what came: else it is the rest of a torn
+/// stream, and the job's.
+fn own_words(message: &[u8]) -> Option<String> {
+    let words = message.strip_prefix(&[3, 0, 0, 0])?.get(4..)?;
+    Some(String::from_utf8_lossy(words).trim().to_owned())
+}
+
 /// A task that carries the output of one run into its files.
 #[derive(Debug)]
 pub(super) struct Pump {
     end: watch::Receiver<Option<Drained>>,
-    bytes: Arc<OnceLock<[LogBytes; 2]>>,
+    logged: Arc<OnceLock<Logged>>,
     given_up: CancellationToken,
 }
 
@@ -147,26 +155,24 @@ impl Pump {
     /// One that cannot even begin.
     fn failed(why: LogLoss) -> Self {
         let end = watch::channel(Some(Drained::Failed(why))).1;
-        Self { end, bytes: Arc::default(), given_up: CancellationToken::new() }
+        Self { end, logged: Arc::default(), given_up: CancellationToken::new() }
     }
 
     fn of(output: Output, mut spools: Spools, tasks: &TaskTracker) -> Self {
         let (tell, end) = watch::channel(None);
         let given_up = CancellationToken::new();
         let token = given_up.clone();
-        let bytes = Arc::<OnceLock<_>>::default();
-        let told = Arc::clone(&bytes);
+        let logged = Arc::<OnceLock<_>>::default();
+        let told = Arc::clone(&logged);
         tasks.spawn(async move {
             let mut drained = spools.fill(output, &token).await;
             if let Some(why) = spools.finish().await {
                 drained = Drained::Failed(why);
             }
-            if let Some(bytes) = spools.bytes() {
-                let _ = told.set(bytes); // it is set once only
-            }
+            let _ = told.set(spools.logged()); // it is set once only
             tell.send_replace(Some(drained));
         });
-        Self { end, bytes, given_up }
+        Self { end, logged, given_up }
     }
 
     /// The end, once everything that came is on the disk.
@@ -179,14 +185,19 @@ impl Pump {
         .unwrap_or_else(|| Drained::Broken { is_unreachable: true, why: "the pump is gone".to_owned() })
     }
 
-    /// How long the logs are, `stdout` and `stderr`, once it has ended.
-    pub(super) fn bytes(&self) -> Option<[LogBytes; 2]> {
-        self.bytes.get().copied()
+    /// What became of the logs, once it has ended with the end of the stream.
+    pub(super) fn logged(&self) -> Logged {
+        self.logged.get().cloned().unwrap_or_default()
     }
 
     /// Whether it has ended without the end of the stream.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(*self.end.borrow(), Some(Drained::Broken { .. }))
+        matches!(*self.end.borrow(), Some(Drained::Broken { .. } | Drained::Torn(_)))
+    }
+
+    /// Whether it has ended, in whatever way.
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
     }
 
     /// Stops it; its files are closed when this returns.
@@ -200,5 +211,17 @@ impl Drop for Pump {
     /// One that nobody knows any more must not go on writing beside the next.
     fn drop(&mut self) {
         self.given_up.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_own_words_are_told_and_the_jobs_are_not() {
+        let told = b"\x03\0\0\0\0\0\0\x25Error grabbing logs: unexpected EOF\n";
+        assert_eq!(own_words(told).as_deref(), Some("Error grabbing logs: unexpected EOF"));
+        assert_eq!(own_words(b"the password is"), None);
     }
 }

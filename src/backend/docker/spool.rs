@@ -19,6 +19,7 @@ pub(super) struct Spool {
     file: Option<CappedFile>,
     has_grown: bool,
     held: Option<Held>,
+    is_cut: bool,
 }
 
 /// What the file held when it was opened and the stream has not told again yet.
@@ -34,7 +35,7 @@ impl Spool {
     pub(super) async fn empty(path: &Path, most: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).write(true).truncate(true).open(path).await?;
         let file = CappedFile::new(file.into_std().await, path, 0, most);
-        Ok(Self { file: Some(file), has_grown: false, held: None })
+        Ok(Self { file: Some(file), has_grown: false, held: None, is_cut: false })
     }
 
     /// A file of at most `most` bytes for a stream that is told anew from its first byte on: what the file holds of its
@@ -49,7 +50,7 @@ impl Spool {
         let held =
             if left == 0 { None } else { Some(Held { file: File::open(path).await?, left, buffer: Vec::new() }) };
         let file = CappedFile::new(file.into_std().await, path, left, most);
-        Ok(Self { file: Some(file), has_grown: false, held })
+        Ok(Self { file: Some(file), has_grown: false, held, is_cut: false })
     }
 
     /// Takes the next bytes of the stream.
@@ -63,7 +64,9 @@ impl Spool {
             told = &told[agreement.told..];
             if agreement.parts {
                 self.held = None;
-                self.write(GAP).await?;
+                self.is_cut = true;
+                self.has_grown = true;
+                self.with_file(|file| file.remark(GAP)).await?;
             } else if held.left == 0 && held.buffer.is_empty() {
                 self.held = None;
             }
@@ -82,9 +85,14 @@ impl Spool {
         if self.has_grown { self.with_file(CappedFile::finish).await } else { Ok(()) }
     }
 
-    /// How long the log is by now.
+    /// How long the log is by now, if that is known: not of one that was cut.
     pub(super) fn bytes(&self) -> Option<LogBytes> {
-        self.file.as_ref()?.bytes()
+        if self.is_cut { None } else { self.file.as_ref()?.bytes() }
+    }
+
+    /// Whether the stream was told otherwise than what the file held of it.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     async fn with_file(
@@ -176,6 +184,22 @@ mod tests {
     async fn a_cut_log_is_marked() {
         let gap = String::from_utf8_lossy(GAP);
         assert_eq!(resumed("1\n2\n3\n", &["3\n", "4\n"]).await, format!("1\n2\n3\n{gap}3\n4\n"));
+    }
+
+    #[tokio::test]
+    async fn the_mark_of_a_cut_log_stays_however_much_follows() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("stdout");
+        std::fs::write(&path, "a".repeat(600)).expect("written");
+        let mut spool = Spool::resume(&path, MOST).await.expect("opened");
+        assert!(!spool.is_cut() && spool.bytes().is_some());
+        spool.take("b".repeat(3000).as_bytes()).await.expect("taken");
+        spool.finish().await.expect("finished");
+        assert!(spool.is_cut());
+        assert_eq!(spool.bytes(), None, "how much is missing is not known");
+        let kept = std::fs::read_to_string(&path).expect("read");
+        assert!(kept.starts_with(&format!("{}{}", "a".repeat(500), String::from_utf8_lossy(GAP))), "{kept}");
+        assert!(kept.ends_with(&format!("[uwsd: 2500 bytes are cut here]\n{}", "b".repeat(500))), "{kept}");
     }
 
     #[tokio::test]

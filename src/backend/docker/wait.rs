@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bollard::errors::Error::DockerContainerWaitError;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{EventsOptions, WaitContainerOptions};
 use futures_util::StreamExt;
@@ -22,12 +23,25 @@ use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, LogLoss, RunRef,
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long reading what the engine kept may take.
 const READING: Duration = Duration::from_secs(600);
+/// How often a log that the engine finds torn is asked for: also one that is written at this moment may look so.
+const TORN: u32 = 5;
 /// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
 const LATE_OOM: Duration = Duration::from_millis(1500);
 /// Between the looks for it.
 const OOM_LOOK: Duration = Duration::from_millis(100);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
 const ONE_WAIT: Duration = Duration::from_secs(300);
+
+/// What became of a request for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// The container does not run, or did not at that moment.
+    End,
+    /// The connection broke before.
+    Break,
+    /// Its time was over, or it was not made.
+    Nothing,
+}
 
 impl Shared {
     pub(super) async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
@@ -79,19 +93,23 @@ impl Shared {
         // What another process started, or has ended long ago, is looked at first.
         let mut is_known = pump.is_some();
         loop {
-            if is_known && !self.await_end(run).await {
+            let awaited = if is_known { self.await_end(run).await } else { Awaited::Nothing };
+            if awaited == Awaited::Break {
                 is_doubtful.store(true, Ordering::Relaxed);
                 // The connection broke, and with it perhaps the one of the logs, which does not tell.
-                if let Some(pump) = pump.take() {
-                    pump.give_up().await;
-                    self.runs.set_pump(run, None);
-                }
+                self.give_up(run, &mut pump).await;
                 backoff.wait().await;
             }
             match self.inspect(run).await {
                 Ok(None) => return (None, pump),
                 Ok(Some(found)) => {
                     let stands = found.state.as_ref().and_then(standing);
+                    // Somebody started it anew, and its logs ended with its earlier life.
+                    let is_anew = awaited == Awaited::End || pump.as_ref().is_some_and(|pump| pump.has_ended());
+                    if is_anew && stands == Some(RunState::Running) {
+                        self.give_up(run, &mut pump).await;
+                        backoff.wait().await;
+                    }
                     if stands != Some(RunState::Created) && pump.as_ref().is_none_or(|pump| pump.is_broken()) {
                         let Ok(followed) = self.follow(run, dirs).await else {
                             backoff.wait().await;
@@ -215,18 +233,25 @@ impl Shared {
         found
     }
 
-    /// Waits until the engine tells that the container does not run; `false` if the connection broke before.
-    async fn await_end(&self, run: &RunRef) -> bool {
-        let Ok(client) = self.engine.client().await else { return false };
+    /// Gives up what carries the logs, so that they are followed anew.
+    async fn give_up(&self, run: &RunRef, pump: &mut Option<Arc<Pump>>) {
+        if let Some(pump) = pump.take() {
+            pump.give_up().await;
+            self.runs.set_pump(run, None);
+        }
+    }
+
+    /// Waits until the engine tells that the container does not run.
+    async fn await_end(&self, run: &RunRef) -> Awaited {
+        let Ok(client) = self.engine.client().await else { return Awaited::Break };
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let mut answer = Box::pin(client.docker.wait_container(&run.name(), Some(options)));
         match tokio::time::timeout(ONE_WAIT, answer.next()).await {
-            Err(_) | Ok(Some(Ok(_))) => true,
-            Ok(None) => false,
+            Err(_) => Awaited::Nothing,
             // An exit code other than 0, or no such container, which the look at it will tell.
-            Ok(Some(Err(error))) => {
-                matches!(error, bollard::errors::Error::DockerContainerWaitError { .. }) || Self::is_gone(&error)
-            }
+            Ok(Some(Ok(_) | Err(DockerContainerWaitError { .. }))) => Awaited::End,
+            Ok(Some(Err(error))) if Self::is_gone(&error) => Awaited::End,
+            Ok(None | Some(Err(_))) => Awaited::Break,
         }
     }
 
@@ -243,11 +268,11 @@ impl Shared {
     /// Waits for the last byte of the logs of a run that has ended.
     async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return Logged { bytes: pump.bytes(), ..Logged::default() },
+            Ok(Drained::Whole) => return pump.logged(),
             // There may be room by now.
-            Ok(Drained::Broken { .. } | Drained::Failed(_)) | Err(_) => pump.give_up().await,
+            Ok(Drained::Broken { .. } | Drained::Torn(_) | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut torn) = (Backoff::new(), 0);
         loop {
             let Ok(client) = self.engine.client().await else {
                 backoff.wait().await;
@@ -256,13 +281,18 @@ impl Shared {
             let again =
                 Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return Logged { bytes: again.bytes(), ..Logged::default() },
+                Ok(Drained::Whole) => return again.logged(),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     backoff.wait().await;
                     continue;
                 }
+                Ok(Drained::Torn(_)) if torn + 1 < TORN => {
+                    torn += 1;
+                    backoff.wait().await;
+                    continue;
+                }
                 Ok(Drained::Failed(why)) => why,
-                Ok(Drained::Broken { is_unreachable: false, why }) => lost(&why),
+                Ok(Drained::Torn(why) | Drained::Broken { is_unreachable: false, why }) => lost(&why),
                 Err(_) => {
                     again.give_up().await;
                     lost(&format!("not read within {}s", READING.as_secs()))

@@ -20,6 +20,8 @@ pub enum Treatment {
     Delay(&'static str, Duration),
     /// The first so many are answered with 500.
     Fail(&'static str, u32),
+    /// The first so many are answered with a log that the engine cannot read to its end.
+    Tear(&'static str, u32),
 }
 
 /// The socket, gone when this is dropped.
@@ -53,6 +55,10 @@ impl Interposed {
 const FAILURE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
     Content-Length: 21\r\nConnection: close\r\n\r\n{\"message\":\"on fire\"}";
 
+const TORN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
+    Connection: close\r\n\r\n\x01\0\0\0\0\0\0\x06begun\n\
+    \x03\0\0\0\0\0\0\x25Error grabbing logs: unexpected EOF\n";
+
 fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &AtomicU32) {
     let Ok(mut engine) = UnixStream::connect(engine) else { return };
     let (Ok(mut answers), Ok(mut to_client)) = (engine.try_clone(), client.try_clone()) else { return };
@@ -74,12 +80,15 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
                 return;
             }
             Treatment::Delay(words, delay) if head.contains(words) => std::thread::sleep(delay),
-            Treatment::Fail(words, times) if head.contains(words) && failed.fetch_add(1, Ordering::Relaxed) < times => {
-                let _ = client.write_all(FAILURE);
+            Treatment::Fail(words, times) | Treatment::Tear(words, times)
+                if head.contains(words) && failed.fetch_add(1, Ordering::Relaxed) < times =>
+            {
+                let answer = if matches!(treatment, Treatment::Tear(..)) { TORN } else { FAILURE };
+                let _ = client.write_all(answer);
                 let _ = client.shutdown(Shutdown::Both);
                 return;
             }
-            Treatment::Cut(_) | Treatment::Delay(..) | Treatment::Fail(..) => {}
+            Treatment::Cut(_) | Treatment::Delay(..) | Treatment::Fail(..) | Treatment::Tear(..) => {}
         }
         if engine.write_all(&buffer[..n]).is_err() {
             return;

@@ -28,8 +28,9 @@ const TAR: &str = "application/x-tar";
 /// Podman wants one where Docker does not.
 pub(super) const NOTHING: Option<(&str, &[u8])> = Some(("application/json", b"{}"));
 
-/// The login that a registry asks for: `me` with `secret`.
-const LOGIN: &str = "me:$2b$04$tUcbebB62JbKSpwi6aVYHelJJDITNqO33OXeUQuFxH3zbZ7Ofuqhe\n";
+/// The logins that a registry knows: `me` with `secret`, and `you` with `what??~>`.
+const LOGINS: &str = "me:$2b$04$tUcbebB62JbKSpwi6aVYHelJJDITNqO33OXeUQuFxH3zbZ7Ofuqhe\n\
+    you:$2b$04$tUcbebB62JbKSpwi6aVYHew7Sz9vxRiChzHhklfunPEewcLb8uBDC\n";
 
 impl<'a> Registry<'a> {
     /// `None`, said aloud, where no process can be put beside the engine.
@@ -54,7 +55,7 @@ impl<'a> Registry<'a> {
             more.replace("{dir}", &dir.path().to_string_lossy()),
         );
         fs::write(&config, content).expect("written");
-        fs::write(dir.path().join("login"), LOGIN).expect("written");
+        fs::write(dir.path().join("login"), LOGINS).expect("written");
         let server = serve(pid.trim(), &config, &log);
         until("the registry listens", || listens_at(&log).is_some()).await;
         Some(Self { server, bed, address: listens_at(&log).expect("it listens"), dir })
@@ -359,7 +360,6 @@ async fn a_login_of_the_usual_file_opens_a_registry() {
     let Some(registry) = Registry::with(&bed, more).await else { return };
     let image = format!("{}/job:closed", registry.address);
     let logged_in = registry.dir.path().join("config.json");
-    let auths = format!(r#"{{"auths": {{"{}": {{"auth": "bWU6c2VjcmV0"}}}}}}"#, registry.address);
     registry.logged_in("POST", &format!("images/{}/tag?repo={}/job&tag=closed", bed.image, registry.address));
     registry.logged_in("POST", &format!("images/{}/job/push?tag=closed", registry.address));
     registry.forget(&image);
@@ -368,10 +368,13 @@ async fn a_login_of_the_usual_file_opens_a_registry() {
         !is_transient && why.contains(if bed.is_podman { "unauthorized" } else { "no basic auth credentials" }),
         "{why}"
     );
-    fs::write(&logged_in, auths).expect("written");
-    let backend = with(&bed, |settings| settings.credentials = logged_in);
-    let spec = RunSpec { image, pull: Pull::Missing, ..bed.spec("true") };
-    backend.fetch_image(&spec.image, spec.pull, &|_: String| {}).await.expect("the registry lets us in");
+    for auth in ["bWU6c2VjcmV0", "eW91OndoYXQ/P34+"] {
+        let auths = format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address);
+        fs::write(&logged_in, auths).expect("written");
+        let backend = with(&bed, |settings| settings.credentials.clone_from(&logged_in));
+        let spec = RunSpec { image: image.clone(), pull: Pull::Always, ..bed.spec("true") };
+        backend.fetch_image(&spec.image, spec.pull, &|_: String| {}).await.expect("the registry lets us in");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,6 +39,19 @@ pub async fn files_come_back_after_the_service_got_another_user(bed: &Arc<dyn Be
     }
 }
 
+pub async fn every_name_of_a_file_comes_back(bed: &Arc<dyn Bed>) {
+    let script = "cd \"$JOB_OUTPUT_DIR\"; mkdir d; echo one > b; ln b a; ln b d/c; ln -s b link; ln link d/link; true";
+    for spec in as_every_user(bed, script) {
+        let backend = bed.backend();
+        live(&*backend, &spec).await;
+        for name in ["a", "b", "d/c"] {
+            let path = spec.dirs.output().join(name);
+            assert_eq!(std::fs::read_to_string(path).expect("readable"), "one\n", "{name}");
+        }
+        clean(&*backend, &spec).await;
+    }
+}
+
 pub async fn links_are_left_alone(bed: &Arc<dyn Bed>) {
     let outside = tempfile::tempdir().expect("a directory outside");
     let (file, dir) = (outside.path().join("file"), outside.path().join("dir"));

@@ -1,0 +1,74 @@
+//! Logs that the engine cannot tell as they were written.
+
+use uwsd::domain::LogBytes;
+use uwsd::ports::How;
+
+use super::interposed::{Interposed, Treatment};
+use super::{DockerBed, order, own};
+use crate::suite::{Bed, clean, end_of, launch, live, log_of, stdout_of, until_it_says};
+
+const SCRIPT: &str = "echo begun; echo ended; exit 3";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_stays_torn_does_not_hold_up_the_end_and_is_told() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec(SCRIPT);
+    live(&*bed.backend(), &spec).await;
+    let interposed = Interposed::before(&bed.socket(), Treatment::Tear("/logs?", u32::MAX));
+    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    assert_eq!((ending.how, ending.logs), (How::Exited(3), None));
+    let loss = ending.log_error.expect("it is told");
+    assert!(loss.why.contains("Error grabbing logs: unexpected EOF") && !loss.is_full, "{loss:?}");
+    assert_eq!(stdout_of(&spec), "begun\nended\n", "what was here before stays");
+    clean(&*bed.backend(), &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_torn_for_a_moment_is_read_again() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec(SCRIPT);
+    live(&*bed.backend(), &spec).await;
+    let interposed = Interposed::before(&bed.socket(), Treatment::Tear("/logs?", 3));
+    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
+    assert_eq!((ending.how, ending.log_error, ending.log_gap), (How::Exited(3), None, None));
+    assert_eq!(ending.logs, Some([whole(12), whole(0)]));
+    clean(&*bed.backend(), &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_the_engine_tells_otherwise_than_before_is_told_to_be_cut() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec(SCRIPT);
+    live(&*bed.backend(), &spec).await;
+    std::fs::write(spec.dirs.log(&spec.run).join("stdout"), "forgotten\nbegun\n").expect("written");
+    let ending = end_of(&*bed.fresh_backend(), &spec).await;
+    assert_eq!((ending.how, ending.log_error, ending.logs), (How::Exited(3), None, None));
+    let gap = ending.log_gap.expect("it is told");
+    assert!(gap.contains("was cut"), "{gap}");
+    let log = String::from_utf8(log_of(&spec, "stdout")).expect("text");
+    assert!(log.starts_with("forgotten\nbegun\n\n[uwsd: ") && log.ends_with("]\nbegun\nended\n"), "{log}");
+    clean(&*bed.backend(), &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_says_after_somebody_restarted_it_is_in_its_logs() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("an answer to who waits for the end while it restarts a container") {
+        return;
+    }
+    // It does not heed the request to stop: meanwhile its end is waited for.
+    let script = "trap '' TERM; [ -e \"$HOME/first\" ] && echo second && sleep 2 && echo last && exit 3; \
+                  touch \"$HOME/first\"; echo first; while :; do sleep 0.1; done";
+    let (backend, spec) = (bed.backend(), bed.spec(script));
+    launch(&*backend, &spec).await;
+    until_it_says(&spec, "first").await;
+    let (socket, path) = (bed.socket(), format!("containers/{}/restart?t=2", spec.run.name()));
+    let restart = tokio::task::spawn_blocking(move || order(&socket, &path));
+    let (ending, restarted) = tokio::join!(end_of(&*backend, &spec), restart);
+    restarted.expect("it is restarted");
+    assert_eq!((ending.how, stdout_of(&spec).as_str()), (How::Exited(3), "first\nsecond\nlast\n"));
+    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
+    assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(18), whole(0)])));
+    clean(&*backend, &spec).await;
+}
