@@ -1,9 +1,9 @@
 //! Addresses: which texts may name a repository, and what git is told instead.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 /// The longest URL accepted, in bytes.
@@ -38,13 +38,13 @@ impl Protocol {
     }
 }
 
-/// An `Authorization` header for one server.
+/// A name and a password for one server.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Login {
     /// Where it may be sent: `scheme://host[:port]/`.
     pub(super) scope: String,
-    /// The header, name and value.
-    pub(super) header: String,
+    /// What a credential helper tells git: `username=` and `password=`, a line each.
+    pub(super) lines: OsString,
 }
 
 /// Where a repository is, in the only forms that git is given.
@@ -133,7 +133,7 @@ impl Address {
                 Ok(Self { url: format!("ssh://{user}@{host_and_port}{path}"), login: None })
             }
             (Protocol::Https | Protocol::Http, Some(user)) => {
-                let login = login(format!("{scheme}://{host_and_port}/"), user);
+                let login = login(format!("{scheme}://{host_and_port}/"), user)?;
                 Ok(Self { url: format!("{scheme}://{host_and_port}{path}"), login: Some(login) })
             }
             (_, None) => Ok(Self { url: format!("{scheme}://{host_and_port}{path}"), login: None }),
@@ -215,12 +215,15 @@ fn check_ssh_user(user: &str) -> Result<(), String> {
     if is_user { Ok(()) } else { Err("the ssh user in the source URL is no user name; write USER@HOST".into()) }
 }
 
-fn login(scope: String, user: &str) -> Login {
+fn login(scope: String, user: &str) -> Result<Login, String> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let mut plain: Vec<u8> = percent_decode_str(name).collect();
-    plain.push(b':');
-    plain.extend(percent_decode_str(password));
-    Login { scope, header: format!("Authorization: Basic {}", STANDARD.encode(plain)) }
+    let (name, password): (Vec<u8>, Vec<u8>) =
+        (percent_decode_str(name).collect(), percent_decode_str(password).collect());
+    if name.iter().chain(&password).any(u8::is_ascii_control) {
+        return Err("the login in the source URL holds a control character; leave it out".into());
+    }
+    let lines = [b"username=".as_slice(), &name, b"\npassword=", &password].concat();
+    Ok(Login { scope, lines: OsString::from_vec(lines) })
 }
 
 fn would_do(allowed: &[Protocol]) -> String {
@@ -308,6 +311,7 @@ mod tests {
             "https://user:secret@/x",
             "ftp://user:secret@host/x",
             "git://user:secret@host/x",
+            "https://user:secret%0aquit=1@host/x",
         ] {
             let why = url(text).expect_err(text);
             assert!(!why.contains("secret") && !why.contains("user:"), "{text}: {why}");
@@ -320,9 +324,9 @@ mod tests {
         assert_eq!(address.url, "https://host:8443/x");
         let login = address.login.expect("there was one");
         assert_eq!(login.scope, "https://host:8443/");
-        assert_eq!(login.header, format!("Authorization: Basic {}", STANDARD.encode("ada:p@ss")));
+        assert_eq!(login.lines, "username=ada\npassword=p@ss");
         let token = Address::parse("https://token@host/x", &USUAL).expect("fine").login.expect("there was one");
-        assert_eq!(token.header, format!("Authorization: Basic {}", STANDARD.encode("token:")));
+        assert_eq!(token.lines, "username=token\npassword=");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::ports::SourceError;
 
 /// Where git and its helpers are looked for, whatever the daemon's own environment says.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Holds an `Authorization` header, so that no login is on a command line, which every user of the host can read.
+/// Holds a login, so that it is on no command line, which every user of the host can read.
 const LOGIN: &str = "UWSD_GIT_LOGIN";
 /// What git is told on each command line: there it wins over the repository's own configuration.
 const ALWAYS: [&str; 5] = [
@@ -143,7 +143,10 @@ impl Git<'_> {
         let protocols: Vec<&str> = self.settings.protocols.iter().copied().map(Protocol::as_str).collect();
         command.env("GIT_ALLOW_PROTOCOL", protocols.join(":"));
         if let Some(login) = &self.remote.login {
-            command.env(LOGIN, &login.header).arg(format!("--config-env=http.{}.extraHeader={LOGIN}", login.scope));
+            // Asked again wherever a redirection leads to; a header would go there unasked. What git puts behind the helper
+            // is for `:`.
+            let helper = format!("credential.{}.helper=!printenv {LOGIN}; :", login.scope);
+            command.env(LOGIN, &login.lines).args(["-c", &helper]);
         }
     }
 

@@ -5,6 +5,7 @@ mod damage;
 mod lfs;
 mod mirror;
 mod prune;
+mod redirection;
 mod repository;
 mod ssh;
 
