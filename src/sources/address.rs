@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
@@ -102,6 +103,12 @@ impl Address {
             Some(colon) if colon < slash => Self::parse_scp(&text[..colon], &text[colon + 1..], allowed),
             _ => Self::parse_path(text, allowed),
         }
+    }
+
+    /// The place on this host that it names, as git reads it; `None` if it is elsewhere.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        let path = self.url.strip_prefix("file://")?;
+        Some(OsString::from_vec(percent_decode_str(path).collect()).into())
     }
 
     fn parse_url(scheme: &str, rest: &str, allowed: &[Protocol]) -> Result<Self, String> {
@@ -336,6 +343,8 @@ mod tests {
         assert_eq!(url("/srv/50%/x").as_deref(), Ok("file:///srv/50%25/x"));
         assert_eq!(url("file:///srv/x").as_deref(), Ok("file:///srv/x"));
         assert_eq!(url("file://localhost/srv/x").as_deref(), Ok("file:///srv/x"));
+        let address = Address::parse("file:///srv/a%20b%25", &with_file).expect("fine");
+        assert_eq!(address.place(), Some("/srv/a b%".into()));
         assert!(url("file://host/srv/x").expect_err("host").contains("file:///PATH"));
         assert!(url("srv/x").expect_err("relative").contains("absolute"));
         assert!(url("https://host/x").expect_err("https").contains("use a URL with file"));

@@ -9,12 +9,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uwsd::ports::SourceError;
 
-use crate::repository::{Repositories, commit, git, serve_files};
+use crate::repository::Repositories;
 use crate::{Bench, config};
 
 /// ada:p@ss/w
-const LOGIN: &str = "YWRhOnBAc3Mvdw==";
-const ADA: &str = "ada:p%40ss%2fw@";
+pub(crate) const LOGIN: &str = "YWRhOnBAc3Mvdw==";
+pub(crate) const ADA: &str = "ada:p%40ss%2fw@";
 
 /// A server of the files below `root`, and the logins that it was sent.
 struct Server {
@@ -98,24 +98,4 @@ async fn a_login_is_good_for_every_place_of_its_server() {
     let done = bench.checkout(&server.url(ADA, "moved/x.git/.git"), "").await.unwrap();
     assert_eq!((done.commit, bench.readme().as_str()), (repositories.main, "two"));
     assert!(server.logins().iter().all(|login| login == LOGIN), "{:?}", server.logins());
-}
-
-#[tokio::test]
-async fn submodules_on_the_server_of_the_login_get_it() {
-    let repositories = Repositories::new();
-    let mut tasks = JoinSet::new();
-    let root = repositories.root.path().to_owned();
-    let port = serve_files(&mut tasks, root.clone(), Some(LOGIN)).await;
-    let url = |login: &str, name: &str| format!("http://{login}127.0.0.1:{port}/{name}/.git");
-    let outer = root.join("outer");
-    fs::create_dir(&outer).unwrap();
-    git(&outer, &["init", "--quiet", "-b", "main"]);
-    let inner = repositories.dir().display().to_string();
-    git(&outer, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &inner, "inner"]);
-    git(&outer, &["config", "-f", ".gitmodules", "submodule.inner.url", &url("", "x.git")]);
-    commit(&outer, "README", "outer");
-    git(&outer, &["update-server-info"]);
-    let bench = Bench::new(config::Sources { submodules: true, ..config() });
-    bench.checkout(&url(ADA, "outer"), "").await.unwrap();
-    assert_eq!(fs::read_to_string(bench.dir.path().join("src/inner/README")).unwrap(), "two");
 }
