@@ -121,7 +121,9 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
     let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
     let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
-    let sources = Arc::new(GitSources::new(config.sources.clone(), config.server.state_dir.join("git"))?);
+    let server = &config.server;
+    let closed = [server.state_dir.as_path(), &server.jobs_dir];
+    let sources = Arc::new(GitSources::new(config.sources.clone(), server.state_dir.join("git"), &closed)?);
 
     let started = supervisor::start(Parts {
         store: Arc::new(MeasuredStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&metrics))),

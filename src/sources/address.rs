@@ -1,9 +1,10 @@
 //! Addresses: which texts may name a repository, and what git is told instead.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 /// The longest URL accepted, in bytes.
@@ -38,13 +39,13 @@ impl Protocol {
     }
 }
 
-/// An `Authorization` header for one server.
+/// A name and a password for one server.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Login {
     /// Where it may be sent: `scheme://host[:port]/`.
     pub(super) scope: String,
-    /// The header, name and value.
-    pub(super) header: String,
+    /// What a credential helper tells git: `username=` and `password=`, a line each.
+    pub(super) lines: OsString,
 }
 
 /// Where a repository is, in the only forms that git is given.
@@ -104,6 +105,12 @@ impl Address {
         }
     }
 
+    /// The place on this host that it names, as git reads it; `None` if it is elsewhere.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        let path = self.url.strip_prefix("file://")?;
+        Some(OsString::from_vec(percent_decode_str(path).collect()).into())
+    }
+
     fn parse_url(scheme: &str, rest: &str, allowed: &[Protocol]) -> Result<Self, String> {
         let scheme = scheme.to_ascii_lowercase();
         let protocol = Protocol::parse(&scheme).filter(|protocol| allowed.contains(protocol)).ok_or_else(|| {
@@ -133,7 +140,7 @@ impl Address {
                 Ok(Self { url: format!("ssh://{user}@{host_and_port}{path}"), login: None })
             }
             (Protocol::Https | Protocol::Http, Some(user)) => {
-                let login = login(format!("{scheme}://{host_and_port}/"), user);
+                let login = login(format!("{scheme}://{host_and_port}/"), user)?;
                 Ok(Self { url: format!("{scheme}://{host_and_port}{path}"), login: Some(login) })
             }
             (_, None) => Ok(Self { url: format!("{scheme}://{host_and_port}{path}"), login: None }),
@@ -215,12 +222,15 @@ fn check_ssh_user(user: &str) -> Result<(), String> {
     if is_user { Ok(()) } else { Err("the ssh user in the source URL is no user name; write USER@HOST".into()) }
 }
 
-fn login(scope: String, user: &str) -> Login {
+fn login(scope: String, user: &str) -> Result<Login, String> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let mut plain: Vec<u8> = percent_decode_str(name).collect();
-    plain.push(b':');
-    plain.extend(percent_decode_str(password));
-    Login { scope, header: format!("Authorization: Basic {}", STANDARD.encode(plain)) }
+    let (name, password): (Vec<u8>, Vec<u8>) =
+        (percent_decode_str(name).collect(), percent_decode_str(password).collect());
+    if name.iter().chain(&password).any(u8::is_ascii_control) {
+        return Err("the login in the source URL holds a control character; leave it out".into());
+    }
+    let lines = [b"username=".as_slice(), &name, b"\npassword=", &password].concat();
+    Ok(Login { scope, lines: OsString::from_vec(lines) })
 }
 
 fn would_do(allowed: &[Protocol]) -> String {
@@ -308,6 +318,7 @@ mod tests {
             "https://user:secret@/x",
             "ftp://user:secret@host/x",
             "git://user:secret@host/x",
+            "https://user:secret%0aquit=1@host/x",
         ] {
             let why = url(text).expect_err(text);
             assert!(!why.contains("secret") && !why.contains("user:"), "{text}: {why}");
@@ -320,9 +331,9 @@ mod tests {
         assert_eq!(address.url, "https://host:8443/x");
         let login = address.login.expect("there was one");
         assert_eq!(login.scope, "https://host:8443/");
-        assert_eq!(login.header, format!("Authorization: Basic {}", STANDARD.encode("ada:p@ss")));
+        assert_eq!(login.lines, "username=ada\npassword=p@ss");
         let token = Address::parse("https://token@host/x", &USUAL).expect("fine").login.expect("there was one");
-        assert_eq!(token.header, format!("Authorization: Basic {}", STANDARD.encode("token:")));
+        assert_eq!(token.lines, "username=token\npassword=");
     }
 
     #[test]
@@ -332,6 +343,8 @@ mod tests {
         assert_eq!(url("/srv/50%/x").as_deref(), Ok("file:///srv/50%25/x"));
         assert_eq!(url("file:///srv/x").as_deref(), Ok("file:///srv/x"));
         assert_eq!(url("file://localhost/srv/x").as_deref(), Ok("file:///srv/x"));
+        let address = Address::parse("file:///srv/a%20b%25", &with_file).expect("fine");
+        assert_eq!(address.place(), Some("/srv/a b%".into()));
         assert!(url("file://host/srv/x").expect_err("host").contains("file:///PATH"));
         assert!(url("srv/x").expect_err("relative").contains("absolute"));
         assert!(url("https://host/x").expect_err("https").contains("use a URL with file"));

@@ -1,6 +1,6 @@
 //! The checkout itself: clone everything, find what the ref leads to, check that out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,12 +43,12 @@ const ALL: [&str; 1] = ["--no-checkout"];
 
 impl GitSources {
     /// Makes `scratch` ready, a private directory that no other daemon uses, and ends the git processes that an earlier
-    /// daemon with the same directory left behind. Touches files: to be called at start, not on a busy runtime.
+    /// daemon with the same directory left behind. From there and from `closed` no job gets a repository. Touches files: to be called at start, not on a busy runtime.
     ///
     /// # Errors
     /// [`SetupError`] with the key of the configuration.
-    pub fn new(config: config::Sources, scratch: impl Into<PathBuf>) -> Result<Self, SetupError> {
-        let settings = Arc::new(Settings::prepare(&config, &scratch.into())?);
+    pub fn new(config: config::Sources, scratch: impl AsRef<Path>, closed: &[&Path]) -> Result<Self, SetupError> {
+        let settings = Arc::new(Settings::prepare(&config, scratch.as_ref(), closed)?);
         leftovers::end(&settings.scratch);
         let mirrors = Mirrors::new(Arc::clone(&settings), config.max_size, config.mirror_age);
         Ok(Self {
@@ -64,7 +64,7 @@ impl GitSources {
 
     fn parse(&self, source: &Source) -> Result<(Address, Reference), UnfitSource> {
         let unfit = |field| move |why| UnfitSource { field, why };
-        let address = Address::parse(&source.url, &self.settings.protocols).map_err(unfit("url"))?;
+        let address = self.settings.address(&source.url).map_err(unfit("url"))?;
         Ok((address, Reference::parse(&source.commit_ref).map_err(unfit("commit_ref"))?))
     }
 
@@ -90,8 +90,7 @@ impl GitSources {
             return Err(SourceError::Refused(format!("the checkout of {shown} did not lead to commit {commit}")));
         }
         if self.submodules {
-            let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
-            git.must(&format!("the submodules of {shown} could not be fetched"), &update).await?;
+            git.update_submodules().await?;
         }
         if self.lfs {
             lfs::fetch(git).await?;

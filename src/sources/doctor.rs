@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::address::Address;
 use super::git::{Git, PATH};
 use super::group;
 use super::remote::Remote;
@@ -37,8 +36,8 @@ pub(crate) fn program_in_path(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// [`SourceError`], with git's own last words and without credentials.
 pub(crate) async fn asks(config: &config::Sources, scratch: &Path, url: &str) -> Result<usize, SourceError> {
-    let settings = Settings::prepare(config, scratch).map_err(|error| SourceError::Refused(error.to_string()))?;
-    let address = Address::parse(url, &settings.protocols).map_err(SourceError::Refused)?;
+    let settings = Settings::prepare(config, scratch, &[]).map_err(|error| SourceError::Refused(error.to_string()))?;
+    let address = settings.address(url).map_err(SourceError::Refused)?;
     let remote = Remote::new(address, url, config.proxy.as_deref());
     let git = Git { settings: &settings, remote: &remote, mirror: None, directory: &settings.home };
     let arguments = ["ls-remote", "--quiet", "--", &remote.url, "refs/heads/*", "refs/tags/*"];

@@ -17,8 +17,10 @@ use crate::ports::SourceError;
 
 /// Where git and its helpers are looked for, whatever the daemon's own environment says.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Holds an `Authorization` header, so that no login is on a command line, which every user of the host can read.
+/// Holds a login, so that it is on no command line, which every user of the host can read.
 const LOGIN: &str = "UWSD_GIT_LOGIN";
+/// Holds what git and its children may speak.
+const PROTOCOLS: &str = "GIT_ALLOW_PROTOCOL";
 /// What git is told on each command line: there it wins over the repository's own configuration.
 const ALWAYS: [&str; 5] = [
     "core.hooksPath=/dev/null",
@@ -95,6 +97,17 @@ impl Git<'_> {
         }
     }
 
+    /// Fetches the submodules of what is checked out; none from this host, where a repository may name any place.
+    pub(super) async fn update_submodules(&self) -> Result<(), SourceError> {
+        let arguments = ["submodule", "--quiet", "update", "--init", "--recursive"].map(OsStr::new);
+        let mut command = self.command(self.directory, &arguments);
+        let elsewhere = |protocol: &Protocol| *protocol != Protocol::File;
+        command.env(PROTOCOLS, words(self.settings.protocols.iter().copied().filter(elsewhere)));
+        let done = Box::pin(group::run(command)).await.map_err(|error| not_started(&error))?;
+        let doing = || format!("the submodules of {} could not be fetched", self.remote.shown);
+        if done.status.success() { Ok(()) } else { Err(self.failure(&doing(), &done)) }
+    }
+
     async fn run(&self, directory: &Path, arguments: &[&OsStr]) -> Result<Finished, SourceError> {
         // Boxed: its buffers would be in every future that leads here.
         Box::pin(group::run(self.command(directory, arguments))).await.map_err(|error| not_started(&error))
@@ -140,21 +153,28 @@ impl Git<'_> {
     }
 
     fn ask_remote(&self, command: &mut Command) {
-        let protocols: Vec<&str> = self.settings.protocols.iter().copied().map(Protocol::as_str).collect();
-        command.env("GIT_ALLOW_PROTOCOL", protocols.join(":"));
+        command.env(PROTOCOLS, words(self.settings.protocols.iter().copied()));
         if let Some(login) = &self.remote.login {
-            command.env(LOGIN, &login.header).arg(format!("--config-env=http.{}.extraHeader={LOGIN}", login.scope));
+            // Asked again wherever a redirection leads to; a header would go there unasked. What git puts behind the helper
+            // is for `:`.
+            let helper = format!("credential.{}.helper=!printenv {LOGIN}; :", login.scope);
+            command.env(LOGIN, &login.lines).args(["-c", &helper]);
         }
     }
 
     /// The remote keeps its name, in the repository's configuration and in its logs; only what is read is another.
     fn read_mirror(&self, command: &mut Command, path: &Path) {
         command
-            .env("GIT_ALLOW_PROTOCOL", "file")
+            .env(PROTOCOLS, "file")
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", format!("url.file://{}.insteadOf", path.display()))
             .env("GIT_CONFIG_VALUE_0", &self.remote.url);
     }
+}
+
+/// Protocols as git reads them.
+fn words(protocols: impl Iterator<Item = Protocol>) -> String {
+    protocols.map(Protocol::as_str).collect::<Vec<_>>().join(":")
 }
 
 /// The error for a git that could not be started: where there is one, the host lacks something for the moment.

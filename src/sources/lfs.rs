@@ -1,6 +1,5 @@
 //! Large files (git-lfs), where a site wants them.
 
-use super::address::Address;
 use super::git::Git;
 use crate::ports::SourceError;
 
@@ -30,7 +29,8 @@ async fn check_servers(git: &Git<'_>) -> Result<(), SourceError> {
     // Without that file, or without such a key in it, there is nothing to check.
     for entry in done.stdout.split('\0').filter(|entry| !entry.is_empty()) {
         let url = entry.split_once('\n').map_or("", |(_, url)| url);
-        Address::parse(url, &git.settings.protocols)
+        git.settings
+            .address(url)
             .map_err(|why| SourceError::Refused(format!("the repository's .lfsconfig is refused: {why}")))?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 mod address;
 mod checkout;
+mod closed;
 mod doctor;
 mod find;
 mod git;

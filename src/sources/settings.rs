@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::address::Protocol;
+use super::address::{Address, Protocol};
+use super::closed::Closed;
 use super::ssh;
 use crate::config;
 
@@ -50,16 +51,18 @@ pub(super) struct Settings {
     pub(super) gitconfig: PathBuf,
     /// What git may speak.
     pub(super) protocols: Vec<Protocol>,
+    /// From where on this host nothing is fetched.
+    pub(super) closed: Closed,
     /// `GIT_SSH_COMMAND`.
     pub(super) ssh_command: String,
 }
 
 impl Settings {
-    /// Checks `config` and writes what git needs below `scratch`.
+    /// Checks `config` and writes what git needs below `scratch`, which is closed to jobs, as are `closed`.
     ///
     /// # Errors
     /// [`SetupError`].
-    pub(super) fn prepare(config: &config::Sources, scratch: &Path) -> Result<Self, SetupError> {
+    pub(super) fn prepare(config: &config::Sources, scratch: &Path, closed: &[&Path]) -> Result<Self, SetupError> {
         let protocols = config
             .git_protocols
             .iter()
@@ -83,7 +86,20 @@ impl Settings {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))?;
         }
         write_private(&gitconfig, &content).map_err(failed(&gitconfig))?;
-        Ok(Self { scratch, mirrors, home, gitconfig, protocols, ssh_command })
+        let closed = Closed::new(closed.iter().copied().chain([scratch.as_path()]));
+        Ok(Self { scratch, mirrors, home, gitconfig, protocols, closed, ssh_command })
+    }
+
+    /// Reads the address of a repository. For one on this host the file system is asked.
+    ///
+    /// # Errors
+    /// As of [`Address::parse`].
+    pub(super) fn address(&self, text: &str) -> Result<Address, String> {
+        let address = Address::parse(text, &self.protocols)?;
+        if address.place().is_some_and(|place| self.closed.hold(&place)) {
+            return Err("the source URL leads into the daemon's own files; give a repository elsewhere".into());
+        }
+        Ok(address)
     }
 }
 
@@ -162,7 +178,7 @@ mod tests {
         let scratch = dir.path().join("git");
         let config = config::Sources { proxy: Some("http://u:\"p@proxy:1".into()), ..config() };
         for _ in 0..2 {
-            let settings = Settings::prepare(&config, &scratch).expect("prepared");
+            let settings = Settings::prepare(&config, &scratch, &[]).expect("prepared");
             let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
             assert_eq!(
                 (mode(&settings.scratch), mode(&settings.home), mode(&settings.gitconfig)),
@@ -176,7 +192,7 @@ mod tests {
     #[test]
     fn a_configuration_that_git_cannot_be_told_is_refused_by_key() {
         let dir = tempfile::tempdir().expect("temp dir");
-        let refusal = |config| Settings::prepare(&config, dir.path()).expect_err("refused").to_string();
+        let refusal = |config| Settings::prepare(&config, dir.path(), &[]).expect_err("refused").to_string();
         let unknown = config::Sources { git_protocols: vec!["ext".into()], ..config() };
         assert!(refusal(unknown).starts_with("sources.git_protocols: \"ext\" is unknown; use https"));
         let key = config::Sources { ssh_key: Some("key".into()), ..config() };

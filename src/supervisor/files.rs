@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::config::Service;
 use crate::domain::jdl::ValueKind;
-use crate::domain::{Parameter, Upload, Work};
+use crate::domain::{Parameter, Upload, Work, strip_credentials};
 
 use super::acceptable::refuse;
 use super::denied::Denied;
@@ -83,7 +83,8 @@ pub(super) fn check(service: &Service, work: &Work) -> Result<(), Denied> {
     for parameter in &work.parameters {
         let uri = if is_upload(parameter) {
             let Some((table, uri)) = parameter.value.split_once(',').filter(|(table, _)| is_table(table)) else {
-                let why = format!("UPLOAD is {:?}; give NAME,URI, as in mytable,param:PART", parameter.value);
+                let shown = strip_credentials(&parameter.value);
+                let why = format!("UPLOAD is {shown:?}; give NAME,URI, as in mytable,param:PART");
                 return refuse(UPLOAD, why);
             };
             let own = upload(work, uri).is_some_and(|upload| upload.name == table);
@@ -97,8 +98,8 @@ pub(super) fn check(service: &Service, work: &Work) -> Result<(), Denied> {
             continue;
         };
         let Some(upload) = upload(work, uri) else {
-            let name = &parameter.name;
-            let why = format!("{name} asks for {uri:?}, and no file part of that name came with the request");
+            let (name, shown) = (&parameter.name, strip_credentials(uri));
+            let why = format!("{name} asks for {shown:?}, and no file part of that name came with the request");
             return refuse(name, why);
         };
         asked.insert(&upload.name);

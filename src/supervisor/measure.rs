@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat};
 use tracing::warn;
 
 use crate::ports::JobDirs;
@@ -53,32 +56,68 @@ struct Taken {
     unseen: Option<String>,
 }
 
+impl Taken {
+    /// What was seen in a directory; the job goes on meanwhile, so that something may be gone.
+    fn seen<T>(&mut self, directory: &Path, seen: io::Result<T>) -> Option<T> {
+        if let Err(error) = &seen
+            && !is_gone(error)
+        {
+            self.unseen.get_or_insert_with(|| format!("{}: {error}", directory.display()));
+        }
+        seen.ok()
+    }
+}
+
 /// What the disk gives for everything below `roots`; a file with several names counts once.
 fn taken(roots: impl IntoIterator<Item = PathBuf>) -> Taken {
     let mut taken = Taken::default();
     let mut several = HashSet::new();
-    let mut directories: Vec<PathBuf> = roots.into_iter().collect();
-    while let Some(directory) = directories.pop() {
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            // The job goes on meanwhile.
-            Err(error) if is_gone(&error) => continue,
-            Err(error) => {
-                taken.unseen.get_or_insert_with(|| format!("{}: {error}", directory.display()));
-                continue;
-            }
-        };
-        for entry in entries.flatten() {
-            let Ok(found) = entry.metadata() else { continue };
-            if found.nlink() == 1 || found.is_dir() || several.insert((found.dev(), found.ino())) {
-                taken.bytes += room(&found);
-            }
-            if found.is_dir() {
-                directories.push(entry.path());
+    for root in roots {
+        let mut directories = vec![root.clone()];
+        while let Some(directory) = directories.pop() {
+            let entries = opened(&root, &directory, || fs::read_dir(&directory));
+            for entry in taken.seen(&directory, entries).into_iter().flatten().flatten() {
+                // The directory may be read but not gone into.
+                let found = opened(&root, &directory, || entry.metadata());
+                let Some(found) = taken.seen(&directory, found) else { continue };
+                if found.nlink() == 1 || found.is_dir() || several.insert((found.dev(), found.ino())) {
+                    taken.bytes += room(&found);
+                }
+                if found.is_dir() {
+                    directories.push(entry.path());
+                }
             }
         }
     }
     taken
+}
+
+/// Has a look in a directory below `root`; once more where the job closed one of our own user's.
+fn opened<T>(root: &Path, directory: &Path, look: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match look() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(root, directory).map_err(|_| error)?;
+            look()
+        }
+        seen => seen,
+    }
+}
+
+/// Lets a directory's owner, if that is us, read and go into it. No link is followed on the way from `root`.
+fn open_up(root: &Path, directory: &Path) -> io::Result<()> {
+    let (Some(above), Some(below)) = (root.parent(), root.parent().and_then(|dir| directory.strip_prefix(dir).ok()))
+    else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let above = open(above, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let found = openat2(&above, below, how)?;
+    let mode = Mode::from_bits_truncate(fstat(&found)?.st_mode) | Mode::S_IRUSR | Mode::S_IXUSR;
+    // Through the descriptor, so that it is this directory and not what has its name by now.
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    Ok(fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)?)
 }
 
 fn room(found: &Metadata) -> u64 {
@@ -91,8 +130,11 @@ fn is_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::unistd::{Uid, geteuid, setfsuid};
 
     use super::*;
 
@@ -108,6 +150,33 @@ mod tests {
         let taken = taken([dir.path().to_owned(), path("not there")]);
         assert!((100_000..200_000).contains(&taken.bytes), "{taken:?}");
         assert!(taken.unseen.is_none());
+    }
+
+    #[test]
+    fn what_a_job_of_our_own_user_closed_is_counted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let owner = if geteuid().is_root() { Uid::from_raw(43_210) } else { geteuid() };
+        let [root, outside] = ["out", "outside"].map(|name| dir.path().join(name));
+        let directories =
+            [root.clone(), root.join("blind"), root.join("blind/deep"), root.join("dumb"), outside.clone()];
+        for path in &directories {
+            fs::create_dir(path).expect("made");
+            fs::write(path.join("file"), vec![1; 100_000]).expect("written");
+        }
+        std::os::unix::fs::symlink(&outside, root.join("link")).expect("linked");
+        for (path, mode) in directories.iter().zip([0o300, 0o000, 0o100, 0o400, 0o000]) {
+            std::os::unix::fs::chown(path, Some(owner.as_raw()), None).expect("given");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("closed");
+        }
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+        // This thread's alone: root would see everything.
+        let before = setfsuid(owner);
+        let (taken, through_link) = (taken([root.clone()]), open_up(&root, &root.join("link")));
+        setfsuid(before);
+        assert!((400_000..600_000).contains(&taken.bytes), "{taken:?}");
+        assert!(taken.unseen.is_none(), "{taken:?}");
+        assert!(through_link.is_err());
+        assert_eq!(fs::metadata(&outside).expect("there").mode() & 0o777, 0);
     }
 
     #[tokio::test]

@@ -91,6 +91,30 @@ async fn what_only_this_host_can_reach_is_not_fetched() {
 }
 
 #[tokio::test]
+async fn a_url_with_a_login_is_refused_and_not_shown() {
+    let (port, _web) = web("a,b\n").await;
+    let host = format!("ada:geheim@127.0.0.1:{port}/file");
+    let daemon = with_urls(&["127.0.0.0/8"]).start().await;
+    let create = async |form: &str| daemon.client().send("POST", "/api/typed/async", &[FORM], form).await;
+    let (path, _) = job_of(&create("SIZE=1").await);
+    for (form, sentence) in [
+        (format!("CAT=http://{host}"), "CAT: files are fetched without a login"),
+        (format!("UPLOAD=t,HTTP:{host}"), "t: files are fetched without a login"),
+        (format!("UPLOAD=1t,ftp://{host}"), "UPLOAD is \"1t,ftp://127.0.0.1"),
+        (format!("CAT=ftp://{host}"), "CAT is \"ftp://127.0.0.1"),
+        ("UPLOAD=t,http://ada:ge/heim@127.0.0.1/file".to_owned(), "t: http://127.0.0.1/file cannot be fetched"),
+    ] {
+        let change = daemon.client().send("POST", &format!("{path}/parameters"), &[FORM], &form).await;
+        for refused in [create(&form).await, change] {
+            assert_eq!(refused.status, 400, "{form}: {}", refused.text());
+            assert!(refused.text().contains(sentence), "{form}: {}", refused.text());
+            assert!(!refused.text().contains("heim") && !refused.text().contains("ada"), "{form}: {}", refused.text());
+        }
+    }
+    none_is_kept(&daemon).await;
+}
+
+#[tokio::test]
 async fn nothing_is_fetched_for_a_request_that_is_refused_anyway() {
     let daemon = with_urls(&["127.0.0.0/8"]).start().await;
     // Nobody serves this port: whoever tried to fetch would say so.

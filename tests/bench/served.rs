@@ -81,7 +81,7 @@ async fn run(kind: &str, dir: &Path) {
         images,
         backend: Arc::new(FakeBackend::new(Arc::new(FakeEngine::default()))),
         quotas: None,
-        sources: Arc::new(GitSources::new(config.sources.clone(), dir.join("git")).expect("git")),
+        sources: Arc::new(GitSources::new(config.sources.clone(), dir.join("git"), &[]).expect("git")),
         clock: Arc::clone(&clock),
         config: live.clone(),
         host: "bench".to_owned(),

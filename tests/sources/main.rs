@@ -1,12 +1,15 @@
 //! Checkouts with real git, from real servers on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod closed;
 mod damage;
 mod lfs;
 mod mirror;
 mod prune;
+mod redirection;
 mod repository;
 mod ssh;
+mod submodules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +47,7 @@ struct Bench {
 impl Bench {
     fn new(config: config::Sources) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let sources = GitSources::new(config, dir.path().join("scratch")).unwrap();
+        let sources = GitSources::new(config, dir.path().join("scratch"), &[]).unwrap();
         Self { sources, dir }
     }
 
@@ -61,7 +64,7 @@ impl Bench {
 
     /// The same after a restart of the daemon.
     fn restarted(self, config: config::Sources) -> Self {
-        let sources = GitSources::new(config, self.dir.path().join("scratch")).unwrap();
+        let sources = GitSources::new(config, self.dir.path().join("scratch"), &[]).unwrap();
         Self { sources, ..self }
     }
 
@@ -260,33 +263,6 @@ async fn hooks_and_filters_of_a_repository_never_run() {
 }
 
 #[tokio::test]
-async fn submodules_are_fetched_only_if_configured_and_by_allowed_protocols() {
-    let repositories = Repositories::new();
-    let inner = file_url(&repositories.dir());
-    let outer = repositories.root.path().join("outer");
-    fs::create_dir(&outer).unwrap();
-    git(&outer, &["init", "--quiet", "-b", "main"]);
-    git(&outer, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &inner, "inner"]);
-    commit(&outer, "README", "outer");
-
-    let without = Bench::new(config());
-    without.checkout(&file_url(&outer), "").await.unwrap();
-    assert!(!without.dir.path().join("src/inner/README").exists());
-
-    let with = Bench::new(config::Sources { submodules: true, ..config() });
-    with.checkout(&file_url(&outer), "").await.unwrap();
-    assert_eq!(fs::read_to_string(with.dir.path().join("src/inner/README")).unwrap(), "two");
-
-    let witness = repositories.root.path().join("witness");
-    let helper = format!("ext::sh -c touch% {}", witness.display());
-    git(&outer, &["config", "-f", ".gitmodules", "submodule.inner.url", &helper]);
-    commit(&outer, "README", "evil");
-    let error = with.checkout(&file_url(&outer), "").await.unwrap_err();
-    assert!(matches!(&error, SourceError::Refused(why) if why.contains("transport 'ext' not allowed")), "{error:?}");
-    assert!(!witness.exists());
-}
-
-#[tokio::test]
 async fn a_login_is_sent_and_shown_nowhere() {
     let repositories = Repositories::new();
     let mut tasks = JoinSet::new();
@@ -363,7 +339,7 @@ async fn a_new_daemon_ends_what_an_earlier_one_left() {
     let checkout = bench.checkout(&url, "");
     let restart = async {
         let _held = listener.accept().await.unwrap();
-        tokio::task::spawn_blocking(move || GitSources::new(config(), scratch).unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || GitSources::new(config(), scratch, &[]).unwrap()).await.unwrap();
         until("every process has ended", || bench.processes().is_empty());
     };
     let (done, ()) = tokio::join!(checkout, restart);

@@ -50,8 +50,8 @@ pub struct ProcessBackend {
 impl ProcessBackend {
     /// The backend of the instance whose state is in `state_dir`.
     ///
-    /// Looks at the host, and on version 2 of cgroups may move the daemon to a group of its own: to be called once, at
-    /// start, before there are other processes. Blocks for some milliseconds.
+    /// Looks at the host, removes what a daemon left halfway that was killed, and on version 2 of cgroups may move the daemon to
+    /// a group of its own: to be called once, at start, before there are other processes. Blocks for some milliseconds.
     ///
     /// # Errors
     /// [`HostError`] if this host cannot run jobs this way.
@@ -69,6 +69,7 @@ impl ProcessBackend {
             groups: getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect(),
         };
         let runs = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned()).join("runs");
+        found::sweep(&runs);
         Ok(Self { runs, program, host, making: Arc::default() })
     }
 

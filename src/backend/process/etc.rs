@@ -30,10 +30,16 @@ impl Hidden {
 
     /// Hides one file more, if it is below `etc` and not hidden yet.
     pub(super) fn add(&mut self, etc: &Path, file: &Path) {
-        let is_hidden = self.contains(file) || self.dirs.iter().any(|dir| file.starts_with(dir));
+        let Ok(file) = file.canonicalize() else { return };
+        let is_hidden = self.contains(&file) || self.dirs.iter().any(|dir| file.starts_with(dir));
         if file.starts_with(etc) && file.is_file() && !is_hidden {
-            self.files.push(file.to_owned());
+            self.files.push(file);
         }
+    }
+
+    /// Whether something below this path is hidden.
+    pub(super) fn is_something_in(&self, dir: &Path) -> bool {
+        self.dirs.iter().chain(&self.files).any(|hidden| hidden != dir && hidden.starts_with(dir))
     }
 
     /// Whether exactly this path is hidden.
@@ -106,7 +112,9 @@ mod tests {
 
         hidden.add(etc.path(), &path("uwsd/uwsd.toml"));
         assert_eq!(hidden.files.len(), 3, "it is hidden with its directory");
-        hidden.add(etc.path(), &path("passwd"));
+        assert!(hidden.is_something_in(&path("ssl")) && !hidden.is_something_in(&path("uwsd")));
+        std::os::unix::fs::symlink("passwd", path("secret")).expect("made");
+        hidden.add(etc.path(), &path("secret"));
         assert!(hidden.contains(&path("passwd")));
     }
 }

@@ -1,5 +1,6 @@
 //! The runs that an earlier daemon left.
 
+use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -7,6 +8,20 @@ use tracing::warn;
 
 use super::rundir::{RunDir, Standing};
 use crate::ports::{FoundRun, RunState};
+
+/// Removes what was being made or removed below `runs` when an earlier daemon was killed: a supervisor asks before it begins
+/// anything. To be called before there is a run of this daemon's, for its own are made in the same way.
+pub(super) fn sweep(runs: &Path) {
+    for entry in std::fs::read_dir(runs).into_iter().flatten().flatten().filter(is_halfway) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            warn!("{} could not be removed: {error}", entry.path().display());
+        }
+    }
+}
+
+fn is_halfway(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
+}
 
 /// Every run below `runs`, and where it stands.
 pub(super) fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
@@ -17,11 +32,7 @@ pub(super) fn find_runs(runs: &Path) -> io::Result<Vec<FoundRun>> {
     let mut found = Vec::new();
     for entry in listing {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            // Being made or removed, by a daemon that was killed meanwhile: the supervisor asks before it begins anything.
-            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                warn!("{} could not be removed: {error}", entry.path().display());
-            }
+        if is_halfway(&entry) {
             continue;
         }
         let dir = RunDir::at(&entry.path());

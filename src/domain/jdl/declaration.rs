@@ -3,7 +3,7 @@
 use regex::Regex;
 use url::Url;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, strip_credentials};
 
 /// What the values of a parameter are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +155,9 @@ impl Declaration {
         if is_value && fits {
             return Ok(());
         }
-        Err(format!("{} is {}; give {}", self.name, quoted(text), self.expected()))
+        let is_address = matches!(self.kind, ValueKind::Uri | ValueKind::File);
+        let shown = if is_address { &strip_credentials(text) } else { text };
+        Err(format!("{} is {}; give {}", self.name, quoted(shown), self.expected()))
     }
 
     /// What would do as a value.

@@ -55,7 +55,7 @@ pub(super) async fn job(
         idempotency_key: idempotency::key(&request.headers)?,
     };
     let caller = &request.asked.caller;
-    if fetch::is_needed(&files) {
+    if fetch::is_needed(&files)? {
         if let Some(first) = api.handle.foresee(caller, &submission, staged.as_ref()).await? {
             return Ok(first);
         }

@@ -1,8 +1,9 @@
 //! Files that a job's parameters ask for by URL (DALI 1.1 §3.4.5): fetched before the job is accepted.
 
 use tokio::time::Instant;
+use url::Url;
 
-use crate::domain::Upload;
+use crate::domain::{Upload, strip_credentials};
 use crate::http::Api;
 use crate::http::reply::ApiError;
 use crate::http::web;
@@ -14,8 +15,15 @@ use super::intake::not_kept;
 const MOST_URLS: usize = 100;
 
 /// Whether any of `files`, a name and a URI each, is at an http or https URL.
-pub(super) fn is_needed(files: &[(String, String)]) -> bool {
-    files.iter().any(|(_, uri)| is_web(uri))
+///
+/// # Errors
+/// [`ApiError::Malformed`] if one of them has a login in it: it is not sent, and would be shown with the job.
+pub(super) fn is_needed(files: &[(String, String)]) -> Result<bool, ApiError> {
+    if let Some((name, _)) = files.iter().find(|(_, uri)| is_web(uri) && has_login(uri)) {
+        let why = format!("{name}: files are fetched without a login; leave the part of the URL before '@' out");
+        return Err(ApiError::Malformed(why));
+    }
+    Ok(files.iter().any(|(_, uri)| is_web(uri)))
 }
 
 /// Fetches those of `files` that are at an http or https URL, all within the time for one request.
@@ -56,7 +64,8 @@ pub(super) async fn missing(
         let fetched = tokio::time::timeout_at(deadline, fetching).await;
         fetched.unwrap_or_else(|_| {
             let within = settings.url_timeout.as_secs();
-            let why = format!("{name}: {uri} did not arrive within the {within} s that a request's files may take");
+            let shown = strip_credentials(uri);
+            let why = format!("{name}: {shown} did not arrive within the {within} s that a request's files may take");
             Err(ApiError::Malformed(why))
         })?;
     }
@@ -66,7 +75,8 @@ pub(super) async fn missing(
 async fn one(api: &Api, name: String, uri: &str, staged: &mut Staged, left: &mut u64) -> Result<(), ApiError> {
     let config = api.config.get();
     let settings = &config.uploads;
-    let refused = |why: web::WebError| ApiError::Malformed(format!("{name}: {uri} cannot be fetched: {why}"));
+    let shown = strip_credentials(uri);
+    let refused = |why: web::WebError| ApiError::Malformed(format!("{name}: {shown} cannot be fetched: {why}"));
     let mut answer = api.web.get(&config, uri).await.map_err(refused)?;
     let mut arriving =
         staged.begin(name.clone(), answer.media_type.clone(), Some(uri.to_owned())).await.map_err(not_kept)?;
@@ -76,6 +86,10 @@ async fn one(api: &Api, name: String, uri: &str, staged: &mut Staged, left: &mut
         arriving.write(&piece).await.map_err(not_kept)?;
     }
     staged.keep(arriving).await.map_err(not_kept)
+}
+
+fn has_login(uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
 }
 
 fn is_web(uri: &str) -> bool {

@@ -79,7 +79,7 @@ pub(super) async fn post(
     }
     let caller = &request.asked.caller;
     let files = posted.files(service);
-    if fetch::is_needed(&files) {
+    if fetch::is_needed(&files)? {
         api.handle.foresee_change(caller, id, |work| posted.clone().applied_to(service, work)).await?;
         fetch::missing(api, &files, &mut staged).await?;
     }

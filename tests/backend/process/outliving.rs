@@ -176,6 +176,18 @@ async fn a_run_whose_records_are_damaged_is_lost_and_keeps_no_other_from_being_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_new_daemon_removes_what_is_halfway() {
+    let bed = new_bed().await;
+    let halfway = bed.state.path().join("runs/.being-made.new");
+    std::fs::create_dir_all(&halfway).expect("made");
+    // Also asked for when a job reaches its limit, while other runs are being made.
+    assert!(bed.backend.find_runs().await.expect("it answers").is_empty());
+    assert!(halfway.exists());
+    assert!(bed.fresh_backend().find_runs().await.expect("it answers").is_empty());
+    assert!(!halfway.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_starts_at_once_run_the_command_once() {
     let bed = new_bed().await;
     for _ in 0..5 {

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::backend::process::etc::{ETC, Hidden};
 use crate::backend::process::plan::{Plan, PlannedMount};
@@ -113,25 +113,31 @@ impl Arguments {
             hidden.add(Path::new(ETC), &secret.file);
         }
         if plan.command.uid == 0 {
-            // A mask falls off when the host replaces the file below it. For root, whom modes do not stop, nothing
-            // private may lie below: only what is public is shown, piece by piece.
-            for entry in std::fs::read_dir(ETC)?.flatten() {
-                let path = entry.path();
-                if path.is_symlink() {
-                    self.link(&std::fs::read_link(&path)?, &path);
-                } else if !hidden.contains(&path) {
-                    self.add(["--ro-bind-try"]).add([&path, &path]); // it may be gone by then
-                }
-            }
-        } else {
-            self.read_only(Path::new(ETC), Path::new(ETC));
+            return self.show_public(Path::new(ETC), &hidden);
         }
-        let is_shown = |path: &&PathBuf| plan.command.uid != 0 || path.parent() != Some(Path::new(ETC));
-        for dir in hidden.dirs.iter().filter(is_shown) {
+        self.read_only(Path::new(ETC), Path::new(ETC));
+        for dir in &hidden.dirs {
             self.add(["--perms", "0000", "--tmpfs"]).add([dir]).add(["--remount-ro"]).add([dir]);
         }
-        for file in hidden.files.iter().filter(is_shown) {
+        for file in &hidden.files {
             self.read_only(Path::new("/dev/null"), file);
+        }
+        Ok(())
+    }
+
+    /// Shows what is public in `dir`, piece by piece where something in it is not. A mask falls off when the host replaces the
+    /// file below it, and what is new has none: for root, whom modes do not stop, nothing private may lie below.
+    fn show_public(&mut self, dir: &Path, hidden: &Hidden) -> io::Result<()> {
+        self.add(["--perms", "0755", "--dir"]).add([dir]);
+        for entry in std::fs::read_dir(dir)?.flatten() {
+            let path = entry.path();
+            if path.is_symlink() {
+                self.link(&std::fs::read_link(&path)?, &path);
+            } else if hidden.is_something_in(&path) {
+                self.show_public(&path, hidden)?;
+            } else if !hidden.contains(&path) {
+                self.add(["--ro-bind-try"]).add([&path, &path]); // it may be gone by then
+            }
         }
         Ok(())
     }
@@ -223,5 +229,46 @@ impl Arguments {
             self.add(["--size".to_owned(), size.to_string()]);
         }
         self.add(["--perms", mode, "--tmpfs"]).add([target]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn of_a_directory_with_something_private_root_gets_the_public_pieces() {
+        let etc = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| etc.path().join(name);
+        for dir in ["ssh", "ssh/conf.d", "ssl", "ssl/sub", "ssl/sub/private", "apt"] {
+            fs::create_dir(path(dir)).expect("made");
+        }
+        for (file, mode) in [("ssh/host_key", 0o600), ("ssh/ssh_config", 0o644), ("ssl/sub/cert", 0o644)] {
+            fs::write(path(file), "x").expect("made");
+            fs::set_permissions(path(file), fs::Permissions::from_mode(mode)).expect("ours");
+        }
+        fs::set_permissions(path("ssl/sub/private"), fs::Permissions::from_mode(0o700)).expect("ours");
+        std::os::unix::fs::symlink("host_key", path("ssh/link")).expect("made");
+
+        let mut args = Arguments::default();
+        args.show_public(etc.path(), &Hidden::below(etc.path())).expect("looked through");
+        let given = |words: &[&str], name: &str| {
+            let wanted: Vec<OsString> =
+                words.iter().map(|word| (*word).into()).chain([path(name).into_os_string()]).collect();
+            args.0.windows(wanted.len()).any(|window| window == wanted)
+        };
+        for made in ["ssh", "ssl", "ssl/sub"] {
+            assert!(given(&["--perms", "0755", "--dir"], made), "{made}: {args:?}");
+        }
+        for bound in ["apt", "ssh/conf.d", "ssh/ssh_config", "ssl/sub/cert"] {
+            assert!(given(&["--ro-bind-try"], bound), "{bound}: {args:?}");
+        }
+        assert!(given(&["--symlink", "host_key"], "ssh/link"), "{args:?}");
+        for private in ["ssh", "ssh/host_key", "ssl", "ssl/sub", "ssl/sub/private"] {
+            assert!(!given(&["--ro-bind-try"], private), "{private}: {args:?}");
+        }
     }
 }
