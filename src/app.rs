@@ -244,8 +244,14 @@ pub(crate) fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
 /// Keeps other daemons from a database that is not in the state directory, which is locked already.
 fn lock_database(path: &Path, state_dir: &Path) -> Result<Option<Flock<File>>, AppError> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    let is_elsewhere = directory != state_dir;
-    is_elsewhere.then(|| lock(directory, &format!("{}.lock", name.to_string_lossy()))).transpose()
+    if directory == state_dir {
+        return Ok(None);
+    }
+    match lock(directory, &format!("{}.lock", name.to_string_lossy())) {
+        // The database cannot be opened there either, which tells it with the key to set.
+        Err(AppError::Directory { .. }) => Ok(None),
+        locked => locked.map(Some),
+    }
 }
 
 fn lock(directory: &Path, name: &str) -> Result<Flock<File>, AppError> {
@@ -292,6 +298,8 @@ mod tests {
         let taken = lock_database(&path, Path::new("/another/state")).expect_err("somebody has it");
         assert!(matches!(&taken, AppError::Running(at) if at == other.path()), "{taken:?}");
         assert!(lock_database(&other.path().join("other.db"), state.path()).is_ok(), "that is another one");
+        let nowhere = lock_database(Path::new("/proc/nowhere/uwsd.db"), state.path());
+        assert!(nowhere.expect("left to the opening").is_none());
     }
 
     #[test]
