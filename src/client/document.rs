@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::domain::{JobId, Phase};
+use crate::domain::{JobId, Log, Phase};
 
 /// One variable of a job's environment, or one of its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl JobResult {
     fn read(value: &Value, job: JobId, replicas: u32) -> Option<Self> {
         let id = value.get("id")?.as_str()?.to_owned();
         let path = value.get("href")?.as_str()?.split_once(&format!("/{job}/results/"))?.1.to_owned();
-        let is_log = is_log(&id, replicas);
+        let is_log = Log::of_id(&id, replicas).is_some();
         Some(Self { id, size: value.get("size").and_then(Value::as_u64), is_log, path })
     }
 
@@ -192,15 +192,6 @@ impl Job {
     }
 }
 
-/// Whether an id is that of a log: `stdout` and `stderr` are those of replica 0, `{n}/stdout` and `{n}/stderr` those of
-/// replica n (contract §5). A file never has such an id.
-fn is_log(id: &str, replicas: u32) -> bool {
-    let (replica, stream) = id.split_once('/').map_or((Some(0), id), |(number, stream)| {
-        (number.parse().ok().filter(|n: &u32| *n > 0 && n.to_string() == number), stream)
-    });
-    matches!(stream, "stdout" | "stderr") && replica.is_some_and(|replica| replica < replicas)
-}
-
 /// The phase of a word in any case.
 pub(super) fn read_phase(word: &str) -> Phase {
     word.trim().to_ascii_uppercase().parse().unwrap_or(Phase::Unknown)
@@ -232,25 +223,6 @@ mod tests {
         assert_eq!(job.parameters(), [("COMMAND", "false")]);
         let logs: Vec<bool> = job.results.iter().map(|result| result.is_log).collect();
         assert_eq!((logs.as_slice(), job.results[0].path.as_str()), (&[false, true][..], "a/b.fits"));
-    }
-
-    #[test]
-    fn logs_are_told_from_files_that_are_called_so() {
-        for (id, replicas, expected) in [
-            ("stdout", 1, true),
-            ("stderr", 3, true),
-            ("2/stdout", 3, true),
-            ("3/stdout", 3, false),
-            ("1/stdout", 1, false),
-            ("0/stdout", 3, false),
-            ("01/stdout", 3, false),
-            ("+1/stdout", 3, false),
-            ("out/stdout", 1, false),
-            ("stdout.txt", 1, false),
-            ("a/1/stdout", 3, false),
-        ] {
-            assert_eq!(is_log(id, replicas), expected, "{id} of {replicas}");
-        }
     }
 
     #[test]

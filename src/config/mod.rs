@@ -38,7 +38,7 @@ pub use problem::{ConfigErrors, Origin, Problem};
 pub use reader::Effective;
 pub use reload::{ReloadOutcome, ReloadWishes, Reloaded, Reloads, carry_over};
 pub use sample::sample;
-pub use sections::can_be_handed_on;
+pub use sections::handed_on;
 pub use show::show;
 pub use types::{
     Backend, BackendKind, Config, Disk, Docker, Example, Json, ListenAddress, Listener, Log, LogFormat, Process,

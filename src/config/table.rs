@@ -140,8 +140,7 @@ pub(super) static KEYS: &[Key] = &[
         Size(0),
         "\"512MiB\"",
         "With less room where jobs_dir is, the files of jobs that have ended are removed, those that ended first; the records stay \
-         and say so. \
-         0: never.",
+         and say so. 0: never.",
     ),
     key("disk.clean_min_age", Time(true), "\"1h\"", "How long ago such a job has ended at the least."),
     key(
@@ -233,7 +232,7 @@ pub(super) static KEYS: &[Key] = &[
         "backend.docker.tls_ca",
         Path,
         "\"\"",
-        "The certificate authority of a tcp:// engine, a PEM file. With it, tls_cert and tls_key TLS is spoken.",
+        "The certificate authority of a tcp:// engine, a PEM file. TLS is spoken with the three of them.",
     ),
     key("backend.docker.tls_cert", Path, "\"\"", "The client certificate for it, a PEM file."),
     key("backend.docker.tls_key", Path, "\"\"", "The key of the client certificate, a PEM file."),

@@ -105,9 +105,9 @@ impl Settings {
 
 fn usable<'a>(key: &'static str, path: Option<&'a Path>) -> Result<Option<&'a str>, SetupError> {
     let Some(path) = path else { return Ok(None) };
-    match ssh::usable(path) {
-        Ok(text) if path.is_absolute() => Ok(Some(text)),
-        Ok(_) | Err(()) => Err(SetupError::Path { key, path: path.to_owned() }),
+    match config::handed_on(path) {
+        Some(text) if path.is_absolute() => Ok(Some(text)),
+        Some(_) | None => Err(SetupError::Path { key, path: path.to_owned() }),
     }
 }
 

@@ -1,9 +1,5 @@
 //! The ssh command that git runs for ssh addresses.
 
-use std::path::Path;
-
-use crate::config::can_be_handed_on;
-
 /// The value of `GIT_SSH_COMMAND`, which git gives to a shell: `BatchMode`, no configuration of the daemon's user, the
 /// given key and no other, and host keys as configured.
 ///
@@ -31,14 +27,6 @@ pub(super) fn command(key: Option<&str>, known_hosts: Option<&str>, seen_hosts: 
     words.iter().map(|word| shell_quote(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// `path` as ssh can be told it.
-///
-/// # Errors
-/// If ssh would read it differently: not UTF-8, or with quotes, `%` or `$`, which ssh expands.
-pub(super) fn usable(path: &Path) -> Result<&str, ()> {
-    path.to_str().filter(|_| can_be_handed_on(path)).ok_or(())
-}
-
 fn shell_quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -61,13 +49,5 @@ mod tests {
         assert!(command.contains(r#"'StrictHostKeyChecking=accept-new' '-o' 'UserKnownHostsFile="/seen"'"#));
         assert!(command.contains("'BatchMode=yes'") && !command.contains("'-i'"), "{command}");
         assert!(!command.contains("GlobalKnownHostsFile"), "{command}");
-    }
-
-    #[test]
-    fn paths_that_ssh_would_expand_are_refused() {
-        assert_eq!(usable(Path::new("/a b/c")), Ok("/a b/c"));
-        for bad in ["/a%h", "/a$x", "/a\"b", "/a\nb", "~/x"] {
-            assert_eq!(usable(Path::new(bad)), Err(()), "{bad}");
-        }
     }
 }

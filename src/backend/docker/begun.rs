@@ -39,12 +39,11 @@ impl Shared {
             return Ok(false);
         }
         let until = format!("{}.{:03}000000", now.millis() / 1000, now.millis() % 1000);
-        // All: the engine looks back no farther than to the first event that seems older than what it is asked for.
-        let since = "1".to_owned();
         let events = |filters: &[(&str, String)]| {
             let filters = filters.iter().map(|(name, value)| ((*name).to_owned(), vec![value.clone()])).collect();
-            let options =
-                EventsOptions { since: Some(since.clone()), until: Some(until.clone()), filters: Some(filters) };
+            // All: the engine looks back no farther than to the first event that seems older than what it is asked for.
+            let since = Some("1".to_owned());
+            let options = EventsOptions { since, until: Some(until.clone()), filters: Some(filters) };
             let told = client.docker.events(Some(options)).take(REMEMBERED).try_fold(0, async |seen, _| Ok(seen + 1));
             async move { self.engine.bounded(told).await.map_err(|error| failed(ASKING, &error)) }
         };

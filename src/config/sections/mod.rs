@@ -12,5 +12,5 @@ pub(super) use backend::backend;
 pub(super) use queue::queue;
 pub(super) use server::server;
 pub(super) use service::service;
-pub use small::can_be_handed_on;
+pub use small::handed_on;
 pub(super) use small::{disk, json, log, sources, store, uploads, uws};

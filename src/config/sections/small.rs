@@ -77,7 +77,7 @@ pub(in super::super) fn uploads(r: &mut Reader) -> Uploads {
 
 /// Reads `[sources]`; what git and ssh need is below `state_dir`.
 pub(in super::super) fn sources(r: &mut Reader, state_dir: &Path) -> Sources {
-    if !can_be_handed_on(state_dir) {
+    if handed_on(state_dir).is_none() {
         r.refuse("server.state_dir", HANDED_ON);
     }
     Sources {
@@ -87,9 +87,9 @@ pub(in super::super) fn sources(r: &mut Reader, state_dir: &Path) -> Sources {
         mirror_age: r.time("sources.mirror_age"),
         submodules: r.switch("sources.submodules"),
         lfs: r.switch("sources.lfs"),
-        ssh_key: handed_on(r, "sources.ssh_key"),
-        known_hosts: handed_on(r, "sources.known_hosts"),
-        ca_file: handed_on(r, "sources.ca_file"),
+        ssh_key: path_handed_on(r, "sources.ssh_key"),
+        known_hosts: path_handed_on(r, "sources.known_hosts"),
+        ca_file: path_handed_on(r, "sources.ca_file"),
         proxy: r.optional("sources.proxy", "give a URL such as \"http://proxy:3128\"", proxy),
     }
 }
@@ -97,20 +97,20 @@ pub(in super::super) fn sources(r: &mut Reader, state_dir: &Path) -> Sources {
 const HANDED_ON: &str = "ssh and git would read it as another path; give one without quotes, '\\', '%', '$' and '~'";
 
 /// A path that ssh and git are told.
-fn handed_on(r: &mut Reader, key: &str) -> Option<PathBuf> {
+fn path_handed_on(r: &mut Reader, key: &str) -> Option<PathBuf> {
     let path = r.path(key)?;
-    if !can_be_handed_on(&path) {
+    if handed_on(&path).is_none() {
         r.refuse(key, HANDED_ON);
     }
     Some(path)
 }
 
-/// Whether ssh and git read a path in a command or a file of theirs as it is: it is UTF-8 and has no quotes and none of the
-/// characters that they expand.
+/// A path as ssh and git are told it; `None` if they would read it as another: it is not UTF-8, or has quotes or characters
+/// that they expand.
 #[must_use]
-pub fn can_be_handed_on(path: &Path) -> bool {
-    let is_fine = |text: &str| !text.contains(['"', '\\', '%', '$', '~']) && !text.contains(char::is_control);
-    path.to_str().is_some_and(is_fine)
+pub fn handed_on(path: &Path) -> Option<&str> {
+    let is_fine = |text: &&str| !text.contains(['"', '\\', '%', '$', '~']) && !text.contains(char::is_control);
+    path.to_str().filter(is_fine)
 }
 
 /// A level or a filter. The parser of filters takes a misspelt level for the name of a part of the program, and would
@@ -138,6 +138,14 @@ mod tests {
         }
         for bad in ["", "inof", "info,uwsd", "uwsd=lots", "info,,"] {
             assert!(filter(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_that_ssh_would_expand_are_not_handed_on() {
+        assert_eq!(handed_on(Path::new("/a b/c")), Some("/a b/c"));
+        for bad in ["/a%h", "/a$x", "/a\"b", "/a\nb", "~/x"] {
+            assert_eq!(handed_on(Path::new(bad)), None, "{bad}");
         }
     }
 

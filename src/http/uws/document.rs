@@ -6,8 +6,8 @@ use serde::Serialize as Derive;
 use serde::ser::{Serialize, Serializer};
 
 use super::main_result;
-use super::result_id::{self, Log};
-use crate::domain::{self, Job, Outcome, OwnerId, Phase, RunId, Stage, Timestamp, Work, strip_credentials};
+use super::result_id;
+use crate::domain::{self, Job, Log, Outcome, OwnerId, Phase, RunId, Stage, Timestamp, Work, strip_credentials};
 use crate::http::links::Links;
 use crate::http::replica::ReplicaObject;
 use crate::http::xml::can_carry;

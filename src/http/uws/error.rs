@@ -7,9 +7,8 @@ use warp::reply::Response;
 
 use super::dispatch::Request;
 use super::document::JobInfo;
-use super::result_id::Log;
 use super::results::open_log;
-use crate::domain::Job;
+use crate::domain::{Job, Log};
 use crate::http::Api;
 use crate::http::reply::{ApiError, text};
 

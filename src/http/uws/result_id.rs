@@ -4,17 +4,7 @@
 //! are those of replica 0, and `{n}/stdout`, `{n}/stderr` those of replica n. An output file of such a name has `out/`
 //! before it, and so has, that ids stay unique, every file whose path differs from such a name only by `out/` before it.
 
-use crate::domain::Job;
-use crate::ports::RunRef;
-
-/// A log of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Log {
-    /// Of which replica.
-    pub(super) replica: u32,
-    /// `stdout` or `stderr`.
-    pub(super) stream: &'static str,
-}
+use crate::domain::{Job, Log};
 
 /// What a result's id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,46 +13,6 @@ pub(super) enum Named<'a> {
     Log(Log),
     /// The output file with this path.
     File(&'a str),
-}
-
-const STREAMS: [&str; 2] = ["stdout", "stderr"];
-
-impl Log {
-    /// Every log of a job.
-    pub(super) fn all(job: &Job) -> impl Iterator<Item = Self> {
-        (0..job.work.replicas).flat_map(|replica| STREAMS.map(|stream| Self { replica, stream }))
-    }
-
-    /// Its id.
-    pub(super) fn id(self) -> String {
-        match self.replica {
-            0 => self.stream.to_owned(),
-            replica => format!("{replica}/{}", self.stream),
-        }
-    }
-
-    /// How many bytes it has kept, if that is known.
-    pub(super) fn kept(self, job: &Job) -> Option<u64> {
-        let replica = usize::try_from(self.replica).ok()?;
-        let logs = job.outcome.as_ref()?.replicas.get(replica)?.logs?;
-        STREAMS.iter().zip(logs).find_map(|(stream, log)| (*stream == self.stream).then_some(log.kept))
-    }
-
-    /// The run that wrote it.
-    pub(super) fn run(self, job: &Job) -> RunRef {
-        RunRef { job: job.id, replica: self.replica, replicas: job.work.replicas }
-    }
-
-    fn of_id(id: &str, replicas: u32) -> Option<Self> {
-        let (replica, name) = match id.split_once('/') {
-            None => (0, id),
-            Some((number, name)) => (number.parse().ok().filter(|replica| *replica > 0)?, name),
-        };
-        let stream = STREAMS.into_iter().find(|stream| *stream == name)?;
-        let log = Self { replica, stream };
-        // `01/stdout` and `+1/stdout` are names of files.
-        (replica < replicas && log.id() == id).then_some(log)
-    }
 }
 
 /// The id of the output file at `path`.
@@ -94,24 +44,6 @@ fn is_reserved(path: &str, replicas: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_logs_of_replicas_that_are_there_have_their_names() {
-        for (id, replicas, expected) in [
-            ("stdout", 1, Some((0, "stdout"))),
-            ("stderr", 3, Some((0, "stderr"))),
-            ("2/stdout", 3, Some((2, "stdout"))),
-            ("3/stdout", 3, None),
-            ("0/stdout", 3, None),
-            ("01/stdout", 3, None),
-            ("+1/stdout", 3, None),
-            ("stdin", 1, None),
-            ("", 1, None),
-        ] {
-            let found = Log::of_id(id, replicas).map(|log| (log.replica, log.stream));
-            assert_eq!(found, expected, "{id} of {replicas}");
-        }
-    }
 
     #[test]
     fn a_file_is_reserved_only_under_a_log_s_name() {

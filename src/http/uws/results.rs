@@ -9,13 +9,13 @@ use warp::reply::Response;
 use super::dispatch::Request;
 use super::main_result;
 use super::negotiate::Format;
-use super::result_id::{Log, Named, named};
+use super::result_id::{Named, named};
 use super::{document, html, piece, xml};
-use crate::domain::Job;
+use crate::domain::{Job, Log};
 use crate::http::file::{self, Opened};
 use crate::http::reply::{ApiError, see_other, text};
 use crate::http::{Api, attachment};
-use crate::ports::JobDirs;
+use crate::ports::{JobDirs, RunRef};
 
 /// The list of results.
 pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
@@ -58,7 +58,8 @@ pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -
 
 /// A log of the job, if there is one.
 pub(super) async fn open_log(api: &Api, job: &Job, log: Log) -> Result<Option<Opened>, ApiError> {
-    open(api, dirs(job).log(&log.run(job)), log.stream).await
+    let run = RunRef { job: job.id, replica: log.replica, replicas: job.work.replicas };
+    open(api, dirs(job).log(&run), log.stream).await
 }
 
 /// The job's directories relative to the directory of all jobs, so that no component is taken on trust.
