@@ -312,8 +312,14 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
-    async fn take_back(&self, _: &RunSpec) -> Result<(), BackendError> {
-        self.engine.answer("taking output back")
+    /// Only with the run's image there, as where a helper of it is needed.
+    async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError> {
+        self.engine.answer("taking output back")?;
+        if self.engine.images.find(&spec.image).is_none() {
+            let why = "it is not there".to_owned();
+            return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
+        }
+        Ok(())
     }
 
     async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {

@@ -128,6 +128,14 @@ impl DockerBed {
         adapter(&config::Docker { host, ..self.settings.clone() }, &self.instance)
     }
 
+    /// Has the engine make something as `body`, JSON, says.
+    fn make(&self, path: &str, body: &str) {
+        let mut curl = Command::new("curl");
+        curl.args(["-sf", "-H", "Content-Type: application/json", "-d", body, "--unix-socket"]).arg(self.socket());
+        let done = curl.arg(format!("http://localhost/{path}")).output().expect("curl runs");
+        assert!(done.status.success(), "the engine makes {path}");
+    }
+
     /// All containers of `job`, helpers too, in the engine's words: `[]` if there is none.
     fn containers_of(&self, job: JobId) -> String {
         let filter = format!("%7B%22label%22%3A%5B%22org.uwsd.job%3D{job}%22%5D%7D");

@@ -117,6 +117,20 @@ async fn a_job_whose_service_is_gone_is_not_held_to_the_room_of_another() {
 }
 
 #[tokio::test]
+async fn the_output_of_an_adopted_job_comes_home_by_the_image_that_it_runs_in() {
+    let mut bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit("hang").await;
+    first.reaches(id, Phase::Executing).await;
+    drop(first);
+    bed.config.services.get_mut("ocps").expect("there").image = "debian:newer".to_owned();
+    let second = bed.start().await;
+    eventually("the start", || async { (bed.engine.running() == 1).then_some(()) }).await;
+    bed.engine.end_by_itself(0);
+    assert_eq!(second.reaches(id, Phase::Completed).await.outcome.expect("ended").reason, Reason::Ok);
+}
+
+#[tokio::test]
 async fn the_limit_goes_on_over_a_restart() {
     let mut bed = Bed::new();
     bed.config.services.get_mut("ocps").expect("there").execution_duration = Some(Duration::from_secs(3600));

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
+use serde_json::json;
 use tokio::time::{sleep, timeout};
 use uwsd::ports::{Backend, BackendError, RunSpec};
 
 use super::interposed::{Interposed, Treatment};
 use super::{DockerBed, OTHER, own};
-use crate::suite::Bed;
+use crate::suite::{Bed, launch};
 
 /// How long a container that was left behind may take to appear.
 const LATE: Duration = Duration::from_secs(2);
@@ -89,6 +90,25 @@ async fn a_creation_that_took_too_long_leaves_nothing() {
     assert!(matches!(refused, Err(BackendError::Unreachable { .. })), "{refused:?}");
     remove(&*backend, &spec).await;
     see_nothing_of(&bed, &[spec]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_helper_that_cannot_be_removed_keeps_no_run_from_being_found() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let (backend, spec) = (bed.backend(), bed.spec("while :; do sleep 1; done"));
+    launch(&*backend, &spec).await;
+    let labels = json!({ "org.uwsd.instance": bed.instance.0, "org.uwsd.helper": "of an earlier daemon",
+        "org.uwsd.job": spec.run.job.to_string() });
+    let helper = json!({ "Image": bed.image, "Cmd": ["true"], "Labels": labels });
+    bed.make("containers/create?name=uwsd-helper-left-over", &helper.to_string());
+    let interposed = Interposed::before(&bed.socket(), Treatment::Fail("DELETE ", u32::MAX));
+    let found = bed.through(&interposed).find_runs().await.expect("told all the same");
+    assert!(found.iter().any(|found| found.run == spec.run), "{found:?}");
+    assert!(bed.containers_of(spec.run.job).contains("helper-left-over"));
+    // It goes once it can.
+    bed.fresh_backend().find_runs().await.expect("told");
+    assert!(!bed.containers_of(spec.run.job).contains("helper-left-over"));
+    remove(&*backend, &spec).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
