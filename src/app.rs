@@ -36,7 +36,7 @@ pub enum AppError {
         source: std::io::Error,
     },
     /// Another daemon uses the same state.
-    #[error("another uwsd runs on {}; stop it, or give this one a state directory of its own", .0.display())]
+    #[error("another uwsd runs on {}; stop it, or give this one a state directory (and a store.path, if that is set) of its own", .0.display())]
     Running(PathBuf),
     /// It cannot be known whether one does.
     #[error("cannot lock {}, which keeps two uwsd from one state", .path.display())]

@@ -20,7 +20,16 @@ pub(super) async fn job_request(headers: &HeaderMap, query: &str, body: Bytes) -
         Some("application/json" | "application/javascript") => of_json(&body),
         Some(kind) if kind.ends_with("+json") => of_json(&body),
         None if body.trim_ascii_start().starts_with(b"{") => of_json(&body),
-        Some("application/x-www-form-urlencoded") | None => of_fields(query, form::urlencoded(&body)?),
+        Some("application/x-www-form-urlencoded") | None => {
+            let request = of_fields(query, form::urlencoded(&body)?);
+            // What `curl -d` sends unless it is told otherwise.
+            if request.is_err() && body.trim_ascii_start().starts_with(b"{") {
+                return Err(bad(
+                    "the body is JSON and is declared as a form; send it with Content-Type: application/json",
+                ));
+            }
+            request
+        }
         Some("multipart/form-data") => of_fields(query, form::multipart(declared.unwrap_or_default(), body).await?),
         Some(_) if body.is_empty() => of_fields(query, Vec::new()),
         Some(kind) => Err(ApiError::UnknownMediaType(format!(
@@ -182,6 +191,14 @@ mod tests {
             };
             assert_eq!(request, expected, "{kind:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn json_that_is_declared_as_a_form_is_told_so() {
+        let form = Some("application/x-www-form-urlencoded");
+        let why = decoded(form, "", r#"{"command": "echo a=b"}"#).await.expect_err("no form");
+        assert!(why.contains("send it with Content-Type: application/json"), "{why}");
+        assert_eq!(decoded(form, "", "command=%7Bls%3B+%7D").await.expect("a form").command, "{ls; }");
     }
 
     #[tokio::test]
