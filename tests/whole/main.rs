@@ -10,6 +10,7 @@ mod clock;
 mod database;
 mod doctor;
 mod engine;
+mod facts;
 mod faults;
 mod git_server;
 mod kill;

@@ -193,6 +193,16 @@ fn a_service_is_read_whole() {
 }
 
 #[test]
+fn logins_are_in_the_engines_usual_file_else_in_the_state_directorys() {
+    let logins =
+        |site: super::fixture::Site| site.variable("UWSD_STATE_DIR", "/state").config().backend.docker.credentials;
+    assert_eq!(logins(site()), Path::new("/state/.docker/config.json"));
+    assert_eq!(logins(site().variable("DOCKER_CONFIG", "/logins")), Path::new("/logins/config.json"));
+    let given = site().main("[backend.docker]\ncredentials = \"/given/file\"\n");
+    assert_eq!(logins(given.variable("DOCKER_CONFIG", "/logins")), Path::new("/given/file"));
+}
+
+#[test]
 fn shared_state_follows_the_scheme_unless_it_is_given() {
     let remote = site().main("[backend.docker]\nhost = \"tcp://127.0.0.1:2375\"\n");
     assert!(!remote.config().backend.docker.shared_state);

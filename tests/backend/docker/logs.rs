@@ -4,7 +4,7 @@ use uwsd::domain::LogBytes;
 use uwsd::ports::How;
 
 use super::interposed::{Interposed, Treatment};
-use super::{DockerBed, order, own};
+use super::{DockerBed, ask, order, own};
 use crate::suite::{Bed, clean, end_of, launch, live, log_of, stdout_of, until_it_says};
 
 const SCRIPT: &str = "echo begun; echo ended; exit 3";
@@ -20,6 +20,23 @@ async fn a_log_that_stays_torn_does_not_hold_up_the_end_and_is_told() {
     let loss = ending.log_error.expect("it is told");
     assert!(loss.why.contains("Error grabbing logs: unexpected EOF") && !loss.is_full, "{loss:?}");
     assert_eq!(stdout_of(&spec), "begun\nended\n", "what was here before stays");
+    clean(&*bed.backend(), &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_engine_keeps_no_more_of_a_log_than_it_may() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    if bed.lacks("log drivers that are told how much to keep") {
+        return;
+    }
+    let spec = bed.spec("true");
+    live(&*bed.backend(), &spec).await;
+    let told = ask(&bed.socket(), &format!("containers/{}/json", spec.run.name()));
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let kept = &told["HostConfig"]["LogConfig"];
+    assert_eq!(kept["Type"], "local", "{kept}");
+    let number = |key: &str| kept["Config"][key].as_str().and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    assert_eq!(number("max-size") * number("max-file"), bed.settings.log_max_size, "{kept}");
     clean(&*bed.backend(), &spec).await;
 }
 
