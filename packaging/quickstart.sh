@@ -57,7 +57,7 @@ await() { # SECONDS COMMAND...: until it succeeds
     done
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
-job_over() { ! curl -sS -m 5 "$base/job/$job/phase" | grep -qE 'queued|executing'; }
+job_over() { ! grep -qE 'queued|executing' <<<"$(curl -sS -m 5 "$base/job/$job/phase")"; }
 cleanup() {
     local code=$? pid
     trap - EXIT INT TERM
@@ -109,7 +109,7 @@ step "Build"
 note "$ cargo build --release --locked"
 # Cargo itself says where the programs are, whatever target directory is configured.
 messages=$(cargo build --release --locked --message-format=json-render-diagnostics)
-program() { grep -oE "\"executable\":\"[^\"]*/$1\"" <<<"$messages" | cut -d'"' -f4 | head -n 1; }
+program() { grep -oE "\"executable\":\"[^\"]*/$1\"" <<<"$messages" | cut -d'"' -f4 | sed -n 1p; }
 uwsd=$(program uwsd) uwsctl=$(program uwsctl)
 note "$uwsd"
 
@@ -148,7 +148,7 @@ fi
     if [ $kind = docker ]; then
         printf 'image = "%s"\npull = "never"\nnetwork = "none"\n' "$image"
         # In a rootless engine root is the very user that runs it, and the job's files become that user's.
-        if engine /info | grep -qE '"name=rootless"'; then echo 'user = "0:0"'; fi
+        if grep -qE '"name=rootless"' <<<"$(engine /info)"; then echo 'user = "0:0"'; fi
     fi
 } >"$work/uwsd.toml"
 if grep -q '^shared_state' "$work/uwsd.toml"; then note "that engine does not see this machine's files: they are copied"; fi

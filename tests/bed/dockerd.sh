@@ -64,7 +64,7 @@ shims() {
     local proc
     for proc in /proc/[0-9]*; do
         if grep -qs '^containerd-shim' "$proc/comm" &&
-            tr '\0' '\n' 2>/dev/null <"$proc/cmdline" | grep -qFx -- "$dir/containerd.sock"; then
+            grep -qszFx -- "$dir/containerd.sock" "$proc/cmdline"; then
             echo "${proc#/proc/}"
         fi
     done

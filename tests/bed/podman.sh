@@ -48,7 +48,7 @@ pid_of() {
 monitors() {
     local proc
     for proc in /proc/[0-9]*; do
-        if grep -qs '^conmon$' "$proc/comm" && tr '\0' '\n' 2>/dev/null <"$proc/cmdline" | grep -qF -- "$dir/"; then
+        if grep -qs '^conmon$' "$proc/comm" && grep -qszF -- "$dir/" "$proc/cmdline"; then
             echo "${proc#/proc/}"
         fi
     done

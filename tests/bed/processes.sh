@@ -5,7 +5,7 @@
 process_of() {
     local pid
     pid=$(cat "$1" 2>/dev/null) || return 1
-    if tr '\0' '\n' 2>/dev/null <"/proc/${pid:-0}/cmdline" | grep -qFx -- "$2"; then echo "$pid"; else return 1; fi
+    if grep -qszFx -- "$2" "/proc/${pid:-0}/cmdline"; then echo "$pid"; else return 1; fi
 }
 
 # A zombie counts as gone: in a container nobody may be there to reap it.

@@ -251,6 +251,6 @@ begun_anew() {
     [ "$(in_box sed -n 2p /var/lib/uwsd/engine)" != "$old" ] || fail "it is no new database"
     [ -z "$(in_box docker ps --all --quiet --filter "label=org.uwsd.job=$id")" ] || fail "a job of the old database runs on"
     in_box test -s /var/lib/uwsd/damaged/uwsd.db || fail "the old database is not kept"
-    in_box uwsctl run 'echo a job of the new one' 2>/dev/null | grep -q 'a job of the new one' || fail "no job runs after it"
+    grep -q 'a job of the new one' <<<"$(in_box uwsctl run 'echo a job of the new one' 2>/dev/null)" || fail "no job runs after it"
     note "the steps to begin anew"
 }

@@ -89,7 +89,8 @@ said_by() {
 
 # The block with $1 printed a line that matches $2.
 block_saw() {
-    said_by "$1" | grep -qE -- "$2" || fail "the block with \"$1\" never printed $2: $(said_by "$1")"
+    # No pipe: what grep has not read when it has found its line would be a failure of the one that writes.
+    grep -qE -- "$2" <<<"$(said_by "$1")" || fail "the block with \"$1\" never printed $2: $(said_by "$1")"
 }
 
 tree=$PWD

@@ -49,7 +49,7 @@ qemu() { # SUITE PROCESSOR…
 # Its memory is a file, best in memory, where programs may be run from.
 user_mode_linux() { # SUITE
     local disk=$machines/machine-$1
-    if findmnt -no OPTIONS /dev/shm 2>/dev/null | grep -qv noexec; then export TMPDIR=/dev/shm; fi
+    if grep -qv noexec <<<"$(findmnt -no OPTIONS /dev/shm 2>/dev/null || echo noexec)"; then export TMPDIR=/dev/shm; fi
     exec "$disk.linux" "ubd0=$bed/written,$disk.img" "ubd1r=$bed/hand.img" "initrd=$disk.linux-initrd" mem=4G root=/dev/ubda rw quiet \
         lsm=apparmor con=null con0=null,fd:1 ssl=null ssl0=null,fd:3 >"$bed/console" 2>&1 3>"$bed/said"
 }

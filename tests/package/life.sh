@@ -281,5 +281,5 @@ stop_polling_of_a_crash() {
     wait "$poller" || true
     poller=''
     sed 's/^/   /' "$bed/polls"
-    ! grep FAILED "$bed/polls" | grep -qv -e 'RemoteDisconnected' -e 'ConnectionResetError' || fail "polls were refused"
+    [ -z "$(grep FAILED "$bed/polls" | grep -v -e 'RemoteDisconnected' -e 'ConnectionResetError')" ] || fail "polls were refused"
 }

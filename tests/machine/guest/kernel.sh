@@ -7,7 +7,7 @@ say "the kernel has what the tests are about"
 note "controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
 for controller in cpu memory pids; do grep -qw $controller /sys/fs/cgroup/cgroup.controllers || fail "no $controller"; done
 [ -f /sys/fs/cgroup/system.slice/memory.peak ] || fail "no memory.peak"
-findmnt -no OPTIONS / | grep -q prjquota || fail "no quotas of projects: $(findmnt -no OPTIONS /)"
+grep -q prjquota <<<"$(findmnt -no OPTIONS /)" || fail "no quotas of projects: $(findmnt -no OPTIONS /)"
 note "$(quotaon -Pp / || true)" # exit code 1 says that they are on
 [ "$(ls /sys/class/net)" = lo ] || fail "it has a network: $(ls /sys/class/net)"
 [ "$(systemctl is-system-running)" = running ] || fail "$(systemctl --failed)"

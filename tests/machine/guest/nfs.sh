@@ -44,18 +44,18 @@ mount | grep ' /srv/uwsd-jobs ' | grep -E 'type nfs4 .*vers=4' || fail "it is no
 say "doctor and check, on NFS"
 uwsd doctor >/tmp/doctor || { cat /tmp/doctor; fail "doctor finds something wrong"; }
 cat /tmp/doctor
-uwsctl get "$before" before.txt -o - | grep -qx before || fail "what was copied is not served"
+[ "$(uwsctl get "$before" before.txt -o -)" = before ] || fail "what was copied is not served"
 output=$(find /export/uwsd-jobs -name night.txt)
 [ "$(stat --format %U "$output")" = uwsd ] || fail "the output is $(stat --format %U "$output")'s"
 
 say "jobs there: a failing one, one that is ended, one over a restart, and its files removed"
 run 'echo partial > $JOB_OUTPUT_DIR/partial.txt; exit 3' ERROR nonzero
-uwsctl get "$id" partial.txt -o - | grep -qx partial || fail "its partial result is not served"
+[ "$(uwsctl get "$id" partial.txt -o -)" = partial ] || fail "its partial result is not served"
 id=$(uwsctl submit 'echo $$ > $JOB_OUTPUT_DIR/pid; sleep 20; echo done > $JOB_OUTPUT_DIR/late.txt')
 await 60 "the job" is_in_phase "$id" EXECUTING
 systemctl restart uwsd
 ends "$id" COMPLETED ok
-uwsctl get "$id" late.txt -o - | grep -qx done || fail "its result is not served"
+[ "$(uwsctl get "$id" late.txt -o -)" = done ] || fail "its result is not served"
 uwsctl delete "$id" >/dev/null
 await 30 "its files to be removed" test ! -e "/export/uwsd-jobs/$id"
 
@@ -73,8 +73,8 @@ sleep 5
 is_in_phase "$id" EXECUTING || note "meanwhile it is $(uwsctl phase "$id")"
 systemctl start nfs-server
 ends "$id" COMPLETED ok
-uwsctl get "$id" through.txt -o - | grep -qx through || fail "its result is not served"
+[ "$(uwsctl get "$id" through.txt -o -)" = through ] || fail "its result is not served"
 
 say "the guide's way back to the local disk"
 bash back.sh
-uwsctl get "$id" through.txt -o - | grep -qx through || fail "its result did not come along"
+[ "$(uwsctl get "$id" through.txt -o -)" = through ] || fail "its result did not come along"

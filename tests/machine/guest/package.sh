@@ -24,7 +24,7 @@ grep -i 'version 2 and the driver systemd' /tmp/doctor || { cat /tmp/doctor; fai
 
 say "a job by the JSON API and one by UWS"
 id=$(curl -fsS -X PUT -H 'Content-Type: application/json' -d '{"run_id": "1", "command": "cat /proc/self/cgroup; echo hi"}' \
-    http://127.0.0.1:8080/api/v1/job | grep -oE '[0-9a-f]{32}' | head -n 1)
+    http://127.0.0.1:8080/api/v1/job | grep -oE '[0-9a-f]{32}' | sed -n 1p)
 ends "$id" COMPLETED ok
 place=$(curl -fsS -D - -o /tmp/answer -F COMMAND='echo by UWS' -F PHASE=RUN http://127.0.0.1:8080/api/ocps/async | sed -n 's/^[Ll]ocation: //p' | tr -d '\r')
 ends "${place##*/}" COMPLETED ok

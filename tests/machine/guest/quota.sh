@@ -147,7 +147,7 @@ for point in directories cloned created; do
     (submit 'head -c 3M /dev/zero >$JOB_OUTPUT_DIR/x' 2) 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
     begin process process /srv/process 8001
-    id=$(curl -sS "http://127.0.0.1:$port/api/v1/job" | grep -o '"jobId":"[0-9a-f]*' | head -n 1 | cut -d'"' -f4)
+    id=$(curl -sS "http://127.0.0.1:$port/api/v1/job" | grep -o '"jobId":"[0-9a-f]*' | sed -n 1p | cut -d'"' -f4)
     watch "$id"
     answer=$(curl -sS "http://127.0.0.1:$port/api/v1/job/$id")
     [ "$(field reason "$answer")" = ok ] || fail "$answer"
@@ -157,7 +157,9 @@ done
 say "a job that has its files counted as nobody's is measured"
 measured=yes expect output-too-large 143 "chattr -p 0 \$JOB_OUTPUT_DIR && $too_much; trap 'exit 143' TERM; sleep 600 & wait"
 say "what the doctor says"
-UWSD_STATE_DIR=/srv/process /srv/uwsd doctor --config /srv/process.toml | grep max_output | tee /dev/stderr | grep -q 'kept by project quotas' || fail "doctor"
+said=$(UWSD_STATE_DIR=/srv/process /srv/uwsd doctor --config /srv/process.toml | grep max_output)
+echo "$said"
+grep -q 'kept by project quotas' <<<"$said" || fail "doctor"
 
 say "ext4, containers, beside the other daemon"
 first_daemon=$daemon
