@@ -24,6 +24,8 @@ pub enum Kind {
     Aborted,
     /// Two of them, which exit with 0.
     Twins,
+    /// Two of them: the second exits with 5, the first goes on until it is stopped for that.
+    Uneven,
     /// Prints much.
     Talks,
     /// Leaves a large file, or exits with 9 if there is no room for it.
@@ -40,14 +42,15 @@ impl Kind {
             10..=11 => Self::Overruns,
             12 => Self::RunsOut,
             13..=14 => Self::Aborted,
-            15..=16 => Self::Twins,
+            15 => Self::Twins,
+            16 => Self::Uneven,
             17 => Self::Talks,
             _ => Self::Writes,
         }
     }
 
     pub const fn replicas(self) -> usize {
-        if matches!(self, Self::Twins) { 2 } else { 1 }
+        if matches!(self, Self::Twins | Self::Uneven) { 2 } else { 1 }
     }
 
     /// The execution limit in seconds, if it has one of its own.
@@ -65,6 +68,7 @@ impl Kind {
             Self::RunsOut => "x=$(head -c 300000000 /dev/zero | tr '\\0' x); end 0".to_owned(),
             Self::Aborted => "while :; do sleep 0.1; done".to_owned(),
             Self::Twins => "sleep 0.5; echo said; end 0".to_owned(),
+            Self::Uneven => "[ $JOB_REPLICA = 0 ] || { sleep 0.5; end 5; }; while :; do sleep 0.1; done".to_owned(),
             Self::Talks => format!("seq 1 {LINES}; end 0"),
             Self::Writes => {
                 format!(
@@ -83,6 +87,8 @@ impl Kind {
 pub struct Told {
     pub reason: String,
     pub exit_code: Option<i64>,
+    /// The exit code of each of several replicas.
+    pub replicas: Vec<Option<i64>>,
     /// The whole document, for people.
     pub document: String,
     /// What is wrong with its log or its results, if that is so.

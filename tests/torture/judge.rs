@@ -43,7 +43,12 @@ impl Ledger {
 
     /// Whether some replica came to its end with `code`.
     fn one_ended(&self, code: i64) -> bool {
-        self.0.iter().any(|(_, ends)| ends.contains(&code.to_string()))
+        (0..self.0.len()).any(|replica| self.has_ended(replica, code))
+    }
+
+    /// Whether this replica came to its end with `code`.
+    fn has_ended(&self, replica: usize, code: i64) -> bool {
+        self.0.get(replica).is_some_and(|(_, ends)| ends.contains(&code.to_string()))
     }
 }
 
@@ -85,7 +90,8 @@ fn happened(faults: &[Done], job: &Job, seen: Instant) -> Vec<Fault> {
     faults.iter().filter(concerns).filter(meanwhile).map(|done| done.fault).collect()
 }
 
-/// Whether an exit code that is told is one that the command had, and the reason one of its kind: whatever happened, this must hold.
+/// Whether the exit codes that are told are those that the commands had, and the reason one of its kind: whatever happened, this
+/// must hold.
 fn is_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
     let is_had = match told.exit_code {
         // Asked to stop, it exits so without a line.
@@ -94,7 +100,10 @@ fn is_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
         // None; or a signal, which the command did not write down.
         _ => true,
     };
-    is_had && is_reason_true(kind, told, ledger)
+    let mut replicas = told.replicas.iter().enumerate();
+    let are_had =
+        replicas.all(|(replica, code)| code.is_none_or(|code| code >= 128 || ledger.has_ended(replica, code)));
+    is_had && are_had && is_reason_true(kind, told, ledger)
 }
 
 fn is_reason_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
@@ -116,6 +125,7 @@ fn is_expected(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
         _ if told.reason == "deleted after its end" => true,
         Kind::Succeeds(_) | Kind::Twins | Kind::Talks => told.reason == "ok",
         Kind::Writes => told.reason == "ok" || (told.reason == "nonzero" && ledger.one_ended(9)),
+        Kind::Uneven => told.reason == "nonzero" && told.exit_code == Some(5) && told.replicas.get(1) == Some(&Some(5)),
         Kind::Fails(code) => told.reason == "nonzero" && told.exit_code == Some(code.into()),
         Kind::Crashes => told.reason == "signal" && [Some(139), None].contains(&told.exit_code),
         Kind::Overruns => told.reason == "timeout",

@@ -133,7 +133,8 @@ impl Client<'_> {
             if document["phase"].as_str().and_then(rank) == Some(3) {
                 // It had ended before, and whoever deletes such a job is told no more of it.
                 let reason = "deleted after its end".to_owned();
-                let told = Told { reason, exit_code: None, document: document.to_string(), fault: None };
+                let told =
+                    Told { reason, exit_code: None, replicas: Vec::new(), document: document.to_string(), fault: None };
                 job.ended = Some((Instant::now(), told));
             }
         }
@@ -147,7 +148,9 @@ impl Client<'_> {
         let reason = info["reason"].as_str().unwrap_or("none").to_owned();
         let fault = if reason == "ok" { self.fault(job, &document).await } else { None };
         let exit_code = info["exitCode"].as_i64();
-        Some(Told { reason, exit_code, document: document.to_string(), fault })
+        let replicas = info["replicas"].as_array().into_iter().flatten();
+        let replicas = replicas.map(|replica| replica["exitCode"].as_i64()).collect();
+        Some(Told { reason, exit_code, replicas, document: document.to_string(), fault })
     }
 
     /// What is missing of the log and the results of a success.
