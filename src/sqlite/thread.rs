@@ -35,6 +35,8 @@ type Commit = Result<(), Arc<rusqlite::Error>>;
 trait Write: Send {
     /// Does it; what an earlier try came to is forgotten.
     fn run(&mut self, connection: &Connection) -> Ran;
+    /// Whether it failed for want of room.
+    fn lacks_room(&self) -> bool;
     /// Tells how it went to the one who asked.
     fn answer(self: Box<Self>, commit: Commit);
 }
@@ -68,6 +70,10 @@ impl<T: Send, W: Fn(&Connection) -> Result<T, StoreError> + Send> Write for Aske
         };
         self.result = Some(result);
         ran
+    }
+
+    fn lacks_room(&self) -> bool {
+        matches!(self.result, Some(Err(StoreError::Full { .. })))
     }
 
     fn answer(self: Box<Self>, commit: Commit) {
@@ -169,15 +175,14 @@ fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>, mut
         if is_torn {
             undo(connection);
             for write in batch {
-                alone(connection, write);
+                alone(connection, write, &mut reserve);
             }
         } else {
             let commit = commit(connection);
-            match &commit {
-                Ok(()) => reserve.keep(),
-                // For those who come back: what keeps the daemon going does.
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => reserve.give(),
-                Err(_) => {}
+            if is_full(&commit) || batch.iter().any(|write| write.lacks_room()) {
+                reserve.give();
+            } else if commit.is_ok() {
+                reserve.keep();
             }
             for write in batch {
                 write.answer(commit.clone());
@@ -194,7 +199,7 @@ fn company(before: [usize; 2]) -> usize {
 
 /// Runs one write in a transaction of its own. After one of a batch failed in the middle all of them do: a savepoint for
 /// each would spare that, but costs all the others a copy of every page that they change.
-fn alone(connection: &Connection, mut write: Box<dyn Write>) {
+fn alone(connection: &Connection, mut write: Box<dyn Write>, reserve: &mut Reserve) {
     let commit = match begin(connection) {
         Err(source) => Err(Arc::new(source)),
         Ok(()) => match write.run(connection) {
@@ -205,7 +210,16 @@ fn alone(connection: &Connection, mut write: Box<dyn Write>) {
             }
         },
     };
+    // A large one is written in parts, so the disk may be full before its commit.
+    if write.lacks_room() || is_full(&commit) {
+        reserve.give();
+    }
     write.answer(commit);
+}
+
+/// Whether the room is to be given away, for those who come back: what keeps the daemon going does.
+fn is_full(commit: &Commit) -> bool {
+    commit.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DiskFull))
 }
 
 fn begin(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -319,5 +333,26 @@ mod tests {
         }
         let written = tasks.join_all().await.into_iter().filter(|ok| *ok).count();
         assert_eq!(written, 400);
+    }
+
+    #[tokio::test]
+    async fn the_reserve_is_given_to_a_write_that_finds_no_room_before_its_commit() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let database = dir.path().join("uwsd.db");
+        let connection = Connection::open(&database).expect("a database");
+        connection.execute_batch("CREATE TABLE t (v BLOB); PRAGMA max_page_count = 8").expect("a table");
+        let writer = Writer::start(connection, Reserve::of(&database)).expect("a thread");
+        let insert = |size: u32| {
+            writer.write("writing much", move |connection| {
+                let inserted = connection.execute("INSERT INTO t VALUES (zeroblob(?))", [size]);
+                inserted.map(drop).doing("writing much")
+            })
+        };
+        insert(1).await.expect("room");
+        let reserve = dir.path().join("uwsd.db.reserve");
+        assert!(reserve.exists());
+        let full = insert(1 << 20).await;
+        assert!(matches!(full, Err(StoreError::Full { .. })), "{full:?}");
+        assert!(!reserve.exists());
     }
 }
