@@ -61,8 +61,9 @@ impl Settings {
         let pattern = keys::pattern_of(path);
         for (name, value) in sorted(table) {
             let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            if pattern == "service" && !self.add_service(name, origin) {
-                continue;
+            if pattern == "service" {
+                // What else is wrong with one of a refused name is told as well.
+                self.add_service(name, origin);
             }
             let below_pattern = if pattern == "service" { "service.*".to_owned() } else { join(&pattern, name) };
             if let Some(key) = keys::find(&below_pattern) {
@@ -130,7 +131,7 @@ impl Settings {
         }
     }
 
-    fn add_service(&mut self, name: &str, origin: &Origin) -> bool {
+    fn add_service(&mut self, name: &str, origin: &Origin) {
         let is_form = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
         let what = if RESERVED.contains(&name) {
@@ -139,12 +140,11 @@ impl Settings {
             if let Err(at) = self.services.binary_search_by(|known| known.as_str().cmp(name)) {
                 self.services.insert(at, name.to_owned());
             }
-            return true;
+            return;
         } else {
             "is no name for a service; give lower-case letters, digits, \"_\" and \"-\", a letter first"
         };
         self.problem(&format!("service.{name}"), origin, what.to_owned());
-        false
     }
 
     fn unknown(&mut self, table: &str, path: &str, name: &str, origin: &Origin) {

@@ -28,6 +28,17 @@ fn all_problems_of_all_layers_are_printed_at_once() {
 }
 
 #[test]
+fn of_a_service_with_a_refused_name_the_other_problems_are_told_too() {
+    let told = problems_of("[service.healthz]\nmemory = 4\nnonsense = 1\n");
+    let expected = [
+        "service.healthz in DIR/uwsd.toml: is a name that the daemon's own paths have; give another",
+        "service.healthz.memory in DIR/uwsd.toml: is 4;",
+        "service.healthz.nonsense in DIR/uwsd.toml: is no key; leave it out",
+    ];
+    assert!(told.len() == 3 && told.iter().zip(expected).all(|(told, start)| told.starts_with(start)), "{told:#?}");
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn each_problem_names_its_key_and_what_would_do() {
     for (text, problem) in [
