@@ -112,7 +112,7 @@ pub(super) fn remedy(stderr: &str) -> &'static str {
     } else if stderr.contains("Permission denied (publickey") {
         " (the key that the daemon shows: sources.ssh_key)"
     } else if stderr.contains("could not read Username") {
-        " (a login in the URL goes only to the server that it is given for, not to where that redirects)"
+        " (it is not there, or wants a login; one in the URL goes only to that server, not to where it redirects)"
     } else if stderr.contains("HTTP 30") || stderr.contains("returned error: 30") {
         " (the server redirects; give the URL that it redirects to)"
     } else {
