@@ -25,6 +25,8 @@ use crate::ports::{
     Pull, RunRef, RunSpec, RunState, SystemClock,
 };
 
+const STARTING: &str = "starting a run";
+
 /// One run of the fake engine.
 struct Run {
     instance: &'static str,
@@ -51,6 +53,7 @@ pub struct FakeEngine {
     pub images: FakeImages,
     runs: Mutex<HashMap<RunRef, Run>>,
     is_silent: AtomicBool,
+    starts_nothing: AtomicBool,
     limits_are_advisory: AtomicBool,
     boot_id: Mutex<String>,
 }
@@ -65,6 +68,11 @@ impl FakeEngine {
     /// From now on the engine answers nothing, or again.
     pub fn set_silent(&self, is_silent: bool) {
         self.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// From now on the engine does not answer when a run is to be started, or does again.
+    pub fn start_nothing(&self, starts_nothing: bool) {
+        self.starts_nothing.store(starts_nothing, Ordering::SeqCst);
     }
 
     /// From now on limits are only asked for.
@@ -154,7 +162,8 @@ impl FakeEngine {
     }
 
     fn answer(&self, doing: &'static str) -> Result<(), BackendError> {
-        if self.is_silent.load(Ordering::SeqCst) {
+        let is_deaf = doing == STARTING && self.starts_nothing.load(Ordering::SeqCst);
+        if is_deaf || self.is_silent.load(Ordering::SeqCst) {
             return Err(BackendError::Unreachable { backend: "fake", doing, why: "it is silent".to_owned() });
         }
         Ok(())
@@ -236,11 +245,11 @@ impl Backend for FakeBackend {
     }
 
     async fn start(&self, spec: &RunSpec) -> Result<(), BackendError> {
-        self.engine.answer("starting a run")?;
+        self.engine.answer(STARTING)?;
         let mut runs = self.engine.runs();
         let Some(run) = runs.get_mut(&spec.run) else {
             let why = "no such run".to_owned();
-            return Err(BackendError::Refused { backend: "fake", doing: "starting a run", why });
+            return Err(BackendError::Refused { backend: "fake", doing: STARTING, why });
         };
         if *run.state.borrow() != State::Created {
             return Ok(());

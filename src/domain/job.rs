@@ -67,6 +67,7 @@ impl NewJob {
             created_at: self.created_at,
             started_at: None,
             ended_at: None,
+            ran: None,
             execution_duration: self.execution_duration,
             destruction: self.destruction,
             reservation: self.reservation,
@@ -190,6 +191,8 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// How long it executed, by a clock that nobody sets, once it has ended and if that is known.
+    pub ran: Option<Duration>,
     /// How long it may execute; `None`: without limit.
     pub execution_duration: Option<Duration>,
     /// When it is destroyed; `None`: never.
@@ -212,7 +215,7 @@ pub struct Job {
     pub held_from: Option<Phase>,
     /// How long it was SUSPENDED.
     pub suspension: Suspension,
-    /// When its files were given up for want of room, if they were.
+    /// When its files were given up, if they were: for want of room, or as it was ARCHIVED.
     pub cleaned_at: Option<Timestamp>,
     /// Set when it was deleted.
     pub deletion: Option<Deletion>,
@@ -223,6 +226,18 @@ impl Job {
     #[must_use]
     pub const fn place(&self) -> Place {
         Place { created_at: self.created_at, seq: self.seq }
+    }
+
+    /// How long it has executed at this instant and this uptime of the host, or did in all: not by the wall clock, which may
+    /// be set meanwhile, as far as better is known.
+    #[must_use]
+    pub fn executed(&self, now: Timestamp, since_boot: Duration) -> Option<Duration> {
+        let started_at = self.started_at?;
+        Some(match (self.ended_at, self.facts.launched_since_boot) {
+            (Some(ended_at), _) => self.ran.unwrap_or_else(|| ended_at.since(started_at)),
+            (None, Some(launched)) if launched <= since_boot => since_boot.saturating_sub(launched),
+            (None, _) => now.since(started_at),
+        })
     }
 
     /// Whether it has ended and its results, logs and uploads are there.

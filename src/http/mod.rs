@@ -20,6 +20,7 @@ mod file;
 mod form;
 mod forwarded;
 mod front;
+mod gone;
 mod guard;
 mod health;
 mod idempotency;

@@ -31,12 +31,18 @@ pub(super) enum ApiError {
     /// There is no such job, or not for this caller.
     #[error("there is no such job")]
     NoSuchJob,
+    /// There was such a job, and it was destroyed then.
+    #[error("this job was destroyed at {}", .0.to_iso())]
+    Destroyed(Timestamp),
     /// The job has no such result, or its file is not there any more.
     #[error("Result file not found.")]
     NoSuchResult,
     /// The files of the job were given up.
     #[error("the files of this job were removed at {} to make room on the disk", .0.to_iso())]
     FilesRemoved(Timestamp),
+    /// The files of the job went with its destruction, and only its record is kept.
+    #[error("this job was destroyed: its files went at {}, its record is kept", .0.to_iso())]
+    FilesDestroyed(Timestamp),
     /// The resource does not know the method.
     #[error("this resource has only the methods {0}")]
     NoSuchMethod(&'static str),
@@ -132,9 +138,13 @@ impl ApiError {
         match self {
             Self::Malformed(_) => say(StatusCode::BAD_REQUEST),
             Self::Foreign(_) => say(StatusCode::FORBIDDEN),
-            Self::NoSuchPath | Self::OutsideBase(_) | Self::NoSuchJob | Self::NoSuchResult | Self::FilesRemoved(_) => {
-                say(StatusCode::NOT_FOUND)
-            }
+            Self::NoSuchPath
+            | Self::OutsideBase(_)
+            | Self::NoSuchJob
+            | Self::Destroyed(_)
+            | Self::NoSuchResult
+            | Self::FilesRemoved(_)
+            | Self::FilesDestroyed(_) => say(StatusCode::NOT_FOUND),
             Self::NoSuchMethod(_) => say(StatusCode::METHOD_NOT_ALLOWED),
             Self::TooLarge { .. } => say(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnknownMediaType(_) => say(StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -175,8 +185,10 @@ impl ApiError {
             | Self::NoSuchPath
             | Self::OutsideBase(_)
             | Self::NoSuchJob
+            | Self::Destroyed(_)
             | Self::NoSuchResult
             | Self::FilesRemoved(_)
+            | Self::FilesDestroyed(_)
             | Self::NoSuchMethod(_)
             | Self::TooLarge { .. }
             | Self::UnknownMediaType(_)

@@ -86,8 +86,8 @@ impl JobMetrics {
         let has_ended = job.phase.is_final() && !from.is_final();
         if let Some(outcome) = job.outcome.as_ref().filter(|_| has_ended) {
             self.ended.get_or_create(&OfEnd::new(&job.service, outcome.reason)).inc();
-            if let (Some(started), Some(ended)) = (job.started_at, job.ended_at) {
-                self.run.get_or_create(&of_service()).observe(ended.since(started).as_secs_f64());
+            if let (Some(_), Some(ran)) = (job.started_at, job.ran) {
+                self.run.get_or_create(&of_service()).observe(ran.as_secs_f64());
             }
         }
     }

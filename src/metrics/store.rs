@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::exposition::Metrics;
 use crate::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use crate::ports::{
-    Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Destroyed, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
 };
 
 /// Passes everything on to another store. Since every change of a phase goes through a store, whoever asks for it, none
@@ -61,6 +61,10 @@ impl Store for MeasuredStore {
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.read(self.inner.job(id)).await
+    }
+
+    async fn destroyed(&self, id: JobId) -> Result<Option<Destroyed>, StoreError> {
+        self.read(self.inner.destroyed(id)).await
     }
 
     async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {

@@ -20,5 +20,6 @@ pub use run::{
 };
 pub use source::{Checkout, SourceError, Sources, UnfitSource};
 pub use store::{
-    Accepted, Change, Changed, DeletedJob, End, Event, JobCount, Launch, QueuedJob, Store, StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Destroyed, End, Event, JobCount, Launch, QueuedJob, Store, StoreError,
+    Totals, Update,
 };

@@ -27,6 +27,8 @@ pub struct End {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// How long it executed, by a clock that nobody sets, if it did and that is known.
+    pub ran: Option<Duration>,
     /// What it left, in name order.
     pub results: Vec<JobResult>,
     /// What became known about its run, if more than was written before.
@@ -82,6 +84,13 @@ pub enum Update {
     LetGo,
     /// An operator puts it before others, from 0 to 100: until it executes.
     Priority(u32),
+    /// None of its runs had been started, and they are now: while EXECUTING.
+    LateStart {
+        /// When they are.
+        started_at: Timestamp,
+        /// The uptime of the host then.
+        since_boot: Duration,
+    },
 }
 
 impl Update {
@@ -96,6 +105,7 @@ impl Update {
             Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
             Self::GiveUpFiles(_) => job.has_files(),
             Self::LetGo => matches!(job.phase, Phase::Held),
+            Self::LateStart { .. } => matches!(job.phase, Phase::Executing),
         }
     }
 }
@@ -165,6 +175,17 @@ pub struct DeletedJob {
     pub id: JobId,
     /// The image that ran it, if it came that far.
     pub image: Option<String>,
+}
+
+/// What is left of a job that was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The service (job list) that it belonged to.
+    pub service: String,
+    /// The owner; `None` if the creator was anonymous.
+    pub owner: Option<OwnerId>,
+    /// When it was destroyed, by its destruction time or a client.
+    pub at: Timestamp,
 }
 
 /// How many jobs there are.
@@ -263,6 +284,9 @@ pub trait Store: Send + Sync {
     /// The job, also one that was deleted and not yet forgotten: look at [`Job::deletion`].
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 
+    /// What is left of a job that was destroyed: of one that is deleted, and of the last ones that were forgotten.
+    async fn destroyed(&self, id: JobId) -> Result<Option<Destroyed>, StoreError>;
+
     /// A page of the jobs that `filter` lets through, newest first; without deleted ones.
     async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError>;
 
@@ -335,7 +359,7 @@ pub trait Store: Send + Sync {
     async fn files_removed(&self, id: JobId) -> Result<(), StoreError>;
 
     /// Forgets at most `limit` deleted jobs whose files are gone and whose visibility ended before `now`, fewer of jobs with many
-    /// results; returns how many, and when the next one is due.
+    /// results; returns how many, and when the next one is due. What [`Store::destroyed`] tells stays.
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<(u32, Option<Timestamp>), StoreError>;
 
     /// Since when an operator drains the daemon, if that is so.

@@ -45,7 +45,7 @@ pub(super) fn change(
         Change::Suspend(since_boot) => suspend(connection, seq, *since_boot)?,
         Change::Resume(since_boot) => resume(connection, seq, *since_boot)?,
         Change::End(end) => finish(connection, seq, end, now)?,
-        Change::Archive { until } => archive(connection, seq, *until)?,
+        Change::Archive { until } => archive(connection, seq, now, *until)?,
     }
     events::insert(connection, seq, now, Some(from), wanted, reason)?;
     Ok(Changed { job: must_load(connection, id)?, from, waited: in_queue })
@@ -111,12 +111,15 @@ fn resume(connection: &Connection, seq: i64, since_boot: Duration) -> Result<(),
 }
 
 /// Its files are still to be removed; its uploads and results are no longer told of.
-fn archive(connection: &Connection, seq: i64, until: Timestamp) -> Result<(), StoreError> {
+fn archive(connection: &Connection, seq: i64, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
     let doing = "archiving a job";
     results::remove(connection, seq)?;
     connection
-        .prepare_cached("UPDATE job SET phase = 'ARCHIVED', archived_until = ?2, files_removed = 0 WHERE seq = ?1")
-        .and_then(|mut update| update.execute(params![seq, until.millis()]))
+        .prepare_cached(
+            "UPDATE job SET phase = 'ARCHIVED', archived_until = ?2, cleaned_at = coalesce(cleaned_at, ?3), \
+                         files_removed = 0 WHERE seq = ?1",
+        )
+        .and_then(|mut update| update.execute(params![seq, until.millis(), now.millis()]))
         .map(drop)
         .doing(doing)
 }
@@ -136,10 +139,10 @@ fn begin(connection: &Connection, seq: i64, launch: &Launch) -> Result<Option<Du
 
 fn finish(connection: &Connection, seq: i64, end: &End, now: Timestamp) -> Result<(), StoreError> {
     let doing = "ending a job";
-    let End { outcome, started_at, ended_at, results, facts, visible_for } = end;
+    let End { outcome, started_at, ended_at, ran, results, facts, visible_for } = end;
     let sql = "UPDATE job SET phase = ?2, started_at = coalesce(?3, started_at), ended_at = ?4, reason = ?5, \
                summary_kind = ?6, summary = ?7, exit_code = ?8, signal = ?9, peak_memory = ?10, \
-               peak_is_sampled = ?12, replicas = ?13, \
+               peak_is_sampled = ?12, replicas = ?13, ran_ms = ?14, \
                visible_until = CASE WHEN deleted_at IS NULL THEN NULL ELSE ?11 END WHERE seq = ?1";
     let summary = outcome.summary.as_ref();
     connection
@@ -159,6 +162,7 @@ fn finish(connection: &Connection, seq: i64, end: &End, now: Timestamp) -> Resul
                 now.after(*visible_for).millis(),
                 outcome.peak_memory.map(|peak| peak.is_sampled),
                 replicas_body(&outcome.replicas),
+                ran.map(millis),
             ])
         })
         .doing(doing)?;

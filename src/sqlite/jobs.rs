@@ -188,6 +188,10 @@ fn apply(connection: &Connection, seq: i64, update: &Update) -> Result<(), Store
             set("UPDATE job SET cleaned_at = ?2, files_removed = 0 WHERE seq = ?1", &at.millis())?;
         }
         Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", priority)?,
+        Update::LateStart { started_at, since_boot } => {
+            set("UPDATE job SET started_at = ?2 WHERE seq = ?1", &started_at.millis())?;
+            set("UPDATE run SET launched_ms = ?2 WHERE job = ?1", &millis(*since_boot))?;
+        }
         Update::LetGo => set("UPDATE job SET held_from = ?2 WHERE seq = ?1", &None::<String>)?,
     }
     Ok(())

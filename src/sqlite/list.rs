@@ -101,7 +101,7 @@ fn places(filter: &JobFilter, page: Page, columns: &str) -> (String, Vec<Value>)
 
 pub(super) fn run_times(connection: &Connection, service: &str, limit: u32) -> Result<Vec<Duration>, StoreError> {
     let doing = "reading how long jobs ran";
-    let sql = "SELECT max(0, ended_at - started_at) FROM job WHERE service = ?1 AND phase = 'COMPLETED' \
+    let sql = "SELECT coalesce(ran_ms, max(0, ended_at - started_at)) FROM job WHERE service = ?1 AND phase = 'COMPLETED' \
                AND deleted_at IS NULL ORDER BY created_at DESC, seq DESC LIMIT ?2";
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
     let times = statement.query_map(params![service, limit], |row| Ok(duration(row.get(0)?)));
@@ -224,6 +224,7 @@ mod tests {
             outcome,
             started_at: None,
             ended_at: now,
+            ran: None,
             results,
             facts: None,
             visible_for: std::time::Duration::ZERO,

@@ -1,15 +1,18 @@
 //! The end of a record: destruction times, archived and deleted jobs, forgetting.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::{JobId, Timestamp};
-use crate::ports::{DeletedJob, StoreError};
+use crate::domain::{JobId, OwnerId, Timestamp};
+use crate::ports::{DeletedJob, Destroyed, StoreError};
 
 use super::error::While;
 use super::results;
 
 /// How many results go in one transaction: of very many the others wait, and with them every write.
 const RESULTS: u32 = 5000;
+
+/// Of how many destroyed jobs it is told when that was, of the last ones: some megabytes.
+const DESTROYED: i64 = 100_000;
 
 pub(super) fn due_for_destruction(
     connection: &Connection,
@@ -94,6 +97,7 @@ pub(super) fn forget(
             break;
         }
         left -= removed;
+        remember(connection, seq)?;
         let delete = connection.prepare_cached("DELETE FROM job WHERE seq = ?1");
         count += delete.and_then(|mut delete| delete.execute([seq])).doing(doing)?;
     }
@@ -101,6 +105,35 @@ pub(super) fn forget(
     let next: Option<i64> =
         connection.prepare_cached(&sql).and_then(|mut select| select.query_row([], |row| row.get(0))).doing(doing)?;
     Ok((u32::try_from(count).unwrap_or(u32::MAX), next.map(Timestamp::from_millis)))
+}
+
+/// Keeps of a job that is forgotten now that it was destroyed, and when.
+fn remember(connection: &Connection, seq: i64) -> Result<(), StoreError> {
+    let doing = "noting that a job was destroyed";
+    let sql = "INSERT OR REPLACE INTO destroyed (id, service, owner, at) \
+               SELECT id, service, owner, deleted_at FROM job WHERE seq = ?1";
+    connection.prepare_cached(sql).and_then(|mut insert| insert.execute([seq])).doing(doing)?;
+    connection
+        .prepare_cached("DELETE FROM destroyed WHERE seq <= ?1")
+        .and_then(|mut delete| delete.execute([connection.last_insert_rowid() - DESTROYED]))
+        .map(drop)
+        .doing(doing)
+}
+
+pub(super) fn destroyed(connection: &Connection, id: JobId) -> Result<Option<Destroyed>, StoreError> {
+    let sql = "SELECT service, owner, deleted_at FROM job WHERE id = ?1 AND deleted_at IS NOT NULL \
+               UNION ALL SELECT service, owner, at FROM destroyed WHERE id = ?1";
+    let of_row = |row: &rusqlite::Row<'_>| {
+        Ok(Destroyed {
+            service: row.get(0)?,
+            owner: row.get::<_, Option<String>>(1)?.map(OwnerId::new),
+            at: Timestamp::from_millis(row.get(2)?),
+        })
+    };
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut select| select.query_row([id.as_bytes()], of_row).optional())
+        .doing("looking when a job was destroyed")
 }
 
 #[cfg(test)]
@@ -136,5 +169,28 @@ mod tests {
             }
         }
         assert_eq!((forgotten, left()), (4, 0));
+    }
+
+    #[test]
+    fn of_the_last_jobs_that_were_forgotten_it_is_known_when_they_were_destroyed() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
+        let ids = [(); 3].map(|()| queue(&connection, Work::of_command("x")));
+        let forgotten = |seq: i64| {
+            let sql = "UPDATE job SET deleted_at = ?1, files_removed = 1, visible_until = 5 WHERE seq = ?1";
+            connection.execute(sql, [seq]).expect("deleted");
+            assert_eq!(forget(&connection, Timestamp::from_millis(5), 100).expect("done").0, 1);
+        };
+        let known = |id| destroyed(&connection, id).expect("read").map(|was| was.at.millis());
+        assert_eq!(ids.map(known), [None; 3]);
+        forgotten(1);
+        forgotten(2);
+        assert_eq!(ids.map(known), [Some(1), Some(2), None]);
+        // As if very many had gone in between.
+        connection
+            .execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'destroyed'", [DESTROYED + 1])
+            .expect("set");
+        forgotten(3);
+        assert_eq!(ids.map(known), [None, None, Some(3)]);
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::{
 
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
 pub(super) const JOB_COLUMNS: &str = "\
-    j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, \
+    j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, j.ran_ms, \
     j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, j.cleaned_at, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.replicas, \
@@ -40,6 +40,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
         created_at: Timestamp::from_millis(row.get("created_at")?),
         started_at: row.get::<_, Option<i64>>("started_at")?.map(Timestamp::from_millis),
         ended_at: row.get::<_, Option<i64>>("ended_at")?.map(Timestamp::from_millis),
+        ran: row.get::<_, Option<i64>>("ran_ms")?.map(duration),
         execution_duration: row.get::<_, Option<i64>>("execution_duration_ms")?.map(duration),
         destruction: row.get::<_, Option<i64>>("destruction")?.map(Timestamp::from_millis),
         reservation: Reservation { cpus: row.get("cpus")?, memory: row.get::<_, i64>("memory")?.unsigned_abs() },

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use crate::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use crate::ports::{
-    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage, QueuedJob,
-    Store, StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Destroyed, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage,
+    QueuedJob, Store, StoreError, Totals, Update,
 };
 
 use super::error::OpenError;
@@ -76,6 +76,10 @@ impl Store for SqliteStore {
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.readers.read(move |c| jobs::load(c, id)).await
+    }
+
+    async fn destroyed(&self, id: JobId) -> Result<Option<Destroyed>, StoreError> {
+        self.readers.read(move |c| retention::destroyed(c, id)).await
     }
 
     async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {

@@ -15,19 +15,17 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, error, info, warn};
 
 use crate::config::Service;
-use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, chain};
-use crate::ports::{BackendError, Change, End, Ending, How, Launch, RunRef, RunSpec, StoreError};
+use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, Timestamp, chain};
+use crate::ports::{BackendError, Change, End, Launch, RunRef, RunSpec, StoreError};
 
-use super::cause::Cause;
 use super::context::{Context, runs};
 use super::ending::{Verdict, host_restarted, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
-use super::plan::Invocation;
 use super::prepare::{patiently, prepare};
 use super::recovery::is_another;
-use super::run_clock::RunClock;
+use super::run_clock::{self, Moment, RunClock};
 use super::watching::Until;
-use super::{output, plan, watching};
+use super::{output, watching};
 use crate::ports::Backoff;
 
 /// What a driver is told while it works: to stop its job, and why.
@@ -40,7 +38,7 @@ pub(super) struct Driver {
     pub(super) service: Service,
     pub(super) stop: StopSignal,
     pub(super) orders: mpsc::Receiver<Ordered>,
-    facts: Facts,
+    pub(super) facts: Facts,
 }
 
 /// How the preparation of a job came to an end.
@@ -53,18 +51,6 @@ enum Prepared {
     Held(Ordered),
     /// The daemon was drained meanwhile: it stays in the queue.
     Drained,
-}
-
-/// What recovery found out about the runs of an adopted job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Adoption {
-    /// Its host and engine are the ones that it was launched on.
-    SameHost {
-        /// The runs that were made and never started: the crash came between the commit and the start.
-        unstarted: Vec<RunRef>,
-    },
-    /// The host or the engine was started anew since: whatever is told of its runs now is no end of its own making.
-    Restarted,
 }
 
 impl Driver {
@@ -90,40 +76,6 @@ impl Driver {
                 Prepared::Drained => info!("job {} goes back into the queue: the daemon is drained", self.job.id),
             }
             self.context.shared.set_stage(self.job.id, None);
-            runs(&self.job).collect()
-        }
-        .instrument(span)
-        .await
-    }
-
-    /// Goes on with a job that an earlier process of this daemon launched. Returns the runs that are left to be removed.
-    pub(super) async fn run_adopted(mut self, adoption: Adoption) -> Vec<RunRef> {
-        let span = self.context.span(&self.job);
-        async move {
-            let dirs = self.context.dirs(self.job.id);
-            // Its runs were made as the service was then: what they run is asked only of those that are still to be made.
-            let invocation = Invocation::of(&self.job, &self.service);
-            let invocation = invocation.unwrap_or_else(|_| Invocation::of_old(&self.job, &self.service));
-            let spec = |run| {
-                let spec = plan::run_spec(&self.job, &self.service, &invocation, run, dirs.clone());
-                // Helpers are made of the image that the job runs in.
-                RunSpec { image: self.facts.image.clone().unwrap_or(spec.image), ..spec }
-            };
-            let specs: Vec<RunSpec> = runs(&self.job).map(spec).collect();
-            info!("job {} was running before the start; going on with it", self.job.id);
-            match adoption {
-                Adoption::SameHost { unstarted } => {
-                    let is_stopped = self.stop.borrow().is_some();
-                    let to_start = specs.iter().filter(|spec| !is_stopped && unstarted.contains(&spec.run));
-                    let started = self.start_all(to_start).await;
-                    self.keep_as_stored(&specs).await;
-                    // Of one whose every run is started only now, nothing is used of the limit yet.
-                    let is_new = !is_stopped && specs.iter().all(|spec| unstarted.contains(&spec.run));
-                    let clock = if is_new { self.clock_of_late_start() } else { self.adopted_clock() };
-                    self.watch(&specs, started, clock).await;
-                }
-                Adoption::Restarted => self.end_restarted(&specs).await,
-            }
             runs(&self.job).collect()
         }
         .instrument(span)
@@ -181,7 +133,7 @@ impl Driver {
         self.watch(&specs, started, clock).await;
     }
 
-    async fn start_all(&self, specs: impl Iterator<Item = &RunSpec>) -> Result<(), BackendError> {
+    pub(super) async fn start_all(&self, specs: impl Iterator<Item = &RunSpec>) -> Result<(), BackendError> {
         for spec in specs {
             patiently(|| self.context.backend.start(spec)).await?;
             crate::crash::point("started-one");
@@ -190,7 +142,7 @@ impl Driver {
     }
 
     /// Waits for the runs, within what is left of the execution limit and until asked to stop, then ends the job.
-    async fn watch(&mut self, specs: &[RunSpec], started: Result<(), BackendError>, mut clock: RunClock) {
+    pub(super) async fn watch(&mut self, specs: &[RunSpec], started: Result<(), BackendError>, mut clock: RunClock) {
         if let Err(error) = started {
             // Of several replicas some may run: they end, with the last of their logs, before the job does.
             self.watched(specs).stop_and_drain().await;
@@ -223,20 +175,15 @@ impl Driver {
         watching::Watched::of(&self.context, &self.service, specs)
     }
 
-    fn clock_of_late_start(&mut self) -> RunClock {
-        self.job.started_at = Some(self.context.shared.clock.now());
-        RunClock::started()
-    }
-
-    /// How much of the execution limit a job that is adopted has used, by a clock that nobody sets.
-    fn adopted_clock(&self) -> RunClock {
+    /// How long the job executed; `stamps`: what its backend says of start and end.
+    fn ran(&self, stamps: Option<(Timestamp, Timestamp)>) -> Option<Duration> {
         let clock = &self.context.shared.clock;
-        let since_start = self.job.started_at.map_or(Duration::ZERO, |start| clock.now().since(start));
-        RunClock::adopted(&self.job, clock.since_boot(), since_start)
+        let launched = Moment { at: self.job.started_at?, since_boot: self.facts.launched_since_boot? };
+        Some(run_clock::ran(stamps, launched, Moment { at: clock.now(), since_boot: clock.since_boot() }))
     }
 
     /// Brings the output home and commits the end.
-    async fn end(&mut self, specs: &[RunSpec], verdict: Verdict) {
+    pub(super) async fn end(&mut self, specs: &[RunSpec], verdict: Verdict) {
         let Verdict { mut outcome, started_at, ended_at, is_advisory, is_ours } = verdict;
         let ((results, complaint), is_restarted) = tokio::join!(self.take_results(specs), self.engine_was_restarted());
         if is_restarted && !is_ours {
@@ -246,10 +193,12 @@ impl Driver {
             outcome = Outcome { summary: complaint.summary, reason: complaint.reason, ..outcome };
         }
         self.facts.is_advisory |= is_advisory;
+        let ran = if is_restarted { None } else { self.ran(started_at.zip(ended_at)) };
         let end = End {
             outcome,
             started_at,
             ended_at: ended_at.unwrap_or_else(|| self.context.shared.clock.now()),
+            ran,
             results,
             facts: Some(self.facts.clone()),
             visible_for: self.context.visible_for(),
@@ -312,6 +261,7 @@ impl Driver {
             outcome,
             started_at: None,
             ended_at: self.context.shared.clock.now(),
+            ran: None,
             results: Vec::new(),
             facts: Some(self.facts.clone()),
             visible_for: self.context.visible_for(),
@@ -319,35 +269,24 @@ impl Driver {
         self.commit(Change::End(Box::new(end))).await;
     }
 
-    /// Ends a job that was executing when its host or engine went down.
-    async fn end_restarted(&mut self, specs: &[RunSpec]) {
-        // Nothing of it may go on, whatever the engine made of it after its restart.
-        self.watched(specs).stop_and_drain().await;
-        let ending = Ending {
-            how: How::HostRestarted,
-            started_at: self.job.started_at,
-            ended_at: None,
-            peak_memory: None,
-            logs: None,
-            is_advisory: self.facts.is_advisory,
-            log_error: None,
-            log_gap: None,
-        };
-        // Who was asked to stop before that was to end, and has.
-        let cause = self.stop.borrow().map(Cause::Asked);
-        self.end(specs, verdict(cause, &[Ok(ending)], 0)).await;
-    }
-
     /// Commits a change, however long the store takes to have room again. Returns the job if it is in that phase now.
     pub(super) async fn commit(&self, change: Change) -> Option<Job> {
+        let shared = &self.context.shared;
+        let write = || shared.store.change(self.job.id, change.clone(), shared.clock.now());
+        let changed = self.written(write).await?;
+        self.context.changed(&changed);
+        Some(changed.job)
+    }
+
+    /// Writes until it is written; `None`: that makes no sense any more.
+    pub(super) async fn written<T, F>(&self, write: impl Fn() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let mut backoff = Backoff::new();
         loop {
-            let now = self.context.shared.clock.now();
-            match self.context.shared.store.change(self.job.id, change.clone(), now).await {
-                Ok(changed) => {
-                    self.context.changed(&changed);
-                    return Some(changed.job);
-                }
+            match write().await {
+                Ok(written) => return Some(written),
                 Err(
                     error @ (StoreError::PhaseChanged { .. }
                     | StoreError::NoSuchJob(_)

@@ -14,6 +14,7 @@
 
 mod acceptable;
 mod admission;
+mod adopted;
 mod cause;
 mod context;
 mod denied;

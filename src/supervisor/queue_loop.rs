@@ -94,6 +94,7 @@ impl Context {
             outcome,
             started_at: None,
             ended_at: now,
+            ran: None,
             results: Vec::new(),
             facts: None,
             visible_for: self.visible_for(),

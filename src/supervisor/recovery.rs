@@ -7,8 +7,8 @@ use tracing::{info, warn};
 use crate::domain::{Facts, Job, JobId, chain};
 use crate::ports::{EngineFacts, FoundRun, RunRef, RunState};
 
+use super::adopted::Adoption;
 use super::context::Context;
-use super::driver::Adoption;
 use crate::ports::Backoff;
 
 /// A job that was executing, with what became of its host.

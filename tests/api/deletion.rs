@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use uwsd::domain::NewJob;
-use uwsd::ports::{Clock, Store};
+use uwsd::domain::{JobId, NewJob, Outcome, OwnerId, Phase, Reason};
+use uwsd::ports::{Change, Clock, End, Store};
 
 use crate::bed::{Bed, Daemon, eventually, new_job};
 use crate::client::Answer;
@@ -58,6 +58,60 @@ async fn a_job_that_has_ended_is_gone_at_once() {
     assert_eq!((answer.status, &answer.json()["phase"]), (200, &json!("completed")));
     assert_eq!(status(&daemon, &id).await, 404);
     assert_eq!(delete(&daemon, &id).await.status, 404);
+}
+
+#[tokio::test]
+async fn who_asks_for_a_job_that_was_destroyed_is_told_when() {
+    let daemon = Bed::new().start().await;
+    let id = daemon.submit("write a 1").await;
+    daemon.reaches(&id, "completed").await;
+    let waiting = || NewJob { phase: Phase::Pending, ..new_job("print 1", daemon.clock.now()) };
+    let other = NewJob { service: "other".to_owned(), ..waiting() };
+    let owned = NewJob { owner: Some(OwnerId::new("ada".to_owned())), ..waiting() };
+    let others =
+        [daemon.store.submit(other).await, daemon.store.submit(owned).await].map(|new| new.expect("kept").job.id);
+    let before = daemon.clock.now();
+    assert_eq!(delete(&daemon, &id).await.status, 200);
+    for other in others {
+        let end = End {
+            outcome: Outcome::new(Reason::Aborted, ""),
+            started_at: None,
+            ended_at: before,
+            ran: None,
+            results: Vec::new(),
+            facts: None,
+            visible_for: Duration::ZERO,
+        };
+        daemon.store.change(other, Change::End(Box::new(end)), before).await.expect("ended");
+        daemon.store.request_deletion(other, before).await.expect("noted");
+    }
+    let (json, uws) = (format!("/api/v1/job/{id}"), format!("/api/ocps/async/{id}"));
+    let told = daemon.client().get(&uws).await.text().to_owned();
+    let at = told.strip_prefix("this job was destroyed at ").expect("it says so");
+    assert!(at.ends_with('Z') && (before.to_iso()..=daemon.clock.now().to_iso()).contains(&at.to_owned()), "{told}");
+    let forgotten = async |id: JobId| daemon.store.job(id).await.expect("read").is_none().then_some(());
+    for is_forgotten in [false, true] {
+        if is_forgotten {
+            for id in others.into_iter().chain([id.parse().expect("an id")]) {
+                eventually("the record to go", || forgotten(id)).await;
+            }
+        }
+        for path in [uws.clone(), format!("{uws}/results/a"), format!("{uws}/phase")] {
+            let answer = daemon.client().get(&path).await;
+            assert_eq!((answer.status, answer.text()), (404, told.as_str()), "{path}, {is_forgotten}");
+        }
+        let result = daemon.client().get(&format!("/api/v1/job/result/{id}/0")).await;
+        assert_eq!((result.status, result.text()), (404, told.as_str()));
+        for path in [json.clone(), format!("{json}/phase"), format!("{json}/stdout")] {
+            let answer = daemon.client().get(&path).await;
+            assert_eq!((answer.status, answer.json()), (404, json!(told)), "{path}, {is_forgotten}");
+        }
+        // Whoever could not have looked at it is told nothing.
+        for other in others {
+            let answer = daemon.client().get(&format!("/api/v1/job/{other}")).await;
+            assert_eq!((answer.status, answer.text()), (404, "\"\""));
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use uwsd::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
-    Accepted, Change, Changed, DeletedJob, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Destroyed, Event, JobCount, QueuedJob, Store, StoreError, Totals, Update,
 };
 use uwsd::sqlite::SqliteStore;
 
@@ -79,6 +79,10 @@ impl Store for OddStore {
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         assert!(!self.panics.load(Ordering::SeqCst), "the test wants it");
         if self.fails.load(Ordering::SeqCst) { Err(broken("reading a job")) } else { self.real.job(id).await }
+    }
+
+    async fn destroyed(&self, id: JobId) -> Result<Option<Destroyed>, StoreError> {
+        self.real.destroyed(id).await
     }
 
     async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Vec<Job>, StoreError> {

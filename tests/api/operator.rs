@@ -228,12 +228,18 @@ async fn a_record_is_kept_after_the_destruction_time_and_goes_in_its_time() {
     assert!(archived.child("uws:results").children.is_empty());
     assert_eq!(archived.child("uws:errorSummary").value("uws:message"), "the command exited with code 3");
     assert!(!archived.is_nil("uws:destruction") && !archived.is_nil("uws:endTime"));
-    for gone in ["results/a", "results/stdout"] {
-        assert_eq!(status(&daemon, &format!("/{id}/{gone}")).await, 404, "{gone}");
+    let removed = archived.child("uws:jobInfo").value("filesRemoved").to_owned();
+    assert!(removed.ends_with('Z'), "{removed}");
+    let told = format!("this job was destroyed: its files went at {removed}, its record is kept");
+    for gone in ["async/{id}/results/a", "async/{id}/results/stdout"].map(|path| path.replace("{id}", &id)) {
+        let answer = daemon.client().get(&format!("/api/ocps/{gone}")).await;
+        assert_eq!((answer.status, answer.text()), (404, told.as_str()), "{gone}");
     }
+    let result = daemon.client().get(&format!("/api/v1/job/result/{id}/0")).await;
+    assert_eq!((result.status, result.text()), (404, told.as_str()));
     assert_eq!(status(&daemon, &format!("/{id}/results")).await, 200);
     let log = daemon.client().get(&format!("/api/v1/job/{id}/stdout")).await;
-    assert_eq!(log.status, 404, "an empty log would not be true");
+    assert_eq!((log.status, log.text()), (404, told.as_str()), "an empty log would not be true");
     assert_eq!(daemon.job(&id).await["errorSummary"]["hasDetail"], false);
     assert!(!listed(&daemon, "").await.contains(&id), "only asked for is it listed");
     assert_eq!(listed(&daemon, "?PHASE=ARCHIVED").await, std::slice::from_ref(&id));
@@ -250,6 +256,9 @@ async fn a_record_is_kept_after_the_destruction_time_and_goes_in_its_time() {
     let stored: JobId = id.parse().expect("an id");
     eventually("the record to go", || async { daemon.store.job(stored).await.expect("read").is_none().then_some(()) })
         .await;
+    // That it was there is told from then on.
+    let answer = daemon.client().get(&format!("{LIST}/{id}")).await;
+    assert!(answer.status == 404 && answer.text().starts_with("this job was destroyed at "), "{}", answer.text());
 }
 
 #[tokio::test]

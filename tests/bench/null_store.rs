@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uwsd::domain::{IdempotencyKey, Job, JobFilter, JobId, JobRef, NewJob, OwnerId, Page, Timestamp};
 use uwsd::ports::{
-    Accepted, Change, Changed, DeletedJob, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage, QueuedJob,
-    Store, StoreError, Totals, Update,
+    Accepted, Change, Changed, DeletedJob, Destroyed, Event, ImageFacts, ImageOfFiles, Images, JobCount, PulledImage,
+    QueuedJob, Store, StoreError, Totals, Update,
 };
 
 pub struct NullStore;
@@ -33,6 +33,10 @@ impl Store for NullStore {
     }
 
     async fn job(&self, _: JobId) -> Result<Option<Job>, StoreError> {
+        Ok(None)
+    }
+
+    async fn destroyed(&self, _: JobId) -> Result<Option<Destroyed>, StoreError> {
         Ok(None)
     }
 

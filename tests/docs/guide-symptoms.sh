@@ -135,6 +135,9 @@ refused_requests() {
     in_box uwsctl wait "$id" >/dev/null
     asked "http://127.0.0.1:8080/api/v1/job/result/$id/99"
     quoted 'Result file not found.'
+    in_box uwsctl delete "$id" >/dev/null
+    asked "http://127.0.0.1:8080/api/ocps/async/$id"
+    quoted 'this job was destroyed at'
     in_box sh -c 'head -c 17000000 /dev/zero >/tmp/large'
     asked --data-binary @/tmp/large http://127.0.0.1:8080/api/ocps/async
     quoted 'the request body is larger than'
@@ -148,8 +151,19 @@ refused_requests() {
     quoted 'is on its way, and this service takes one job at a time'
     in_box uwsctl abort "$id" >/dev/null
     in_box rm /etc/uwsd/conf.d/96-one.toml
+    write /etc/uwsd/conf.d/96-archive.toml <<<$'[service.ocps]\narchive = "1d"'
+    in_box systemctl reload uwsd
+    id=$(in_box uwsctl submit true 2>/dev/null)
+    in_box uwsctl wait "$id" >/dev/null
+    asked --data DESTRUCTION=2000-01-01 "http://127.0.0.1:8080/api/ocps/async/$id/destruction"
+    await 30 "the destruction of $id" is_archived "$id"
+    asked "http://127.0.0.1:8080/api/ocps/async/$id/results/stdout"
+    quoted 'this job was destroyed: its files went at'
+    in_box rm /etc/uwsd/conf.d/96-archive.toml
     in_box systemctl reload uwsd
 }
+
+is_archived() { [ "$(in_box uwsctl phase "$1")" = ARCHIVED ]; }
 
 # Places outside of the state directory, which the unit may not write.
 read_only_places() {

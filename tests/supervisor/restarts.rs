@@ -144,6 +144,34 @@ async fn the_limit_goes_on_over_a_restart() {
 }
 
 #[tokio::test]
+async fn the_limit_of_a_job_that_is_started_late_counts_from_there_over_a_second_restart_too() {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("there").execution_duration = Some(Duration::from_secs(3600));
+    let first = bed.start().await;
+    bed.engine.start_nothing(true);
+    let id = first.submit("hang").await;
+    let launched = first.reaches(id, Phase::Executing).await.started_at.expect("it is stamped");
+    drop(first);
+    bed.clock.advance(Duration::from_secs(3000));
+    bed.engine.start_nothing(false);
+    let second = bed.start().await;
+    eventually("the start", || async { (bed.engine.running() == 1).then_some(()) }).await;
+    let started = second.job(id).await.started_at.expect("it is stamped");
+    assert!(started.since(launched) >= Duration::from_secs(3000), "{started:?} after {launched:?}");
+    drop(second);
+    bed.clock.advance(Duration::from_secs(1000));
+    let third = bed.start().await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(third.job(id).await.phase, Phase::Executing);
+    drop(third);
+    bed.clock.advance(Duration::from_secs(2601));
+    let fourth = bed.start().await;
+    let job = fourth.reaches(id, Phase::Aborted).await;
+    assert_eq!(job.outcome.expect("ended").reason, Reason::Timeout);
+    assert_eq!(bed.engine.starts().1.max(1), 1);
+}
+
+#[tokio::test]
 async fn a_job_that_ended_in_time_while_nobody_looked_keeps_its_own_end() {
     let bed = Bed::new();
     let first = bed.start().await;

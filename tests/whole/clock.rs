@@ -43,6 +43,12 @@ fn outcome(job: &Value) -> (&str, &str) {
     (job["phase"].as_str().unwrap_or_default(), job["jobInfo"]["reason"].as_str().unwrap_or_default())
 }
 
+/// Whether `job` says that it has executed for about `time`.
+fn is_about(job: &Value, time: Duration) {
+    let said = job["executionDuration"].as_f64().expect("a number");
+    assert!((said - time.as_secs_f64()).abs() < 4.0, "it executed for {time:?}, and says {said}: {job}");
+}
+
 async fn hours_forward_and_back_end_no_job_and_spare_none(engine: &Engine) {
     let Some(library) = library() else { return };
     let bed = Bed::new(engine, "max_execution_duration = \"1h\"");
@@ -81,6 +87,7 @@ async fn hours_forward_and_back_end_no_job_and_spare_none(engine: &Engine) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let job = bed.get(&format!("/api/v1/job/{long}")).await.json();
     assert_eq!(job["phase"], "executing", "{job}");
+    is_about(&job, begun.elapsed());
     set(&bed, "-18000");
     let last = bed.submit("exit 3").await;
     let job = bed.ends(&short).await;
@@ -89,7 +96,7 @@ async fn hours_forward_and_back_end_no_job_and_spare_none(engine: &Engine) {
     assert!((Duration::from_secs(4)..Duration::from_secs(10)).contains(&took), "the limit of 4 s took {took:?}");
     let job = bed.ends(&long).await;
     assert_eq!(outcome(&job), ("completed", "ok"), "{job}");
-    assert!(job["executionDuration"].as_f64().is_some_and(|seconds| seconds >= 0.0), "{job}");
+    is_about(&job, Duration::from_secs(6));
     let job = bed.ends(&last).await;
     assert_eq!((outcome(&job), &job["jobInfo"]["exitCode"]), (("error", "nonzero"), &json!(3)), "{job}");
     // Nothing is destroyed, and the list is by the stamps (UWS 1.1 §2.2.2.1).
@@ -105,6 +112,12 @@ async fn hours_forward_and_back_end_no_job_and_spare_none(engine: &Engine) {
     let _daemon = start(&bed, &library).await;
     let job = bed.ends(&left).await;
     assert_eq!(outcome(&job), ("completed", "ok"), "{job}");
+    is_about(&job, Duration::from_secs(5));
+    // No more in the figures: four jobs of a few seconds, not of hours.
+    let metrics = bed.get("/metrics").await.text();
+    let sum = metrics.lines().find_map(|line| line.strip_prefix("uwsd_job_run_seconds_sum{service=\"ocps\"} "));
+    let sum: f64 = sum.expect("there").parse().expect("a number");
+    assert!((0.0..60.0).contains(&sum), "{sum}");
 }
 
 crate::bed::everywhere! { hours_forward_and_back_end_no_job_and_spare_none }

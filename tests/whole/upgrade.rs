@@ -7,13 +7,16 @@ use crate::bed::{Bed, Engine};
 use crate::program::{SmallDisk, Told, command, database, ids, integrity, look, names, uwsd};
 
 /// The newest schema.
-const NEWEST: u32 = 5;
+const NEWEST: u32 = 6;
+
+/// The job that a daemon of schema 6 has forgotten.
+const FORGOTTEN: &str = "019ff3b0000074008000000a11ce0fff";
 
 /// What the JSON API tells: pointers into its document, and the JSON there.
 type Facts = &'static [(&'static str, &'static str)];
 
 /// What the jobs of a fixture are, by their run ids: since which schema, and what is told of them after the start.
-const JOBS: [(&str, u32, Facts); 15] = [
+const JOBS: [(&str, u32, Facts); 16] = [
     ("pending", 1, &[("/phase", "\"pending\""), ("/parameters/command/2", "\"echo not yet\""), ("/startTime", "null")]),
     ("queued", 1, &[("/phase", "\"completed\""), ("/jobInfo/exitCode", "0"), ("/results/0/id", "0")]),
     ("executing", 1, &[("/phase", "\"error\""), ("/jobInfo/reason", "\"host-restart\"")]),
@@ -54,6 +57,8 @@ const JOBS: [(&str, u32, Facts); 15] = [
     ("archived", 2, &[("/phase", "\"completed\""), ("/jobInfo/reason", "\"ok\"")]),
     ("replicas", 3, &[("/jobInfo/replicas/1/exitCode", "1"), ("/jobInfo/replicas/0/peakMemory", "1048576")]),
     ("cleaned", 3, &[("/phase", "\"completed\""), ("/jobInfo/filesRemoved", "\"2026-07-12T04:00:00.000Z\"")]),
+    // By the clock that nobody sets, not the difference of its stamps.
+    ("failed", 6, &[("/executionDuration", "1.25")]),
 ];
 
 /// The UWS phase, where it is not that of the JSON API.
@@ -124,10 +129,22 @@ async fn served(version: u32) {
     for part in ["<uws:parameter id=\"RA\">10.68<", "<uws:parameter id=\"DEC\">41.27<", "id=\"cutout.fits\""] {
         assert!(typed.contains(part), "{part} in {typed}");
     }
-    for hidden in [owned, deleted] {
-        assert_eq!(bed.get(&format!("/api/v1/job/{hidden}")).await.status, StatusCode::NOT_FOUND);
+    for (gone, told) in [
+        (owned.as_str(), ""),
+        (&deleted, "this job was destroyed at 2026-"),
+        (FORGOTTEN, if version >= 6 { "this job was destroyed at 2026-08-12T01:00:00.000Z" } else { "" }),
+    ] {
+        let answer = bed.get(&format!("/api/v1/job/{gone}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        let said = answer.json();
+        let said = said.as_str().expect("a text");
+        assert!(said.starts_with(told) && said.is_empty() == told.is_empty(), "{gone}: {said:?}");
     }
     if version >= 2 {
+        let archived = format!("/api/ocps/async/{}/results/stdout", id_of(&bed, "archived"));
+        let (archived, at) = (bed.get(&archived).await, if version >= 4 { "2026-08-12T02:16:05" } else { "2026-" });
+        let told = format!("this job was destroyed: its files went at {at}");
+        assert!(archived.status == StatusCode::NOT_FOUND && archived.text().starts_with(&told), "{}", archived.text());
         let again = bed.request(
             "PUT",
             "/api/v1/job",
@@ -199,8 +216,13 @@ async fn a_database_of_schema_4_is_upgraded_and_served() {
 }
 
 #[tokio::test]
-async fn a_database_of_schema_5_is_served() {
+async fn a_database_of_schema_5_is_upgraded_and_served() {
     served(5).await;
+}
+
+#[tokio::test]
+async fn a_database_of_schema_6_is_served() {
+    served(6).await;
 }
 
 /// The order of docs/maintenance.md, "Go back": this program is the older one, on what a newer one left.
@@ -248,7 +270,7 @@ async fn without_room_for_the_backup_nothing_is_migrated_and_what_to_do_is_said(
         bounded.arg("60").arg(serve.get_program()).args(serve.get_args()).output().expect("started").into();
     assert_eq!(told.code, Some(1), "{}", told.complaint);
     for part in [
-        "uwsd.db has schema version 3 and was not brought to 5, since it could not be backed up before; make room beside it",
+        "uwsd.db has schema version 3 and was not brought to 6, since it could not be backed up before; make room beside it",
         ": the copy takes ",
     ] {
         assert!(told.complaint.contains(part), "{part} in {}", told.complaint);

@@ -1,4 +1,5 @@
-//! How this dialect words a refusal: as text, but a job that is not there as the JSON string `""`, like the original.
+//! How this dialect words a refusal: as text, but a job that is not there as the JSON string `""`, like the original,
+//! or with when it was destroyed in it.
 
 use warp::reply::Response;
 
@@ -14,6 +15,7 @@ pub(super) fn dress(result: Result<Response, ApiError>) -> Response {
         | ApiError::Denied(Denied::NoSuchJob(_) | Denied::Store(StoreError::NoSuchJob(_))) => {
             error.respond(|_| json(""))
         }
+        ApiError::Destroyed(_) => error.respond(|verdict| json(&*verdict.message)),
         other => other.as_text(),
     })
 }

@@ -3,8 +3,8 @@
 use super::SERVICE;
 use super::phase::{PhaseWord, shown};
 use crate::domain::{Caller, Job, JobId, Timestamp};
-use crate::http::Api;
 use crate::http::reply::ApiError;
+use crate::http::{Api, gone};
 
 /// A job and what it shows.
 pub(super) struct Found {
@@ -19,23 +19,25 @@ pub(super) struct Found {
 /// The job `id`, also one that was deleted and still tells of its end.
 ///
 /// # Errors
-/// [`ApiError::NoSuchJob`], also for what is no job id and for a job of somebody else's.
+/// [`ApiError::Destroyed`]; [`ApiError::NoSuchJob`], also for what is no job id and for a job of somebody else's.
 pub(super) async fn job(api: &Api, caller: &Caller, id: &str) -> Result<Found, ApiError> {
     let id: JobId = id.parse().map_err(|_| ApiError::NoSuchJob)?;
-    let job = api.store.job(id).await?.ok_or(ApiError::NoSuchJob)?;
+    let Some(job) = api.store.job(id).await? else { return Err(gone::job(api, caller, SERVICE, id).await) };
     if job.service != SERVICE || !caller.may_use(job.owner.as_ref()) {
         return Err(ApiError::NoSuchJob);
     }
     let now = api.clock.now();
-    let phase = shown(&job, now, api.config.get().json.deletion_visible).ok_or(ApiError::NoSuchJob)?;
-    Ok(Found { job, phase, now })
+    match shown(&job, now, api.config.get().json.deletion_visible) {
+        Some(phase) => Ok(Found { job, phase, now }),
+        None => Err(gone::job(api, caller, SERVICE, id).await),
+    }
 }
 
 /// The job `id` if it was not deleted: its files are still there.
 ///
 /// # Errors
-/// [`ApiError::NoSuchJob`].
+/// As of [`job`].
 pub(super) async fn kept_job(api: &Api, caller: &Caller, id: &str) -> Result<Job, ApiError> {
-    let found = job(api, caller, id).await?;
-    if found.job.deletion.is_some() { Err(ApiError::NoSuchJob) } else { Ok(found.job) }
+    let Found { job, .. } = job(api, caller, id).await?;
+    if job.deletion.is_some() { Err(gone::job(api, caller, SERVICE, job.id).await) } else { Ok(job) }
 }

@@ -6,11 +6,11 @@ use warp::reply::Response;
 
 use super::find;
 use crate::domain::Job;
-use crate::http::Api;
 use crate::http::extract::Asked;
 use crate::http::file;
 use crate::http::form;
 use crate::http::reply::{ApiError, text};
+use crate::http::{Api, gone};
 use crate::ports::{JobDirs, RunRef};
 
 /// What is asked of a log.
@@ -77,9 +77,7 @@ pub(super) async fn stderr(api: &Api, query: Query<'_>) -> Result<Response, ApiE
 async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiError> {
     let Query { asked, id, method, headers } = query;
     let job = find::kept_job(api, &asked.caller, id).await?;
-    if let Some(at) = job.cleaned_at {
-        return Err(ApiError::FilesRemoved(at));
-    }
+    gone::unless_kept(&job)?;
     if job.phase.is_final() && !job.has_files() {
         return Err(ApiError::NoSuchResult);
     }

@@ -185,7 +185,7 @@ struct JobInfoObject<'a> {
     /// `advisory` if a limit of it could not be enforced.
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<&'static str>,
-    /// When its files were removed to make room.
+    /// When its files were removed: to make room, or as it was destroyed and its record kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     files_removed: Option<String>,
     /// What a queued job is doing.
@@ -208,7 +208,7 @@ impl<'a> JobObject<'a> {
             creation_time: job.created_at.to_ocps(),
             start_time: job.started_at.map(Timestamp::to_ocps),
             end_time: job.ended_at.map(Timestamp::to_ocps),
-            execution_duration: job.started_at.map(|start| job.ended_at.unwrap_or(now).since(start).as_secs_f64()),
+            execution_duration: job.executed(now, api.clock.since_boot()).map(|time| time.as_secs_f64()),
             destruction: job.destruction.map(Timestamp::to_ocps),
             parameters: ParametersObject::new(api, job, &inside),
             results: Results { files: &job.results, inside },

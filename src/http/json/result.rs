@@ -7,14 +7,13 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::dress::dress;
 use super::find;
-use crate::http::Api;
 use crate::http::attachment;
 use crate::http::extract::{Asked, asked};
 use crate::http::file;
 use crate::http::reply::ApiError;
 use crate::http::resource::{READ_ONLY, is_read, other};
+use crate::http::{Api, gone};
 use crate::ports::JobDirs;
 
 /// One result.
@@ -27,11 +26,13 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .then(move |id: String, number: String, method: Method, asked: Asked, headers: HeaderMap| {
             let api = Arc::clone(&api);
             async move {
-                dress(if is_read(&method) {
+                let answer = if is_read(&method) {
                     get(&api, &asked, &id, &number, &method, &headers).await
                 } else {
                     other(&method, READ_ONLY)
-                })
+                };
+                // Here the original answers text throughout.
+                answer.unwrap_or_else(|error| error.as_text())
             }
         })
         .boxed()
@@ -53,7 +54,7 @@ pub(super) fn route(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "A part of it", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 304, description = "The client has it already"),
-        (status = 404, description = "There is no such result", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such result, or not any more; the text says since when", body = String, content_type = "text/plain"),
         (status = 416, description = "No byte of it is in the range", body = String, content_type = "text/plain"),
     )
 )]
@@ -68,9 +69,7 @@ pub(super) async fn get(
     let is_number = number.bytes().all(|b| b.is_ascii_digit());
     let number: usize = number.parse().ok().filter(|_| is_number).ok_or(ApiError::NoSuchResult)?;
     let job = find::kept_job(api, &asked.caller, id).await.map_err(no_result)?;
-    if let Some(at) = job.cleaned_at {
-        return Err(ApiError::FilesRemoved(at));
-    }
+    gone::unless_kept(&job)?;
     let path = &job.results.get(number).ok_or(ApiError::NoSuchResult)?.path;
     let root = api.config.get().server.jobs_dir.clone();
     let below = JobDirs { root: job.id.to_string().into() }.output();

@@ -14,7 +14,7 @@ use super::{document, html, piece, xml};
 use crate::domain::{Job, Log};
 use crate::http::file::{self, Opened};
 use crate::http::reply::{ApiError, see_other, text};
-use crate::http::{Api, attachment};
+use crate::http::{Api, attachment, gone};
 use crate::ports::{JobDirs, RunRef};
 
 /// The list of results.
@@ -26,9 +26,7 @@ pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
 
 /// The result itself, or for `result` the way to the main one.
 pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -> Result<Response, ApiError> {
-    if let Some(at) = job.cleaned_at {
-        return Err(ApiError::FilesRemoved(at));
-    }
+    gone::unless_kept(job)?;
     match named(job, id) {
         Some(Named::Log(log)) => {
             let mut response = match open_log(api, job, log).await? {

@@ -1,0 +1,15 @@
+-- What is left of a job that was destroyed: that it was, and when. Of the last ones; seq is the order of their end.
+CREATE TABLE destroyed (
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+    id      BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    service TEXT    NOT NULL,
+    owner   TEXT,
+    at      INTEGER NOT NULL
+) STRICT;
+
+-- How long a job executed, in milliseconds by a clock that nobody sets.
+ALTER TABLE job ADD COLUMN ran_ms INTEGER;
+
+-- The files of what is ARCHIVED went when it was.
+UPDATE job SET cleaned_at = (SELECT max(at) FROM event WHERE event.job = job.seq AND to_phase = 'ARCHIVED')
+    WHERE phase = 'ARCHIVED' AND cleaned_at IS NULL;
