@@ -118,6 +118,8 @@ pub(super) struct Pump {
     end: watch::Receiver<Option<Drained>>,
     logged: Arc<OnceLock<Logged>>,
     given_up: CancellationToken,
+    /// Whether it reads what the engine kept as that grows.
+    is_followed: bool,
 }
 
 impl Pump {
@@ -131,7 +133,7 @@ impl Pump {
         let options =
             AttachContainerOptions { stream: true, stdout: true, stderr: true, ..AttachContainerOptions::default() };
         let attached = client.docker.attach_container(container, Some(options)).await?;
-        Ok(Self::of(attached.output, spools, tasks))
+        Ok(Self::of(attached.output, false, spools, tasks))
     }
 
     /// Takes what the engine kept of the container's output from its first byte on, and goes on to the container's end
@@ -149,16 +151,16 @@ impl Pump {
         };
         let options = LogsOptions { follow: is_followed, stdout: true, stderr: true, ..LogsOptions::default() };
         let output = client.docker.logs(container, Some(options)).boxed();
-        Self::of(output, spools, tasks)
+        Self::of(output, is_followed, spools, tasks)
     }
 
     /// One that cannot even begin.
     fn failed(why: LogLoss) -> Self {
         let end = watch::channel(Some(Drained::Failed(why))).1;
-        Self { end, logged: Arc::default(), given_up: CancellationToken::new() }
+        Self { end, logged: Arc::default(), given_up: CancellationToken::new(), is_followed: false }
     }
 
-    fn of(output: Output, mut spools: Spools, tasks: &TaskTracker) -> Self {
+    fn of(output: Output, is_followed: bool, mut spools: Spools, tasks: &TaskTracker) -> Self {
         let (tell, end) = watch::channel(None);
         let given_up = CancellationToken::new();
         let token = given_up.clone();
@@ -172,7 +174,7 @@ impl Pump {
             let _ = told.set(spools.logged()); // it is set once only
             tell.send_replace(Some(drained));
         });
-        Self { end, logged, given_up }
+        Self { end, logged, given_up, is_followed }
     }
 
     /// The end, once everything that came is on the disk.
@@ -188,6 +190,11 @@ impl Pump {
     /// What became of the logs, once it has ended with the end of the stream.
     pub(super) fn logged(&self) -> Logged {
         self.logged.get().cloned().unwrap_or_default()
+    }
+
+    /// Whether it reads what the engine kept as that grows: the end of such a stream may come before that of the log.
+    pub(super) const fn is_followed(&self) -> bool {
+        self.is_followed
     }
 
     /// Whether it has ended without the end of the stream.

@@ -46,6 +46,7 @@ mod secrets;
 mod spec;
 mod spool;
 mod stop;
+mod tail;
 mod wait;
 
 pub use backend::DockerBackend;

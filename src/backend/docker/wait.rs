@@ -16,6 +16,7 @@ use super::error::DOCKER;
 use super::logs::{Drained, Pump};
 use super::memory::Seen;
 use super::parents::Parent;
+use super::tail;
 use crate::domain::PeakMemory;
 use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, LogLoss, RunRef, RunState};
 
@@ -265,10 +266,22 @@ impl Shared {
         Ok(pump)
     }
 
+    /// Whether the engine kept no more of the logs of a run that has ended than what was taken.
+    async fn is_whole(&self, run: &RunRef, dirs: &JobDirs, logged: &Logged) -> bool {
+        // One that was cut is told to be, and no more is known of it.
+        let Some(bytes) = logged.bytes else { return true };
+        let Ok(client) = self.engine.client().await else { return false };
+        let (name, dir) = (run.name(), dirs.log(run));
+        tokio::time::timeout(READING, tail::is_whole(&client, &name, &dir, bytes)).await.unwrap_or(false)
+    }
+
     /// Waits for the last byte of the logs of a run that has ended.
     async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => return pump.logged(),
+            Ok(Drained::Whole) if !pump.is_followed() || self.is_whole(run, dirs, &pump.logged()).await => {
+                return pump.logged();
+            }
+            Ok(Drained::Whole) => {}
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Torn(_) | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }

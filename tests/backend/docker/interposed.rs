@@ -22,6 +22,8 @@ pub enum Treatment {
     Fail(&'static str, u32),
     /// The first so many are answered with a log that the engine cannot read to its end.
     Tear(&'static str, u32),
+    /// They are answered with the beginning of a log as if it were all of it.
+    Shorten(&'static str),
 }
 
 /// The socket, gone when this is dropped.
@@ -54,6 +56,9 @@ impl Interposed {
 
 const FAILURE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
     Content-Length: 21\r\nConnection: close\r\n\r\n{\"message\":\"on fire\"}";
+
+const SHORT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
+    Connection: close\r\n\r\n\x01\0\0\0\0\0\0\x06begun\n";
 
 const TORN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
     Connection: close\r\n\r\n\x01\0\0\0\0\0\0\x06begun\n\
@@ -88,7 +93,16 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
                 let _ = client.shutdown(Shutdown::Both);
                 return;
             }
-            Treatment::Cut(_) | Treatment::Delay(..) | Treatment::Fail(..) | Treatment::Tear(..) => {}
+            Treatment::Shorten(words) if head.contains(words) => {
+                let _ = client.write_all(SHORT);
+                let _ = client.shutdown(Shutdown::Both);
+                return;
+            }
+            Treatment::Cut(_)
+            | Treatment::Delay(..)
+            | Treatment::Fail(..)
+            | Treatment::Tear(..)
+            | Treatment::Shorten(_) => {}
         }
         if engine.write_all(&buffer[..n]).is_err() {
             return;

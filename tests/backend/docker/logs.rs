@@ -54,6 +54,20 @@ async fn a_log_that_is_torn_for_a_moment_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_which_the_engine_tells_too_little_to_who_follows_it_is_read_again() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec(SCRIPT);
+    live(&*bed.backend(), &spec).await;
+    std::fs::write(spec.dirs.log(&spec.run).join("stdout"), "").expect("written");
+    let interposed = Interposed::before(&bed.socket(), Treatment::Shorten("follow=true"));
+    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    assert_eq!(stdout_of(&spec), "begun\nended\n");
+    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
+    assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(12), whole(0)])));
+    clean(&*bed.backend(), &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_the_engine_tells_otherwise_than_before_is_told_to_be_cut() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
     let spec = bed.spec(SCRIPT);
