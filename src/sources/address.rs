@@ -121,6 +121,10 @@ impl Address {
             if !matches!(authority, "" | "localhost") || !path.starts_with('/') {
                 return Err("a file URL names no host; write file:///PATH".into());
             }
+            // Git leaves this as it is, in a path that would be another than ours.
+            if path.contains("%00") {
+                return Err("the source URL holds %00, which no path has; write %2500 for the characters".into());
+            }
             return Ok(Self { url: format!("file://{path}"), login: None });
         }
         let (user, host_and_port) = match authority.rsplit_once('@') {
@@ -345,6 +349,8 @@ mod tests {
         assert_eq!(url("file://localhost/srv/x").as_deref(), Ok("file:///srv/x"));
         let address = Address::parse("file:///srv/a%20b%25", &with_file).expect("fine");
         assert_eq!(address.place(), Some("/srv/a b%".into()));
+        assert!(url("file:///srv/x%00").expect_err("zero").contains("%2500"));
+        assert_eq!(url("/srv/x%00").as_deref(), Ok("file:///srv/x%2500"));
         assert!(url("file://host/srv/x").expect_err("host").contains("file:///PATH"));
         assert!(url("srv/x").expect_err("relative").contains("absolute"));
         assert!(url("https://host/x").expect_err("https").contains("use a URL with file"));

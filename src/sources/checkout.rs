@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::find::{Found, check_out, find};
@@ -13,7 +15,7 @@ use super::mirror::Mirrors;
 use super::reference::Reference;
 use super::remote::Remote;
 use super::settings::{Settings, SetupError};
-use super::{leftovers, lfs, size};
+use super::{leftovers, lfs, reach, size};
 use crate::config;
 use crate::domain::{Source, Timestamp};
 use crate::ports::{Checkout, Clock, SourceError, Sources, UnfitSource};
@@ -36,14 +38,19 @@ pub struct GitSources {
     submodules: bool,
     lfs: bool,
     proxy: Option<String>,
+    /// The looks at repositories on this host that may be under way at once.
+    looking: Arc<Semaphore>,
 }
 
+/// How many threads may wait for repositories on this host, before they are given to git.
+const LOOKS: usize = 16;
 /// The options of a clone from which a job gets its files.
 const ALL: [&str; 1] = ["--no-checkout"];
 
 impl GitSources {
     /// Makes `scratch` ready, a private directory that no other daemon uses, and ends the git processes that an earlier
-    /// daemon with the same directory left behind. From there and from `closed` no job gets a repository. Touches files: to be called at start, not on a busy runtime.
+    /// daemon with the same directory left behind. From there and from `closed` no job gets a repository. Touches files: to be
+    /// called at start, not on a busy runtime.
     ///
     /// # Errors
     /// [`SetupError`] with the key of the configuration.
@@ -59,6 +66,7 @@ impl GitSources {
             submodules: config.submodules,
             lfs: config.lfs,
             proxy: config.proxy,
+            looking: Arc::new(Semaphore::new(LOOKS)),
         })
     }
 
@@ -78,8 +86,27 @@ impl GitSources {
         self.mirrors.prune(now).await;
     }
 
+    /// Refuses a repository on this host that leads into the daemon's own files. Dropped, it soon asks no more.
+    async fn ensure_open(&self, remote: &Remote) -> Result<(), SourceError> {
+        let Some(place) = remote.place.clone() else { return Ok(()) };
+        let settings = Arc::clone(&self.settings);
+        // A file system that does not answer keeps the thread, and others are still needed.
+        let turn = Arc::clone(&self.looking).acquire_owned().await.expect("it is never closed");
+        let given_up = CancellationToken::new();
+        let _asked = given_up.clone().drop_guard();
+        let looked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            reach::check(&settings.closed, &place, &given_up)
+        });
+        match looked.await {
+            Ok(looked) => looked.map_err(|why| SourceError::Refused(why.to_owned())),
+            Err(error) => Err(SourceError::Network(format!("{} could not be looked at: {error}", remote.shown))),
+        }
+    }
+
     async fn fetch(&self, git: &Git<'_>, reference: &Reference) -> Result<String, SourceError> {
         let shown = &git.remote.shown;
+        self.ensure_open(git.remote).await?;
         if self.lfs {
             lfs::ensure_there(git).await?;
         }
@@ -164,7 +191,10 @@ impl Sources for GitSources {
         }
         // Dropped, it ends every process that it alone waits for.
         tokio::select! {
-            held = self.mirrors.hold(&remote, &reference) => held.map(drop),
+            held = async {
+                self.ensure_open(&remote).await?;
+                self.mirrors.hold(&remote, &reference).await
+            } => held.map(drop),
             () = tokio::time::sleep(self.timeout) => {
                 let limit = self.timeout.as_secs_f64();
                 Err(SourceError::TimedOut(format!("{} was not fetched within {limit} s", remote.shown)))

@@ -14,6 +14,7 @@ mod group;
 mod leftovers;
 mod lfs;
 mod mirror;
+mod reach;
 mod reference;
 mod remote;
 mod settings;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::address::{Address, Protocol};
-use super::closed::Closed;
+use super::closed::{Closed, LEADS_INSIDE};
 use super::ssh;
 use crate::config;
 
@@ -90,16 +90,16 @@ impl Settings {
         Ok(Self { scratch, mirrors, home, gitconfig, protocols, closed, ssh_command })
     }
 
-    /// Reads the address of a repository. For one on this host the file system is asked.
+    /// Reads the address of a repository, without asking the file system.
     ///
     /// # Errors
-    /// As of [`Address::parse`].
+    /// As of [`Address::parse`]; also if it names a place in the daemon's own files.
     pub(super) fn address(&self, text: &str) -> Result<Address, String> {
         let address = Address::parse(text, &self.protocols)?;
-        if address.place().is_some_and(|place| self.closed.hold(&place)) {
-            return Err("the source URL leads into the daemon's own files; give a repository elsewhere".into());
+        match address.place() {
+            Some(place) if self.closed.are_named_by(&place) => Err(LEADS_INSIDE.into()),
+            _ => Ok(address),
         }
-        Ok(address)
     }
 }
 
