@@ -1,6 +1,6 @@
 //! The checkout itself: clone everything, find what the ref leads to, check that out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,9 +86,10 @@ impl GitSources {
         self.mirrors.prune(now).await;
     }
 
-    /// Refuses a repository on this host that leads into the daemon's own files. Dropped, it soon asks no more.
-    async fn ensure_open(&self, remote: &Remote) -> Result<(), SourceError> {
-        let Some(place) = remote.place.clone() else { return Ok(()) };
+    /// Refuses a repository at `place` on this host if `check` finds a way from there into the daemon's own files. Dropped, it
+    /// soon asks no more.
+    async fn ensure_open(&self, place: Option<PathBuf>, check: reach::Check) -> Result<(), SourceError> {
+        let Some(place) = place else { return Ok(()) };
         let settings = Arc::clone(&self.settings);
         // A file system that does not answer keeps the thread, and others are still needed.
         let turn = Arc::clone(&self.looking).acquire_owned().await.expect("it is never closed");
@@ -96,17 +97,17 @@ impl GitSources {
         let _asked = given_up.clone().drop_guard();
         let looked = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            reach::check(&settings.closed, &place, &given_up)
+            check(&settings.closed, &place, &given_up)
         });
         match looked.await {
             Ok(looked) => looked.map_err(|why| SourceError::Refused(why.to_owned())),
-            Err(error) => Err(SourceError::Network(format!("{} could not be looked at: {error}", remote.shown))),
+            Err(error) => Err(SourceError::Network(format!("the repository could not be looked at: {error}"))),
         }
     }
 
     async fn fetch(&self, git: &Git<'_>, reference: &Reference) -> Result<String, SourceError> {
         let shown = &git.remote.shown;
-        self.ensure_open(git.remote).await?;
+        self.ensure_open(git.remote.place.clone(), reach::check).await?;
         if self.lfs {
             lfs::ensure_there(git).await?;
         }
@@ -120,6 +121,9 @@ impl GitSources {
             git.update_submodules().await?;
         }
         if self.lfs {
+            for place in lfs::places(git).await? {
+                self.ensure_open(Some(place), reach::check_for_lfs).await?;
+            }
             lfs::fetch(git).await?;
         }
         Ok(commit)
@@ -192,7 +196,7 @@ impl Sources for GitSources {
         // Dropped, it ends every process that it alone waits for.
         tokio::select! {
             held = async {
-                self.ensure_open(&remote).await?;
+                self.ensure_open(remote.place.clone(), reach::check).await?;
                 self.mirrors.hold(&remote, &reference).await
             } => held.map(drop),
             () = tokio::time::sleep(self.timeout) => {

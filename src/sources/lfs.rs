@@ -1,5 +1,8 @@
 //! Large files (git-lfs), where a site wants them.
 
+use std::path::PathBuf;
+
+use super::address::Address;
 use super::git::Git;
 use crate::ports::SourceError;
 
@@ -14,24 +17,39 @@ pub(super) async fn ensure_there(git: &Git<'_>) -> Result<(), SourceError> {
     ))
 }
 
-/// Fetches the large files of what is checked out.
-pub(super) async fn fetch(git: &Git<'_>) -> Result<(), SourceError> {
-    check_servers(git).await?;
-    git.must("the large files (git-lfs) were not fetched", &["lfs", "pull"]).await.map(drop)
+/// Where on this host git-lfs would look for the large files of what is checked out.
+///
+/// # Errors
+/// If the repository itself names a server in a protocol that is not configured: git-lfs does not heed the limits that git is
+/// given.
+pub(super) async fn places(git: &Git<'_>) -> Result<Vec<PathBuf>, SourceError> {
+    let mut found: Vec<_> = place(&git.remote.url).into_iter().collect();
+    // As committed, and as git-lfs reads it: through a link.
+    for file in [["--blob", "HEAD:.lfsconfig"], ["--file", ".lfsconfig"]] {
+        let [kind, file] = file;
+        let keys = r"^(lfs\.url|lfs\.pushurl|remote\..*\.lfs(push)?url)$";
+        let done = git.inside(&["config", kind, file, "--includes", "--null", "--get-regexp", keys]).await?;
+        // Without that file, or without such a key in it, there is nothing to check.
+        for entry in done.stdout.split('\0').filter(|entry| !entry.is_empty()) {
+            let url = entry.split_once('\n').map_or("", |(_, url)| url);
+            let refused = |why| SourceError::Refused(format!("the repository's .lfsconfig is refused: {why}"));
+            // It makes a URL of a path without encoding it.
+            let scheme = if url.starts_with('/') { "file://" } else { "" };
+            found.extend(place(&git.settings.address(&format!("{scheme}{url}")).map_err(refused)?.url));
+        }
+    }
+    Ok(found)
 }
 
-/// Refuses servers named by the repository itself in a protocol that is not configured: git-lfs does not heed the
-/// limits that git is given.
-async fn check_servers(git: &Git<'_>) -> Result<(), SourceError> {
-    let keys = r"^(lfs\.url|lfs\.pushurl|remote\..*\.lfs(push)?url)$";
-    let blob = "HEAD:.lfsconfig";
-    let done = git.inside(&["config", "--blob", blob, "--null", "--get-regexp", keys]).await?;
-    // Without that file, or without such a key in it, there is nothing to check.
-    for entry in done.stdout.split('\0').filter(|entry| !entry.is_empty()) {
-        let url = entry.split_once('\n').map_or("", |(_, url)| url);
-        git.settings
-            .address(url)
-            .map_err(|why| SourceError::Refused(format!("the repository's .lfsconfig is refused: {why}")))?;
-    }
-    Ok(())
+/// The place on this host that git-lfs makes of `url`; unlike git it knows queries and fragments.
+fn place(url: &str) -> Option<PathBuf> {
+    let url = url[..url.find(['?', '#']).unwrap_or(url.len())].to_owned();
+    Address { url, login: None }.place()
+}
+
+/// Fetches the large files of what is checked out, from servers and [`places`] that were checked.
+pub(super) async fn fetch(git: &Git<'_>) -> Result<(), SourceError> {
+    // Said here it holds on both sides: a repository on this host may name any directory as its storage.
+    let pull = ["-c", "lfs.storage=lfs", "lfs", "pull"];
+    git.must("the large files (git-lfs) were not fetched", &pull).await.map(drop)
 }

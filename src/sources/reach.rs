@@ -23,6 +23,9 @@ const ENDINGS: [&str; 4] = ["/.git", "", ".git/.git", ".git"];
 /// How much of a file that names other places is read, in bytes. Git takes no `.git` file that is larger.
 const MAX_FILE: u64 = 1 << 20;
 
+/// One of the two below.
+pub(super) type Check = fn(&Closed, &Path, &CancellationToken) -> Result<(), &'static str>;
+
 /// Refuses the repository that git finds at `place` if it leads into a closed directory. The file system is asked, which may
 /// take long: once `given_up` is cancelled it ends soon, unless a file system does not answer.
 ///
@@ -31,6 +34,23 @@ const MAX_FILE: u64 = 1 << 20;
 pub(super) fn check(closed: &Closed, place: &Path, given_up: &CancellationToken) -> Result<(), &'static str> {
     let mut reach = Reach { closed, given_up, seen: HashSet::new() };
     candidates(place).iter().try_for_each(|candidate| reach.enter(candidate))
+}
+
+/// The same for the one that git-lfs finds at `place`: the first that there is there or above.
+///
+/// # Errors
+/// As of [`check`].
+pub(super) fn check_for_lfs(closed: &Closed, place: &Path, given_up: &CancellationToken) -> Result<(), &'static str> {
+    let mut reach = Reach { closed, given_up, seen: HashSet::new() };
+    // It takes the repository of a `.git` for that of the directory around it.
+    let around = place.parent().filter(|_| place.ends_with(".git"));
+    for place in around.into_iter().chain([place]) {
+        for dir in closed.follow(place)?.ancestors() {
+            reach.enter(&dir.join(".git"))?;
+            reach.enter(dir)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where git looks for the repository at `place`. It takes the first that there is, and which one that is may change.

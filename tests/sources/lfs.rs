@@ -1,6 +1,7 @@
 //! Large files (git-lfs) from real stores: a repository on this host, and a server of the batch API on loopback.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use uwsd::ports::SourceError;
 
-use crate::repository::{Repositories, git};
+use crate::repository::{Daemon, Repositories, git};
 use crate::{Bench, config, file_url};
 
 const CONTENT: &str = "a table that is said to be large\n";
@@ -62,6 +63,92 @@ async fn large_files_come_from_a_server_with_the_login_of_the_url() {
     let bench = Bench::new(config::Sources { lfs: true, ..config() });
     bench.checkout(&format!("http://ada:p%40ss%2fw@127.0.0.1:{port}/.git"), "").await.unwrap();
     assert_eq!(table(&bench), CONTENT);
+}
+
+#[tokio::test]
+async fn large_files_of_the_daemon_s_own_are_no_source() {
+    let Some(repositories) = repository() else { return };
+    let dir = repositories.dir();
+    let bench = Bench::new(config::Sources { lfs: true, ..config() });
+    let open = bench.dir.path().join("open");
+    let lfs = bench.dir.path().join("scratch/lfs");
+    fs::create_dir(&open).unwrap();
+    fs::rename(dir.join(".git/lfs"), &lfs).unwrap();
+    let clone = |name: &str| {
+        git(&open, &["clone", "--quiet", "--bare", &file_url(&dir), name]);
+        open.join(name)
+    };
+
+    symlink(&lfs, clone("linked").join("lfs")).unwrap();
+    git(&clone("told"), &["config", "lfs.storage", &lfs.display().to_string()]);
+    let borrowed = clone("borrowed");
+    fs::write(clone("borrowing").join("objects/info/alternates"), "../../borrowed/objects\n").unwrap();
+    symlink(&lfs, borrowed.join("lfs")).unwrap();
+    // Git finds these by their endings or by the whole of the name, and git-lfs another, above or of a shorter name.
+    fs::create_dir_all(open.join("near/beside")).unwrap();
+    symlink(&lfs, clone("near/.git").join("lfs")).unwrap();
+    clone("near/beside.git");
+    for (found, taken) in [("cut?off", "cut"), ("short#ened", "short")] {
+        clone(found);
+        symlink(&lfs, clone(taken).join("lfs")).unwrap();
+    }
+    fs::create_dir_all(open.join("far/away")).unwrap();
+    symlink(&lfs, clone("far/.git").join("lfs")).unwrap();
+    symlink("far/away", open.join("through")).unwrap();
+    clone("through.git");
+    clone("l%69nked");
+    let linked = open.join("linked").display().to_string();
+    for (name, file, url) in [
+        ("elsewhere", ".lfsconfig", format!("file://{linked}")),
+        ("plain", ".lfsconfig", linked.clone()),
+        ("encoded", ".lfsconfig", linked.replace("linked", "l%69nked")),
+        ("renamed", "kept", format!("file://{linked}")),
+    ] {
+        git(&open, &["clone", "--quiet", &file_url(&dir), name]);
+        git(&open.join(name), &["config", "-f", file, "lfs.url", &url]);
+        if file != ".lfsconfig" {
+            symlink(file, open.join(name).join(".lfsconfig")).unwrap();
+        }
+        git(&open.join(name), &["add", ".lfsconfig", file]);
+        git(&open.join(name), &["commit", "--quiet", "-m", "elsewhere"]);
+    }
+
+    let mut leaks = Vec::new();
+    for name in [
+        "linked",
+        "told",
+        "borrowing",
+        "near/beside",
+        "cut?off",
+        "short#ened",
+        "through",
+        "elsewhere",
+        "plain",
+        "encoded",
+        "renamed",
+    ] {
+        let done = bench.checkout(&file_url(&open.join(name)), "").await;
+        let table = fs::read_to_string(bench.dir.path().join("src/table.bin")).unwrap_or_default();
+        if done.is_ok() || table == CONTENT {
+            leaks.push(format!("{name}: {done:?}: {table}"));
+        }
+    }
+    assert!(leaks.is_empty(), "{leaks:#?}");
+}
+
+#[tokio::test]
+async fn a_server_of_large_files_that_a_link_names_is_checked_as_any() {
+    let Some(repositories) = repository() else { return };
+    let dir = repositories.dir();
+    git(&dir, &["config", "-f", "kept", "lfs.url", &file_url(&dir)]);
+    symlink("kept", dir.join(".lfsconfig")).unwrap();
+    git(&dir, &["add", ".lfsconfig", "kept"]);
+    git(&dir, &["commit", "--quiet", "-m", "renamed"]);
+    let daemon = Daemon::serve(repositories.root.path());
+    let protocols = vec!["git".to_owned()];
+    let bench = Bench::new(config::Sources { lfs: true, git_protocols: protocols, ..config() });
+    let error = bench.checkout(&daemon.url(), "").await.unwrap_err();
+    assert!(error.to_string().contains("the repository's .lfsconfig is refused"), "{error}");
 }
 
 #[tokio::test]
