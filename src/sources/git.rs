@@ -85,7 +85,8 @@ impl Git<'_> {
     pub(super) fn failure(&self, doing: &str, done: &Finished) -> SourceError {
         let secrets = &self.remote.secrets;
         let secrets = self.mirror.map_or_else(|| secrets.clone(), |path| secrets.and_path(path));
-        let text = format!("{doing}: {}{}", last_words(&done.stderr, &secrets), remedy(&done.stderr));
+        let remedy = remedy(&done.stderr, self.remote.login.is_some());
+        let text = format!("{doing}: {}{remedy}", last_words(&done.stderr, &secrets));
         match classify(&done.stderr) {
             Failure::Refused => match done.status.signal() {
                 // By the host or by somebody: the remote had no part in that.

@@ -105,14 +105,17 @@ const CHATTER: &[&str] = &[
     "ssh-keygen -f",
 ];
 
-/// What the operator can do about a failure that the configuration caused, to stand behind git's words; else empty.
-pub(super) fn remedy(stderr: &str) -> &'static str {
+/// What can be done about a failure that the configuration or the URL caused, to stand behind git's words; else empty.
+/// `has_login`: whether the URL holds a login.
+pub(super) fn remedy(stderr: &str, has_login: bool) -> &'static str {
     if stderr.contains("Host key verification failed") {
         " (host keys that the daemon trusts: sources.known_hosts)"
     } else if stderr.contains("Permission denied (publickey") {
         " (the key that the daemon shows: sources.ssh_key)"
+    } else if stderr.contains("could not read Username") && has_login {
+        " (a login in the URL goes only to the server that it is given for, not to where that redirects)"
     } else if stderr.contains("could not read Username") {
-        " (it is not there, or wants a login; one in the URL goes only to that server, not to where it redirects)"
+        " (it is not there, or wants a login in the URL)"
     } else if stderr.contains("HTTP 30") || stderr.contains("returned error: 30") {
         " (the server redirects; give the URL that it redirects to)"
     } else {
@@ -227,9 +230,16 @@ mod tests {
                     Please make sure you have the correct access rights\nand the repository exists.\n";
         let shown = last_words(said, &Secrets::default());
         assert_eq!(shown, "Host key verification failed.; fatal: Could not read from remote repository.");
-        assert!(remedy(said).contains("sources.known_hosts"));
-        assert!(remedy("git@h: Permission denied (publickey,password).").contains("sources.ssh_key"));
-        assert_eq!(remedy("fatal: early EOF"), "");
+        assert!(remedy(said, false).contains("sources.known_hosts"));
+        assert!(remedy("git@h: Permission denied (publickey,password).", false).contains("sources.ssh_key"));
+        assert_eq!(remedy("fatal: early EOF", true), "");
+    }
+
+    #[test]
+    fn only_who_gave_a_login_is_told_where_it_does_not_go() {
+        let said = "fatal: could not read Username for 'https://h': terminal prompts disabled";
+        assert!(remedy(said, true).contains("not to where that redirects"));
+        assert_eq!(remedy(said, false), " (it is not there, or wants a login in the URL)");
     }
 
     #[test]

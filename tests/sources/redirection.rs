@@ -85,6 +85,10 @@ async fn a_login_does_not_go_where_its_server_redirects_to() {
         } else {
             let SourceError::Refused(why) = done.unwrap_err() else { panic!("it is refused") };
             assert!(why.contains("goes only to the server that it is given for"), "{why}");
+            let SourceError::Refused(why) = bench.checkout(&other.url("", "x.git/.git"), "").await.unwrap_err() else {
+                panic!("it is refused")
+            };
+            assert!(why.ends_with("(it is not there, or wants a login in the URL)"), "{why}");
         }
     }
 }
