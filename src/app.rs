@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::backend::docker::{DockerBackend, Instance, note_engine};
 use crate::backend::process::{HostError, ProcessBackend};
-use crate::config::{BackendKind, Config, Live, LoadRequest, Loaded, Reloads};
+use crate::config::{BackendKind, Live, LoadRequest, Loaded, Reloads};
 use crate::http::{Api, BindError, Bodies, Passed, Stop, Web, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
@@ -119,7 +119,7 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     let (listening, listeners) = bind(&config.server, Passed::take()?)?;
     let store = Arc::new(SqliteStore::open(&config.store.path)?);
     // Tasks of the backend follow runs, which outlive the daemon: nobody waits for them at the end.
-    let backend = backend(&config, store.instance_id(), TaskTracker::new())?;
+    let backend = backend(&live, store.instance_id(), TaskTracker::new())?;
     let metrics = Arc::new(Metrics::new(backend.kind(), clock.now()));
     let server = &config.server;
     let closed = [server.state_dir.as_path(), &server.jobs_dir];
@@ -197,14 +197,16 @@ fn until_soft(lifecycle: &Lifecycle, name: &'static str, task: impl Future<Outpu
     });
 }
 
-fn backend(config: &Config, instance: &str, tasks: TaskTracker) -> Result<Arc<dyn Backend>, AppError> {
+fn backend(live: &Live, instance: &str, tasks: TaskTracker) -> Result<Arc<dyn Backend>, AppError> {
+    let config = live.get();
     match config.backend.kind {
         BackendKind::Docker => {
             let instance = Instance(instance.to_owned());
             if let Err(error) = note_engine(&config.server.state_dir, &config.backend.docker.host, &instance) {
                 warn!("a purge of the package will not find this engine: its note cannot be written: {error}");
             }
-            Ok(Arc::new(DockerBackend::new(config.backend.docker.clone(), instance, tasks)?))
+            let backend = DockerBackend::new(config.backend.docker.clone(), instance, tasks)?;
+            Ok(Arc::new(backend.with_services_of(live.clone())))
         }
         BackendKind::Process => {
             ProcessBackend::check_host(&config.backend.process)?;

@@ -19,6 +19,7 @@ use crate::suite::{Bed, Can, MAX_LOG, new_run};
 
 mod dropped;
 mod groups;
+mod helpers;
 mod images;
 mod interposed;
 mod logs;

@@ -14,7 +14,7 @@ use super::parents::Parents;
 use super::pull::Pulls;
 use super::run::Runs;
 use super::spec::{Instance, LogKeeping};
-use crate::config;
+use crate::config::{self, Live};
 use crate::domain::JobId;
 use crate::ports::{
     Backend, BackendError, Ending, EngineFacts, FoundRun, ImageFacts, ImageRemoval, JobDirs, Progress, Pull, RunRef,
@@ -68,6 +68,14 @@ impl DockerBackend {
             errands,
             pulls: Pulls::default(),
         })))
+    }
+
+    /// Prefers the images of the services of `config` where the image of a job is not there to get at its files.
+    #[must_use]
+    pub fn with_services_of(self, config: Live) -> Self {
+        // The first one stays, if it is said twice.
+        drop(self.0.helpers.config.set(config));
+        self
     }
 }
 

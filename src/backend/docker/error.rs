@@ -39,6 +39,14 @@ pub(super) fn is_not_running(error: &Error) -> bool {
     matches!(status_of(error), Some(404 | 409)) || words_of(error).contains("container state improper")
 }
 
+/// Whether words of the engine, or of what it runs containers with, tell that the image lacks the program, or has none that
+/// runs here; there is no code for that.
+pub(super) fn is_program_missing(words: &str) -> bool {
+    ["executable file", "exec: \"", "exec /", "exec user process", "exec format error"]
+        .iter()
+        .any(|known| words.contains(known))
+}
+
 /// What to tell of `error`, which came while `doing`.
 pub(super) fn failed(doing: &'static str, error: &Error) -> BackendError {
     let why = words_of(error);
@@ -94,6 +102,21 @@ mod tests {
         let ended = "can only kill running containers. 64ae is in state stopped: container state improper";
         assert!(is_not_running(&answer(500, ended)) && is_not_running(&answer(409, "is not running")));
         assert!(!is_not_running(&answer(500, "oops")) && !is_name_taken(&answer(500, "oops")));
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_told_from_an_engine_in_trouble() {
+        for words in [
+            "starting container process caused: exec: \"chown\": executable file not found in $PATH: unknown",
+            "exec /bin/chown: no such file or directory: unknown",
+            "standard_init_linux.go:228: exec user process caused: exec format error",
+            "crun: executable file `chown` not found in $PATH: No such file or directory: OCI runtime error",
+        ] {
+            assert!(is_program_missing(words), "{words}");
+        }
+        for words in ["cannot allocate memory", "rootfs_linux.go:60: mounting \"/x\": no such file or directory"] {
+            assert!(!is_program_missing(words), "{words}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::unistd::geteuid;
 
 use super::backend::Shared;
-use super::error::refused;
+use super::helper::Chore;
 use super::spec::HELPER_ROOT;
 use crate::backend::files;
 use crate::backend::system::blocking;
@@ -60,7 +60,8 @@ impl Shared {
             Way::Help => {
                 let owner = format!("{}:{}", user.uid, user.gid);
                 let argv = argv(&["chown", "-hR", &owner], &OWN);
-                self.help(HANDING_OVER, spec.run.job, &spec.image, &spec.dirs.root, &argv).await
+                let chore = Chore { doing: HANDING_OVER, job: spec.run.job, root: &spec.dirs.root, argv: &argv };
+                self.help(chore, Some(&spec.image)).await
             }
         }
     }
@@ -82,7 +83,8 @@ impl Shared {
             // For all: which of the classes the daemon falls into depends on its groups.
             Way::Help => {
                 let argv = argv(&["chmod", "-R", "a+rX"], &["out"]);
-                self.help(TAKING_BACK, spec.run.job, &spec.image, &spec.dirs.root, &argv).await
+                let chore = Chore { doing: TAKING_BACK, job: spec.run.job, root: &spec.dirs.root, argv: &argv };
+                self.help(chore, Some(&spec.image)).await
             }
         }
     }
@@ -101,10 +103,9 @@ impl Shared {
             removed => return removed,
         }
         // Something in it belongs to the job's user.
-        let image = image.ok_or_else(|| refused(REMOVING, "some belong to another user and no image is known"))?;
         let owner = format!("{}:{}", geteuid(), nix::unistd::getegid());
         let argv = argv(&["chown", "-hR", &owner], &[""]);
-        self.help(REMOVING, job, image, &dirs.root, &argv).await?;
+        self.help(Chore { doing: REMOVING, job, root: &dirs.root, argv: &argv }, image).await?;
         let root = dirs.root.clone();
         blocking(REMOVING, move || files::remove(&root)).await
     }

@@ -1,73 +1,150 @@
 //! Containers that do to a job's files what the daemon's user may not.
 //!
 //! In production the daemon is an ordinary user who may talk to the engine. A container of the job's image, as root but
-//! with only what changing owners and modes needs, without network and with nothing but the job's directory, does it.
+//! with only what changing owners and modes needs, without network and with nothing but the job's directory, does it. All
+//! that it needs of its image is one program, so that another image does where the job's has gone or lacks it.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{LogsOptions, StartContainerOptions, WaitContainerOptions};
 use futures_util::StreamExt;
+use tracing::info;
 use uuid::Uuid;
 
 use super::backend::Shared;
 use super::connect::Client;
 use super::errand::Fresh;
-use super::error::{failed, is_name_taken, refused, status_of, words_of};
+use super::error::{failed, is_name_taken, is_program_missing, refused, status_of, words_of};
 use super::spec::{helper, utf8};
+use crate::config::Live;
 use crate::domain::JobId;
 use crate::ports::BackendError;
 
-/// What tells the helpers of this process from those that an earlier one left over.
+/// What tells the helpers of this process from those that an earlier one left over, and what is known of their images.
 #[derive(Debug)]
 pub(super) struct Helpers {
     /// The label that they carry.
     maker: String,
     count: AtomicU64,
+    /// Whose services name the images that are tried first where the job's does not do.
+    pub(super) config: OnceLock<Live>,
+    /// The ids of images that lack a program.
+    unfit: Mutex<HashSet<String>>,
 }
 
 impl Helpers {
     pub(super) fn new() -> Self {
-        Self { maker: Uuid::new_v4().to_string(), count: AtomicU64::new(0) }
+        let maker = Uuid::new_v4().to_string();
+        Self { maker, count: AtomicU64::new(0), config: OnceLock::new(), unfit: Mutex::default() }
     }
 
     /// Whether `label` is that of a helper of this process.
     pub(super) fn is_mine(&self, label: &str) -> bool {
         self.maker == label
     }
+
+    /// The ids of images that are known to lack a program.
+    pub(super) fn unfit(&self) -> HashSet<String> {
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_unfit(&self, image: String) {
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).insert(image);
+    }
+}
+
+/// What a helper is to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chore<'a> {
+    pub(super) doing: &'static str,
+    pub(super) job: JobId,
+    /// What it sees, at [`super::spec::HELPER_ROOT`].
+    pub(super) root: &'a Path,
+    pub(super) argv: &'a [String],
+}
+
+impl Chore<'_> {
+    fn program(&self) -> &str {
+        self.argv.first().map_or("", String::as_str)
+    }
+}
+
+/// What came of trying an image.
+enum Tried {
+    Done,
+    /// The engine has it no more.
+    Gone,
+    /// It lacks the program, or cannot run it.
+    Unfit,
 }
 
 impl Shared {
-    /// Runs `argv` in a helper that sees `root` at [`super::spec::HELPER_ROOT`], to its end.
+    /// Has `chore` done to its end by a helper of `image`, or of any other image that has the program where that one is
+    /// not known, is gone or lacks it.
     ///
     /// If the future is dropped the helper is killed and removed; [`Shared::settle`] waits for that.
-    pub(super) async fn help(
-        self: &Arc<Self>,
-        doing: &'static str,
-        job: JobId,
-        image: &str,
-        root: &Path,
-        argv: &[String],
-    ) -> Result<(), BackendError> {
+    ///
+    /// # Errors
+    /// [`BackendError::Image`] if only `image`, once it is fetched again, may do.
+    pub(super) async fn help(self: &Arc<Self>, chore: Chore<'_>, image: Option<&str>) -> Result<(), BackendError> {
         let client = self.engine.client().await?;
-        let helper = self.create_helper(&client, doing, job, image, root, argv).await?;
-        let done = self.run_helper(&client, doing, helper.id()).await;
-        let removed = helper.remove().await;
-        done.and(removed)
+        let own = match image {
+            Some(image) => self.try_image(&client, chore, image).await?,
+            None => Tried::Unfit,
+        };
+        if matches!(own, Tried::Done) {
+            return Ok(());
+        }
+        for other in self.other_images(&client, chore.doing).await? {
+            match self.try_image(&client, chore, &other).await? {
+                Tried::Done => {
+                    let own = image.unwrap_or("a job that is not known to have one");
+                    info!(job.id = %chore.job, "{}: by image {other}, in the place of {own}", chore.doing);
+                    return Ok(());
+                }
+                Tried::Gone => {}
+                Tried::Unfit => self.helpers.is_unfit(other),
+            }
+        }
+        let needs = format!("needs an image with `{}`, as the files are another user's, and", chore.program());
+        Err(match (image, own) {
+            (Some(image), Tried::Gone) => BackendError::Image {
+                image: image.to_owned(),
+                why: format!(
+                    "{} {needs} neither this one nor any such is on the host: pull it, or another",
+                    chore.doing
+                ),
+                is_transient: true,
+            },
+            _ => refused(chore.doing, format!("that {needs} none is on the host: pull one")),
+        })
     }
 
+    async fn try_image(
+        self: &Arc<Self>,
+        client: &Client,
+        chore: Chore<'_>,
+        image: &str,
+    ) -> Result<Tried, BackendError> {
+        let Some(helper) = self.create_helper(client, chore, image).await? else { return Ok(Tried::Gone) };
+        let done = self.run_helper(client, chore.doing, helper.id()).await;
+        let removed = helper.remove().await;
+        done.and_then(|tried| removed.map(|()| tried))
+    }
+
+    /// `None` if the engine has no such image.
     async fn create_helper(
         self: &Arc<Self>,
         client: &Client,
-        doing: &'static str,
-        job: JobId,
+        chore: Chore<'_>,
         image: &str,
-        root: &Path,
-        argv: &[String],
-    ) -> Result<Fresh, BackendError> {
+    ) -> Result<Option<Fresh>, BackendError> {
+        let Chore { doing, job, root, argv } = chore;
         let root = utf8(root).map_err(|why| refused(doing, why))?;
         for _ in 0..3 {
             // One that goes may overlap with the next, hence the number.
@@ -75,38 +152,35 @@ impl Shared {
             let name = format!("uwsd-{job}-helper-{number}");
             let body = helper(job, &self.instance, &self.helpers.maker, image, argv, root);
             match self.make(client, job, name.clone(), body).await {
-                Ok(helper) => return Ok(helper),
+                Ok(helper) => return Ok(Some(helper)),
                 // Left over by an earlier process: this one gives no number twice.
                 Err(error) if is_name_taken(&error) => self.remove_container(&name).await?,
-                Err(error) => match status_of(&error) {
-                    // Not pulled for this: that may take as long as a pull may, and nobody would know that it came.
-                    Some(404) => {
-                        let why =
-                            "it is needed for the files of another user, and is not on the host any more: pull it";
-                        return Err(BackendError::Image {
-                            image: image.to_owned(),
-                            why: why.to_owned(),
-                            is_transient: true,
-                        });
-                    }
-                    _ => return Err(failed(doing, &error)),
-                },
+                Err(error) if status_of(&error) == Some(404) => return Ok(None),
+                Err(error) => return Err(failed(doing, &error)),
             }
         }
         Err(refused(doing, "no helper container could be created"))
     }
 
-    async fn run_helper(&self, client: &Client, doing: &'static str, id: &str) -> Result<(), BackendError> {
-        let started = self.engine.bounded(client.docker.start_container(id, None::<StartContainerOptions>)).await;
-        started.map_err(|error| failed(doing, &error))?;
+    async fn run_helper(&self, client: &Client, doing: &'static str, id: &str) -> Result<Tried, BackendError> {
+        match self.engine.bounded(client.docker.start_container(id, None::<StartContainerOptions>)).await {
+            Ok(()) => {}
+            Err(error) if is_program_missing(&words_of(&error)) => return Ok(Tried::Unfit),
+            Err(error) => return Err(failed(doing, &error)),
+        }
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let mut answer = Box::pin(client.docker.wait_container(id, Some(options)));
         // It works through as many files as the job has: as long as a pull may take.
         let limit = self.settings.pull_timeout;
         match tokio::time::timeout(limit, answer.next()).await {
-            Ok(Some(Ok(_))) => Ok(()),
+            Ok(Some(Ok(_))) => Ok(Tried::Done),
+            // As a dynamic loader or a shell tells that something of the program is missing.
+            Ok(Some(Err(Error::DockerContainerWaitError { code: 126 | 127, .. }))) => Ok(Tried::Unfit),
             Ok(Some(Err(Error::DockerContainerWaitError { code, .. }))) => {
                 let said = self.last_words(client, id).await;
+                if is_program_missing(&said) {
+                    return Ok(Tried::Unfit);
+                }
                 Err(refused(doing, format!("the helper container ended with {code}: {said}")))
             }
             Ok(Some(Err(error))) => Err(failed(doing, &error)),

@@ -1,15 +1,16 @@
 //! Images: looked for, fetched as their pull policy says, removed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use bollard::models::ImageInspect;
-use bollard::query_parameters::{ListContainersOptions, RemoveImageOptions};
+use bollard::models::{ImageInspect, ImageSummary};
+use bollard::query_parameters::{ListContainersOptions, ListImagesOptions, RemoveImageOptions};
 
 use super::backend::Shared;
 use super::connect::Client;
 use super::error::{failed, status_of, words_of};
 use super::pull::{Landed, Order, Stand};
 use super::reference::Mirror;
+use crate::config::Live;
 use crate::domain::{full_name, repository_of};
 use crate::ports::{Arrival, BackendError, ImageFacts, ImageRemoval, Progress, Pull};
 
@@ -75,6 +76,16 @@ impl Shared {
         }
     }
 
+    /// The ids of the images that a helper may be made of in the place of the job's.
+    pub(super) async fn other_images(&self, client: &Client, doing: &'static str) -> Result<Vec<String>, BackendError> {
+        let listed = self.engine.bounded(client.docker.list_images(None::<ListImagesOptions>)).await;
+        let images = listed.map_err(|error| failed(doing, &error))?;
+        let config = self.helpers.config.get().map(Live::get);
+        let services = config.iter().flat_map(|config| config.services.values());
+        let named = services.map(|service| full_name(&service.image)).collect();
+        Ok(for_helpers(images, &named, &self.helpers.unfit()))
+    }
+
     async fn inspect_image(&self, client: &Client, image: &str) -> Result<Option<ImageInspect>, BackendError> {
         match self.engine.bounded(client.docker.inspect_image(image)).await {
             Ok(found) => Ok(Some(found)),
@@ -115,6 +126,13 @@ impl Shared {
     }
 }
 
+/// The ids of all but the unfit, those first that services name: the operator knows what they are.
+fn for_helpers(mut images: Vec<ImageSummary>, named: &HashSet<String>, unfit: &HashSet<String>) -> Vec<String> {
+    images.retain(|image| !unfit.contains(&image.id));
+    images.sort_by_key(|image| !image.repo_tags.iter().any(|tag| named.contains(&full_name(tag))));
+    images.into_iter().map(|image| image.id).collect()
+}
+
 /// The digest under which the place that it came from knows it, or the registry of its name, else any registry's, else the
 /// local id.
 fn facts(image: &str, found: ImageInspect, landed: Option<Landed>) -> ImageFacts {
@@ -133,6 +151,20 @@ pub(super) fn digest_of(name: &str, found: &ImageInspect) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn helpers_are_of_the_images_of_services_rather_than_of_others() {
+        let image = |id: &str, tags: &[&str]| ImageSummary {
+            id: id.to_owned(),
+            repo_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..ImageSummary::default()
+        };
+        let images = vec![image("newest", &["a:1"]), image("bare", &[]), image("named", &["b:1", "debian:12"])];
+        let named = HashSet::from([full_name("docker.io/library/debian:12")]);
+        let unfit = HashSet::from(["bare".to_owned()]);
+        assert_eq!(for_helpers(images.clone(), &named, &unfit), ["named", "newest"]);
+        assert_eq!(for_helpers(images, &HashSet::new(), &HashSet::new()), ["newest", "bare", "named"]);
+    }
 
     #[test]
     fn the_digest_of_the_own_repository_is_preferred() {

@@ -1,0 +1,124 @@
+//! The files of another user come back and go by whatever image the host has, where the job's own is gone or does not do.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use nix::unistd::geteuid;
+use uwsd::ports::{BackendError, RunSpec};
+
+use super::interposed::{Interposed, Treatment};
+use super::{DockerBed, OTHER};
+use crate::suite::{Bed, clean, end_of, launch, prepare};
+
+/// An image of a test's own, which may be gone before its end.
+struct Own<'a> {
+    bed: &'a DockerBed,
+    name: String,
+}
+
+impl<'a> Own<'a> {
+    /// The tests' image, with one more layer and a name that no other test knows.
+    async fn of(bed: &'a DockerBed) -> Self {
+        let spec = bed.spec("true");
+        prepare(&*bed.backend, &spec).await;
+        let (run, tag) = (spec.run.name(), spec.run.job);
+        tell(bed, "POST", &format!("commit?container={run}&repo=localhost/helped&tag={tag}"), b"{}");
+        clean(&*bed.backend, &spec).await;
+        Self { bed, name: format!("localhost/helped:{tag}") }
+    }
+
+    /// One without any program.
+    fn bare(bed: &'a DockerBed) -> Self {
+        let (mut tar, mut header) = (tar::Builder::new(Vec::new()), tar::Header::new_ustar());
+        let tag = crate::suite::new_run().job.to_string();
+        header.set_size(tag.len().try_into().expect("short"));
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "file", tag.as_bytes()).expect("in memory");
+        let tar = tar.into_inner().expect("in memory");
+        tell(bed, "POST", &format!("images/create?fromSrc=-&repo=localhost/bare&tag={tag}"), &tar);
+        Self { bed, name: format!("localhost/bare:{tag}") }
+    }
+
+    fn spec(&self, script: &str) -> RunSpec {
+        RunSpec { image: self.name.clone(), ..self.bed.spec(script) }
+    }
+
+    fn remove(&self) {
+        tell(self.bed, "DELETE", &format!("images/{}?force=true", self.name), b"");
+    }
+}
+
+fn tell(bed: &DockerBed, method: &str, path: &str, body: &[u8]) {
+    let kind = if path.starts_with("images/create") { "application/x-tar" } else { "application/json" };
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--fail-with-body", "-H", &format!("Content-Type: {kind}"), "--data-binary", "@-"]);
+    curl.args(["-o", "/dev/null", "-X", method, "--unix-socket"]).arg(bed.socket());
+    let mut curl = curl.arg(format!("http://localhost/{path}")).stdin(Stdio::piped()).spawn().expect("curl runs");
+    curl.stdin.take().expect("piped").write_all(body).expect("curl reads");
+    assert!(curl.wait().expect("curl ends").success(), "{method} {path}");
+}
+
+/// Where the files of another user take a helper.
+async fn bed() -> Option<DockerBed> {
+    if geteuid().is_root() {
+        eprintln!("SKIPPED: root needs no helper");
+        return None;
+    }
+    DockerBed::of(OTHER, true).await
+}
+
+const PRIVATE: &str = "umask 077; mkdir \"$JOB_OUTPUT_DIR/d\"; echo deep > \"$JOB_OUTPUT_DIR/d/f\"";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_of_a_job_whose_image_was_removed_come_back_and_go() {
+    let Some(bed) = bed().await else { return };
+    let (own, backend) = (Own::of(&bed).await, bed.backend());
+    let spec = own.spec(PRIVATE);
+    launch(&*backend, &spec).await;
+    end_of(&*backend, &spec).await;
+    backend.remove(&spec.run).await.expect("the run is removed");
+    own.remove();
+    assert_eq!(backend.find_image(&own.name).await.expect("it answers"), None);
+    backend.take_back(&spec).await.expect("by another image");
+    assert_eq!(std::fs::read_to_string(spec.dirs.output().join("d/f")).expect("readable"), "deep\n");
+    clean(&*backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_lacks_the_program_gives_way_to_one_that_has_it() {
+    let Some(bed) = bed().await else { return };
+    // The newest of all, and so the first of the others that is tried.
+    let (backend, bare) = (bed.backend(), Own::bare(&bed));
+    for image in [Some(&*bare.name), Some("localhost/helped:never"), None] {
+        let spec = bed.spec(PRIVATE);
+        launch(&*backend, &spec).await;
+        end_of(&*backend, &spec).await;
+        backend.remove(&spec.run).await.expect("the run is removed");
+        backend.remove_files(spec.run.job, &spec.dirs, image).await.expect("by another image");
+        assert!(!spec.dirs.root.exists(), "{image:?}");
+    }
+    bare.remove();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_image_does_it_is_told_which_would() {
+    let Some(bed) = bed().await else { return };
+    let backend = bed.backend();
+    let interposed = Interposed::before(&bed.socket(), Treatment::Empty("/images/json"));
+    let without = bed.through(&interposed);
+    let spec = bed.spec(PRIVATE);
+    launch(&*backend, &spec).await;
+    end_of(&*backend, &spec).await;
+    backend.remove(&spec.run).await.expect("the run is removed");
+    let bare = Own::bare(&bed);
+    for (image, is_to_be_fetched) in [(Some("localhost/helped:never"), true), (Some(&*bare.name), false), (None, false)]
+    {
+        let error = without.remove_files(spec.run.job, &spec.dirs, image).await.expect_err("by nothing");
+        assert_eq!(matches!(error, BackendError::Image { .. }), is_to_be_fetched, "{error:?}");
+        assert!(error.to_string().contains("needs an image with `chown`"), "{error}");
+        assert!(error.to_string().contains("pull "), "{error}");
+    }
+    assert!(spec.dirs.root.exists());
+    bare.remove();
+    clean(&*backend, &spec).await;
+}
