@@ -55,6 +55,7 @@ pub struct FakeEngine {
     is_silent: AtomicBool,
     starts_nothing: AtomicBool,
     limits_are_advisory: AtomicBool,
+    files_are_anothers: AtomicBool,
     boot_id: Mutex<String>,
 }
 
@@ -78,6 +79,22 @@ impl FakeEngine {
     /// From now on limits are only asked for.
     pub fn make_limits_advisory(&self) {
         self.limits_are_advisory.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on files are removed only with the image of their job there, as where a helper of it is needed.
+    pub fn give_files_away(&self) {
+        self.files_are_anothers.store(true, Ordering::SeqCst);
+    }
+
+    /// As where a helper of an image is needed for files, and no other one does.
+    fn needs_image(&self, image: Option<&str>) -> Result<(), BackendError> {
+        match image.filter(|image| self.images.find(image).is_none()) {
+            Some(image) => {
+                let why = "it is not there".to_owned();
+                Err(BackendError::Image { image: image.to_owned(), why, is_transient: false })
+            }
+            None => Ok(()),
+        }
     }
 
     /// The host was started anew: nothing runs any more, what is left says it ended with 0.
@@ -324,11 +341,7 @@ impl Backend for FakeBackend {
     /// Only with the run's image there, as where a helper of it is needed.
     async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError> {
         self.engine.answer("taking output back")?;
-        if self.engine.images.find(&spec.image).is_none() {
-            let why = "it is not there".to_owned();
-            return Err(BackendError::Image { image: spec.image.clone(), why, is_transient: false });
-        }
-        Ok(())
+        self.engine.needs_image(Some(&spec.image))
     }
 
     async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {
@@ -337,7 +350,10 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
-    async fn remove_files(&self, _: JobId, dirs: &JobDirs, _: Option<&str>) -> Result<(), BackendError> {
+    async fn remove_files(&self, _: JobId, dirs: &JobDirs, image: Option<&str>) -> Result<(), BackendError> {
+        if self.engine.files_are_anothers.load(Ordering::SeqCst) {
+            self.engine.needs_image(image)?;
+        }
         // Within one process a daemon that was dropped may still be making directories on a blocking thread.
         let mut result = std::fs::remove_dir_all(&dirs.root);
         while result.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::DirectoryNotEmpty) {

@@ -258,7 +258,7 @@ pub trait Backend: Send + Sync {
     /// Kubernetes: nothing on a shared volume.
     ///
     /// # Errors
-    /// [`BackendError::Refused`] if it could not be had.
+    /// [`BackendError::Refused`] if it could not be had; [`BackendError::Image`] if it may be once the image is fetched again.
     async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError>;
 
     /// Removes the run, whatever its state; succeeds if there is none.
@@ -276,6 +276,7 @@ pub trait Backend: Send + Sync {
     /// Kubernetes: removes them on the shared volume, by a helper `Job` where the daemon may not.
     ///
     /// # Errors
-    /// [`BackendError::Refused`] if something is left; asking again goes on with the rest.
+    /// [`BackendError::Refused`] if something is left; asking again goes on with the rest. [`BackendError::Image`] if that may
+    /// work once `image` is fetched again.
     async fn remove_files(&self, job: JobId, dirs: &JobDirs, image: Option<&str>) -> Result<(), BackendError>;
 }

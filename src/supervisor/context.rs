@@ -15,6 +15,7 @@ use crate::ports::{Backend, Clock, EngineFacts, Images, JobDirs, Quotas, RunRef,
 
 use super::disk::{self, DiskWatch};
 use super::figures::Noted;
+use super::file_image::Refetches;
 use super::gate::Gate;
 use super::handle::{Handle, Readiness, Shared};
 use super::health::Health;
@@ -76,6 +77,7 @@ pub(super) struct Context {
     pub(super) quotas: Option<Arc<dyn Quotas>>,
     pub(super) images: Arc<dyn Images>,
     pub(super) claims: Claims,
+    pub(super) refetches: Refetches,
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) engine: Mutex<Option<EngineFacts>>,
     pub(super) jobs_dir: PathBuf,
@@ -157,6 +159,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         quotas,
         images,
         claims: Claims::default(),
+        refetches: Refetches::default(),
         inbox: inbox.clone(),
         engine: Mutex::new(None),
         jobs_dir: config.server.jobs_dir.clone(),

@@ -19,7 +19,7 @@ use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, Timestamp, ch
 use crate::ports::{BackendError, Change, End, Launch, RunRef, RunSpec, StoreError};
 
 use super::context::{Context, runs};
-use super::ending::{Verdict, host_restarted, not_started, refused, verdict};
+use super::ending::{Verdict, host_restarted, not_had, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
 use super::prepare::{patiently, prepare};
 use super::recovery::is_another;
@@ -228,9 +228,9 @@ impl Driver {
         let mut complaint = None;
         let mut taken = 0;
         for spec in apart {
-            match patiently(|| self.context.backend.take_back(spec)).await {
+            match self.context.take_back(spec).await {
                 Ok(()) => taken += 1,
-                Err(error) => complaint = complaint.or_else(|| Some(refused(&error))),
+                Err(error) => complaint = complaint.or_else(|| Some(not_had(&error))),
             }
         }
         if taken == 0 {

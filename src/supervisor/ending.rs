@@ -160,6 +160,21 @@ pub(super) fn refused(error: &BackendError) -> Outcome {
     }
 }
 
+/// The end of a job whose command ended well and whose output could not be brought home: of an image that a helper is made of
+/// it is told, but that is not the one that it was to run.
+pub(super) fn not_had(error: &BackendError) -> Outcome {
+    match error {
+        BackendError::Image { .. } | BackendError::PullTimedOut { .. } => {
+            let message = format!("its output could not be brought home: {}", chain(error));
+            Outcome::new(Reason::EngineError, message)
+        }
+        BackendError::DiskFull { .. }
+        | BackendError::Io { .. }
+        | BackendError::Refused { .. }
+        | BackendError::Unreachable { .. } => refused(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

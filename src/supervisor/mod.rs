@@ -23,6 +23,7 @@ mod drain;
 mod driver;
 mod ending;
 mod figures;
+mod file_image;
 mod files;
 mod gate;
 mod handle;

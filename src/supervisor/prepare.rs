@@ -51,15 +51,10 @@ pub(super) async fn prepare(
     };
 
     stage(Stage::Preparing);
-    let (made, engine) = tokio::join!(make_directories(context, first), patiently(|| context.backend.identify()));
-    made.map_err(|error| Box::new(refused(&error)))?;
-    let room = context.room(service);
-    room.count(&dirs).await;
-    fill_input(context, job, service, &dirs).await.map_err(|error| Box::new(refused(&error)))?;
+    let engine = patiently(|| context.backend.identify()).await;
     facts.engine = Some(engine.map_err(|error| Box::new(refused(&error)))?.description);
 
-    crate::crash::point("directories");
-
+    // Before the directories: to remove what an earlier attempt left there may take a helper of it.
     stage(Stage::Pulling);
     // Until its container is there the image could be removed by ourselves.
     let _claim = context.claims.claim(&first.image).await;
@@ -72,6 +67,13 @@ pub(super) async fn prepare(
         facts.image_digest = digest.or_else(|| facts.image_digest.take());
     }
     crate::crash::point("fetched");
+
+    stage(Stage::Preparing);
+    make_directories(context, first).await.map_err(|error| Box::new(refused(&error)))?;
+    let room = context.room(service);
+    room.count(&dirs).await;
+    fill_input(context, job, service, &dirs).await.map_err(|error| Box::new(refused(&error)))?;
+    crate::crash::point("directories");
 
     if let Some(source) = job.work.source.as_ref().filter(|source| !source.url.is_empty()) {
         stage(Stage::Cloning);

@@ -132,6 +132,9 @@ impl Retention {
                     Err(error) => {
                         warn!(job.id = %job.id, "the files of job {} are still there: {}", job.id, chain(&error));
                         is_left = true;
+                        if let BackendError::Image { image, .. } = &error {
+                            self.context.refetch(job.id, image).await?;
+                        }
                     }
                 }
             }

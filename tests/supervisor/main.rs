@@ -1,6 +1,7 @@
 //! The supervisor over a real database and the fake engine: every sentence of its contract.
 
 mod bed;
+mod file_image;
 mod images;
 mod jobs;
 mod log;

@@ -128,6 +128,8 @@ async fn the_output_of_an_adopted_job_comes_home_by_the_image_that_it_runs_in() 
     eventually("the start", || async { (bed.engine.running() == 1).then_some(()) }).await;
     bed.engine.end_by_itself(0);
     assert_eq!(second.reaches(id, Phase::Completed).await.outcome.expect("ended").reason, Reason::Ok);
+    // And no other one was fetched for it.
+    assert_eq!(bed.engine.images.names(), ["docker.io/library/debian:stable-slim"]);
 }
 
 #[tokio::test]
