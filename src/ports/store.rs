@@ -175,6 +175,8 @@ pub struct DeletedJob {
     pub id: JobId,
     /// The image that ran it, if it came that far.
     pub image: Option<String>,
+    /// Whether its files were given up for want of room.
+    pub is_given_up: bool,
 }
 
 /// What is left of a job that was destroyed.

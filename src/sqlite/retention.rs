@@ -45,7 +45,7 @@ pub(super) fn due_for_destruction(
 
 pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
     let doing = "looking for deleted jobs";
-    let sql = "SELECT j.seq, j.id, r.image FROM (\
+    let sql = "SELECT j.seq, j.id, r.image, j.cleaned_at IS NOT NULL FROM (\
                SELECT seq FROM job WHERE deleted_at IS NOT NULL AND files_removed = 0 AND seq > ?1 \
                AND phase IN ('COMPLETED', 'ERROR', 'ABORTED') UNION \
                SELECT seq FROM job WHERE phase = 'ARCHIVED' AND files_removed = 0 AND seq > ?1 UNION \
@@ -53,7 +53,8 @@ pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result
                CROSS JOIN job j ON j.seq = s.seq LEFT JOIN run r ON r.job = j.seq ORDER BY j.seq LIMIT ?2";
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
     let rows = statement.query_map(params![after, limit], |row| {
-        Ok(DeletedJob { seq: row.get(0)?, id: JobId::from_bytes(row.get(1)?), image: row.get(2)? })
+        let id = JobId::from_bytes(row.get(1)?);
+        Ok(DeletedJob { seq: row.get(0)?, id, image: row.get(2)?, is_given_up: row.get(3)? })
     });
     rows.and_then(Iterator::collect).doing(doing)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,10 +20,10 @@ use super::place::{Place, Seen};
 const EVERY: Duration = Duration::from_secs(2);
 /// How often while outputs are being given up.
 const SOON: Duration = Duration::from_secs(1);
-/// How many jobs' outputs are given up between two looks.
+/// How many jobs' outputs are given up between two looks, and how many in vain.
 const BATCH: u32 = 10;
-/// How many jobs whose files are on their way out are counted.
-const MOST_LEAVING: u32 = 1000;
+/// How many jobs whose files are on their way out are looked at at a time.
+const PAGE: u32 = 1000;
 
 /// The task that watches the disks.
 pub struct DiskWatch {
@@ -53,15 +54,16 @@ impl DiskWatch {
 
     /// Runs for ever; dropping it is safe at any time.
     pub async fn run(mut self) {
-        let mut leaving = 0;
         loop {
-            let is_cleaning = match self.look().await {
-                Some(least) => {
-                    self.tell(&least);
-                    match least.of_jobs.filter(|free| *free < self.settings().clean_below) {
-                        Some(free) => self.clean(free, &mut leaving).await,
-                        None => false,
-                    }
+            let least = self.look().await;
+            if let Some(least) = &least {
+                self.tell(least);
+            }
+            let is_cleaning = match least.and_then(|least| least.of_jobs) {
+                Some(free) if free < self.settings().clean_below => self.clean(free).await,
+                Some(free) => {
+                    self.tell_whether_room_is_made(true, free);
+                    false
                 }
                 None => false,
             };
@@ -112,26 +114,30 @@ impl DiskWatch {
         });
     }
 
-    /// Gives up the outputs of the jobs that ended first; returns whether there were some. `leaving` is of how many jobs the
-    /// files were on their way out at the last look.
-    async fn clean(&self, free: u64, leaving: &mut usize) -> bool {
-        let cleaned = self.give_up(free, leaving).await;
+    /// Gives up the outputs of the jobs that ended first; returns whether there were some.
+    async fn clean(&self, free: u64) -> bool {
+        let cleaned = self.give_up(free).await;
         cleaned.unwrap_or_else(|error| {
             error!("old outputs cannot be given up: {}", chain(&error));
             false
         })
     }
 
-    async fn give_up(&self, free: u64, leaving: &mut usize) -> Result<bool, StoreError> {
+    async fn give_up(&self, free: u64) -> Result<bool, StoreError> {
         let shared = &self.context.shared;
-        // What is on its way out may be enough. But what cannot be removed holds up no others: then nothing leaves any more.
-        let before = std::mem::replace(leaving, shared.store.deleted(0, MOST_LEAVING).await?.len());
-        if *leaving > 0 && *leaving != before {
+        let Some(in_vain) = self.given_up_in_vain().await? else {
+            // What is on its way out may be enough.
             shared.swept.notify_one();
             return Ok(true);
+        };
+        // A few that cannot be removed hold up no others. But where none can be, the next would be lost and make no room.
+        let more = BATCH.saturating_sub(in_vain);
+        self.tell_whether_room_is_made(more > 0, free);
+        if more == 0 {
+            return Ok(false);
         }
         let now = shared.clock.now();
-        let old = shared.store.ended_before(now.before(self.settings().clean_min_age), BATCH).await?;
+        let old = shared.store.ended_before(now.before(self.settings().clean_min_age), more).await?;
         for id in &old {
             match shared.store.update(*id, vec![Update::GiveUpFiles(now)]).await {
                 Ok(_) => warn!(
@@ -144,5 +150,38 @@ impl DiskWatch {
         }
         shared.swept.notify_one();
         Ok(!old.is_empty())
+    }
+
+    /// Of how many jobs whose outputs were given up the files could not be removed; `None` while the removal of some job's
+    /// files has not been tried yet.
+    async fn given_up_in_vain(&self) -> Result<Option<u32>, StoreError> {
+        let shared = &self.context.shared;
+        let (mut in_vain, mut after) = (0, 0);
+        loop {
+            let leaving = shared.store.deleted(after, PAGE).await?;
+            let Some(last) = leaving.last() else { return Ok(Some(in_vain)) };
+            after = last.seq;
+            for job in leaving {
+                if !shared.noted.is_left_over(job.id) {
+                    return Ok(None);
+                }
+                in_vain += u32::from(job.is_given_up);
+            }
+        }
+    }
+
+    /// Tells when outputs are no longer given up since that makes no room, and when they are again or need not be.
+    fn tell_whether_room_is_made(&self, is_made: bool, free: u64) {
+        let was_made = !self.context.shared.noted.makes_no_room.swap(!is_made, Ordering::Relaxed);
+        match (was_made, is_made) {
+            (true, false) => error!(
+                "no more old outputs are given up: the files of {BATCH} jobs whose outputs were cannot be removed, as is told of each; \
+                 {} are free in {}",
+                bytes(free),
+                self.context.jobs_dir.display()
+            ),
+            (false, true) => info!("old outputs make room again, or there is enough"),
+            (true, true) | (false, false) => {}
+        }
     }
 }

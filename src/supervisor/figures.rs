@@ -1,9 +1,10 @@
 //! Figures of the supervisor's work, for whoever looks at the daemon.
 
-use std::sync::atomic::Ordering;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::{DiskRoom, Reservation};
+use crate::domain::{DiskRoom, JobId, Reservation};
 
 use super::handle::{Handle, Readiness};
 
@@ -38,6 +39,10 @@ pub struct Figures {
 pub(super) struct Noted {
     taken: Mutex<Taken>,
     rooms: Mutex<Vec<DiskRoom>>,
+    /// The jobs whose files could not be removed when that was last tried.
+    left_over: Mutex<HashSet<JobId>>,
+    /// Whether outputs are not given up any more, since none of those that were could be removed.
+    pub(super) makes_no_room: AtomicBool,
 }
 
 impl Noted {
@@ -49,6 +54,21 @@ impl Noted {
             memory: sum.memory.saturating_add(reservation.memory),
         });
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = sum;
+    }
+
+    /// Notes whether the files of a job could be removed.
+    pub(super) fn removal(&self, job: JobId, is_done: bool) {
+        let mut left_over = self.left_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_done {
+            left_over.remove(&job);
+        } else {
+            left_over.insert(job);
+        }
+    }
+
+    /// Whether the files of a job could not be removed when that was last tried.
+    pub(super) fn is_left_over(&self, job: JobId) -> bool {
+        self.left_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
     }
 
     /// Notes the room on the disks.

@@ -206,7 +206,9 @@ impl Handle {
 
     /// Why new jobs are refused, while there is too little room on a disk.
     pub(super) fn lack_of_room(&self) -> Option<String> {
-        self.shared.disk.borrow().clone()
+        let lack = self.shared.disk.borrow().clone()?;
+        let is_final = self.shared.noted.makes_no_room.load(Ordering::Relaxed);
+        Some(if is_final { format!("{lack}; old outputs cannot be removed, and the log says why") } else { lack })
     }
 
     /// Why no job can be accepted at the moment, if that is so: an operator drains the daemon, or it lacks room, or a

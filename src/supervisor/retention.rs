@@ -113,7 +113,7 @@ impl Retention {
 
     /// Removes the files of deleted and archived jobs; returns whether some could not be.
     async fn remove_files(&self) -> Result<bool, StoreError> {
-        let store = &self.context.shared.store;
+        let (store, noted) = (&self.context.shared.store, &self.context.shared.noted);
         let (mut is_left, mut after) = (false, 0);
         loop {
             let jobs = store.deleted(after, BATCH).await?;
@@ -128,10 +128,12 @@ impl Retention {
                     Ok(()) => {
                         crate::crash::point("files-removed");
                         store.files_removed(job.id).await?;
+                        noted.removal(job.id, true);
                     }
                     Err(error) => {
                         warn!(job.id = %job.id, "the files of job {} are still there: {}", job.id, chain(&error));
                         is_left = true;
+                        noted.removal(job.id, false);
                         if let BackendError::Image { image, .. } = &error {
                             self.context.refetch(job.id, image).await?;
                         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
 use uwsd::config::Disk;
+use uwsd::ports::Pull;
 
 use crate::bed::{Bed, Daemon, eventually};
 use crate::uws::{FORM, LIST, create, ended, job, listed, post, reaches, status};
@@ -151,4 +152,71 @@ async fn outputs_are_kept_where_they_would_make_no_room() {
     .await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(status(&daemon, &format!("/{old}/results/a")).await, 200);
+}
+
+#[tokio::test]
+async fn outputs_whose_removal_makes_no_room_are_kept_until_it_does() {
+    const IMAGE: &str = "debian:stable-slim";
+    let mut bed = Bed::new();
+    let Some(disk) = SmallDisk::at(&bed.config.server.jobs_dir) else { return };
+    bed.config.disk = Disk { refuse_below: 7 * MIB, clean_below: 8 * MIB, clean_min_age: Duration::ZERO };
+    bed.config.services.get_mut("ocps").expect("there").pull = Pull::Never;
+    let daemon = bed.start().await;
+    daemon.engine.images.put(IMAGE, "sha256:fake");
+    daemon.engine.give_files_away();
+    let mut old = Vec::new();
+    for _ in 0..25 {
+        let (id, _) = ended(&daemon, &format!("write a {}", "x".repeat(100_000)), "COMPLETED").await;
+        old.push(id);
+    }
+    daemon.clock.advance(Duration::from_secs(1));
+    let dir = |id: &str| daemon.config.server.jobs_dir.join(id);
+    let kept = async || {
+        let mut kept = 0;
+        for id in &old {
+            kept += usize::from(status(&daemon, &format!("/{id}/results/a")).await == 200);
+        }
+        kept
+    };
+    // Nothing can be removed for want of the image: ten are lost, and no more. 2.5 of it is taken.
+    daemon.engine.images.take(IMAGE);
+    disk.leave(9);
+    eventually("the first to be given up", || async { (kept().await < 25).then_some(()) }).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(kept().await, 15);
+    let told = available(&daemon).await;
+    assert!(told.contains("old outputs cannot be removed, and the log says why"), "{told}");
+    assert!(old.iter().all(|id| dir(id).exists()));
+    // As soon as something can be, it goes on, and stops where there is room.
+    daemon.engine.images.put(IMAGE, "sha256:fake");
+    eventually("jobs to be accepted", || async {
+        available(&daemon).await.contains("<vosi:available>true<").then_some(())
+    })
+    .await;
+    eventually("the next ones to go", || async {
+        (old.iter().filter(|id| !dir(id).exists()).count() == 20).then_some(())
+    })
+    .await;
+    assert_eq!(kept().await, 5);
+}
+
+#[tokio::test]
+async fn a_job_whose_files_cannot_be_removed_holds_up_no_others() {
+    let mut bed = Bed::new();
+    let Some(disk) = SmallDisk::at(&bed.config.server.jobs_dir) else { return };
+    bed.config.disk = Disk { refuse_below: 0, clean_below: 8 * MIB, clean_min_age: Duration::ZERO };
+    let daemon = bed.start().await;
+    let mut old = Vec::new();
+    for _ in 0..15 {
+        let (id, _) = ended(&daemon, &format!("write a {}", "x".repeat(100_000)), "COMPLETED").await;
+        old.push(id);
+    }
+    daemon.clock.advance(Duration::from_secs(1));
+    let dir = |id: &str| daemon.config.server.jobs_dir.join(id);
+    // Nothing that is mounted can be removed, not even by root.
+    let held: Vec<SmallDisk> = old[..3].iter().filter_map(|id| SmallDisk::at(&dir(id).join("out/held"))).collect();
+    assert_eq!(held.len(), 3);
+    disk.leave(4);
+    eventually("all others to go", || async { old[3..].iter().all(|id| !dir(id).exists()).then_some(()) }).await;
+    assert!(old[..3].iter().all(|id| dir(id).exists()));
 }
