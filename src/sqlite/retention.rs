@@ -45,7 +45,7 @@ pub(super) fn due_for_destruction(
 
 pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
     let doing = "looking for deleted jobs";
-    let sql = "SELECT j.seq, j.id, r.image, j.cleaned_at IS NOT NULL FROM (\
+    let sql = "SELECT j.seq, j.id, r.image, j.cleaned_at IS NOT NULL AND j.phase <> 'ARCHIVED' FROM (\
                SELECT seq FROM job WHERE deleted_at IS NOT NULL AND files_removed = 0 AND seq > ?1 \
                AND phase IN ('COMPLETED', 'ERROR', 'ABORTED') UNION \
                SELECT seq FROM job WHERE phase = 'ARCHIVED' AND files_removed = 0 AND seq > ?1 UNION \
