@@ -22,6 +22,8 @@ const NAMESPACE: &str = "http://www.ivoa.net/xml/VOSIAvailability/v1.0";
 struct Availability<'a> {
     is_available: bool,
     up_since: Option<Timestamp>,
+    /// When it may take some again: what a refused submission is told by `Retry-After`.
+    back_at: Option<Timestamp>,
     /// The name of the instance, if it has one.
     instance: &'a str,
     note: &'a str,
@@ -45,14 +47,19 @@ fn answer(api: &Api, service: &str, method: &Method, started: Timestamp) -> Resu
     if !is_read(method) {
         return other(method, READ_ONLY);
     }
-    let (readiness, lack) = (api.handle.readiness(), api.handle.trouble());
-    let (is_available, up_since, note) = match (&readiness, &lack) {
-        (Readiness::Ready { .. }, None) => (true, Some(started), "accepting jobs and running them"),
-        (Readiness::Ready { .. }, Some(why)) | (Readiness::Starting(why) | Readiness::Unreachable(why), _) => {
-            (false, None, why.as_str())
-        }
+    let (readiness, trouble) = (api.handle.readiness(), api.handle.trouble());
+    let (up_since, back_after, note) = match (&readiness, &trouble) {
+        (Readiness::Ready { .. }, None) => (Some(started), None, "accepting jobs and running them"),
+        (Readiness::Ready { .. }, Some(trouble)) => (None, trouble.over_after(), trouble.why()),
+        (Readiness::Starting(why) | Readiness::Unreachable(why), _) => (None, None, why.as_str()),
     };
-    let availability = Availability { is_available, up_since, instance: &api.config.get().server.instance, note };
+    let availability = Availability {
+        is_available: up_since.is_some(),
+        up_since,
+        back_at: back_after.map(|after| api.clock.now().after(after)),
+        instance: &api.config.get().server.instance,
+        note,
+    };
     Ok(with_type(StatusCode::OK, "text/xml; charset=utf-8", availability.to_xml()))
 }
 
@@ -62,8 +69,10 @@ impl Availability<'_> {
         let mut xml = Xml::document();
         xml.start(root, &[("xmlns:vosi", NAMESPACE)]);
         xml.element("vosi:available", &[], if self.is_available { "true" } else { "false" });
-        if let Some(since) = self.up_since {
-            xml.element("vosi:upSince", &[], &since.to_iso());
+        for (name, at) in [("vosi:upSince", self.up_since), ("vosi:backAt", self.back_at)] {
+            if let Some(at) = at {
+                xml.element(name, &[], &at.to_iso());
+            }
         }
         let note = self.note;
         let note = if self.instance.is_empty() { note.to_owned() } else { format!("{}: {note}", self.instance) };
@@ -80,7 +89,7 @@ mod tests {
     #[test]
     fn the_note_names_the_instance_and_is_escaped() {
         let note = "cannot reach <engine> & \"its\" socket\u{1}";
-        let xml = Availability { is_available: false, up_since: None, instance: "a&b", note }.to_xml();
+        let xml = Availability { is_available: false, up_since: None, back_at: None, instance: "a&b", note }.to_xml();
         let text = std::str::from_utf8(&xml).expect("text");
         assert!(text.contains(">a&amp;b: cannot reach &lt;engine&gt; &amp; "), "{text}");
         assert!(text.contains("<vosi:available>false</vosi:available>"), "{text}");

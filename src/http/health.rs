@@ -40,8 +40,8 @@ fn ready(api: &Api) -> Response {
 
 /// The backend that runs jobs, or why they are not accepted or cannot run.
 pub(super) fn readiness(api: &Api) -> Result<String, String> {
-    if let Some(why) = api.handle.trouble() {
-        return Err(format!("not ready: {why}"));
+    if let Some(trouble) = api.handle.trouble() {
+        return Err(format!("not ready: {}", trouble.why()));
     }
     match api.handle.readiness() {
         Readiness::Ready { backend } => Ok(backend),

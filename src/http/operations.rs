@@ -132,7 +132,7 @@ async fn status(api: &Api, started: Timestamp) -> Result<Response, ApiError> {
         accepts: status.trouble.is_none(),
         runs: runs && status.drained.is_none(),
         backend,
-        note: status.trouble.or(why),
+        note: status.trouble.map(|trouble| trouble.why().to_owned()).or(why),
         drained_since: status.drained.map(Timestamp::to_iso),
         waiting: status.waiting,
         running_total: status.running_total,

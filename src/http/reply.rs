@@ -177,7 +177,7 @@ impl ApiError {
                 | Denied::AlreadyFinal { .. }
                 | Denied::Backend { .. }
                 | Denied::QueueFull { .. }
-                | Denied::NotAccepting { .. }
+                | Denied::NotAccepting(_)
                 | Denied::ShuttingDown,
             )
             | Self::Malformed(_)
@@ -233,9 +233,8 @@ fn of_denied(denied: &Denied) -> Verdict {
         // UWS 1.1 §2.2: a request that is illegal in the current phase.
         Denied::AlreadyFinal { .. } | Denied::WrongPhase { .. } => say(StatusCode::FORBIDDEN),
         Denied::Backend { .. } => say(StatusCode::BAD_GATEWAY),
-        Denied::QueueFull { retry_after, .. } | Denied::NotAccepting { retry_after, .. } => {
-            Verdict::later(Cow::Owned(denied.to_string()), *retry_after)
-        }
+        Denied::QueueFull { retry_after, .. } => Verdict::later(Cow::Owned(denied.to_string()), *retry_after),
+        Denied::NotAccepting(trouble) => Verdict::later(Cow::Owned(denied.to_string()), trouble.retry_after()),
         Denied::ShuttingDown => Verdict::later(Cow::Owned(denied.to_string()), RESTART),
         Denied::Upload(error) if error.kind() == std::io::ErrorKind::StorageFull => no_room(),
         Denied::Upload(_) | Denied::Panicked(_) => of_us(),

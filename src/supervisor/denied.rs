@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::domain::{JobId, Phase};
 use crate::ports::StoreError;
 
+use super::trouble::Trouble;
+
 /// Why the supervisor did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Denied {
@@ -57,13 +59,8 @@ pub enum Denied {
         retry_after: Duration,
     },
     /// No job is accepted at the moment: there is too little room on a disk, or an operator drains the daemon.
-    #[error("{why}; try again later")]
-    NotAccepting {
-        /// A sentence.
-        why: String,
-        /// When to try again.
-        retry_after: Duration,
-    },
+    #[error("{}; try again later", .0.why())]
+    NotAccepting(Trouble),
     /// A file that came with the request could not be kept.
     #[error("a file that came with the request could not be kept")]
     Upload(#[source] std::io::Error),

@@ -9,6 +9,7 @@ use crate::ports::{StoreError, Totals};
 
 use super::denied::Denied;
 use super::handle::{Handle, Readiness};
+use super::trouble::Trouble;
 
 /// How many jobs that run are told by name.
 const MOST: u32 = 100;
@@ -21,7 +22,7 @@ pub struct Status {
     /// Whether jobs can run.
     pub readiness: Readiness,
     /// Why no job is accepted, if none is.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
     /// How many jobs wait.
     pub waiting: u64,
     /// How many execute or are suspended; while the daemon is drained also those that have not given their place back.

@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::message::{Message, StopWhy};
 use super::publish::Waiters;
 use super::quote::Experience;
+use super::trouble::Trouble;
 use super::uploads::Uploads;
 
 /// Whether jobs can run.
@@ -204,8 +205,7 @@ impl Handle {
         self.shared.standings.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Why new jobs are refused, while there is too little room on a disk.
-    pub(super) fn lack_of_room(&self) -> Option<String> {
+    fn lack_of_room(&self) -> Option<String> {
         let lack = self.shared.disk.borrow().clone()?;
         let is_final = self.shared.noted.makes_no_room.load(Ordering::Relaxed);
         Some(if is_final { format!("{lack}; old outputs cannot be removed, and the log says why") } else { lack })
@@ -214,9 +214,10 @@ impl Handle {
     /// Why no job can be accepted at the moment, if that is so: an operator drains the daemon, or it lacks room, or a
     /// database that can be written.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        let unwritable = || self.shared.unwritable.borrow().clone();
-        self.drained().or_else(|| self.lack_of_room()).or_else(unwritable)
+    pub fn trouble(&self) -> Option<Trouble> {
+        let lack_of_room = || self.lack_of_room().map(Trouble::LackOfRoom);
+        let unwritable = || self.shared.unwritable.borrow().clone().map(Trouble::Unwritable);
+        self.drained().map(Trouble::Drained).or_else(lack_of_room).or_else(unwritable)
     }
 
     /// Whether jobs can run.

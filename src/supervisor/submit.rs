@@ -127,7 +127,7 @@ impl Handle {
 
     fn has_room(&self) -> Result<(), Denied> {
         // A database that is locked would keep each request waiting for as long as it waits for the lock.
-        self.trouble().map_or(Ok(()), |why| Err(Denied::NotAccepting { why, retry_after: Duration::from_secs(60) }))
+        self.trouble().map_or(Ok(()), |trouble| Err(Denied::NotAccepting(trouble)))
     }
 
     /// The job that a request with this key made before.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
 use uwsd::config::Disk;
+use uwsd::domain::Timestamp;
 use uwsd::ports::Pull;
 
 use crate::bed::{Bed, Daemon, eventually};
+use crate::documents::is_valid;
 use crate::uws::{FORM, LIST, create, ended, job, listed, post, reaches, status};
 
 /// A disk of 32 MiB; unmounted when dropped.
@@ -45,6 +47,14 @@ async fn available(daemon: &Daemon) -> String {
     daemon.client().get("/api/ocps/availability").await.text().to_owned()
 }
 
+/// That an availability document says what `Retry-After: 60` says.
+fn is_back_in_a_minute(daemon: &Daemon, told: &str) {
+    let (_, rest) = told.split_once("<vosi:backAt>").unwrap_or_else(|| panic!("when? {told}"));
+    let at = Timestamp::parse(rest.split('<').next().expect("a value")).expect("an instant");
+    let left = at.millis() - daemon.now().millis();
+    assert!((50_000..=60_000).contains(&left), "{left} ms: {told}");
+}
+
 #[tokio::test]
 async fn with_little_room_new_jobs_are_refused_until_there_is_room_again() {
     let mut bed = Bed::new();
@@ -74,6 +84,8 @@ async fn with_little_room_new_jobs_are_refused_until_there_is_room_again() {
     assert_eq!((json.status, json.header("retry-after")), (503, "60"));
     let told = available(&daemon).await;
     assert!(told.contains("<vosi:available>false<") && told.contains("no new jobs: "), "{told}");
+    is_valid(&told, &daemon);
+    is_back_in_a_minute(&daemon, &told);
     let ready = daemon.client().get("/readyz").await;
     assert!(ready.status == 503 && ready.text().contains("no new jobs: "), "{}", ready.text());
     // What is there goes on, and a request sent again is answered.
@@ -89,7 +101,8 @@ async fn with_little_room_new_jobs_are_refused_until_there_is_room_again() {
         (post(&daemon, "", "COMMAND=print+1").await.status == 303).then_some(())
     })
     .await;
-    assert!(available(&daemon).await.contains("<vosi:available>true<"));
+    let told = available(&daemon).await;
+    assert!(told.contains("<vosi:available>true<") && !told.contains("backAt"), "{told}");
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use uwsd::config::ListenAddress;
+
 use crate::bed::{Bed, Daemon, eventually};
+use crate::client::Client;
+use crate::operator::with_socket;
 
 /// Every `$ref` in a document.
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
@@ -95,7 +99,8 @@ async fn health_tells_that_the_process_is_up_and_readiness_that_jobs_can_run() {
     assert!(client.get("/readyz").await.text().contains("fake"));
 }
 
-fn is_valid(xml: &str, daemon: &Daemon) {
+/// Holds an availability document against its schema.
+pub fn is_valid(xml: &str, daemon: &Daemon) {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema/VOSIAvailability-v1.0.xsd");
     let file = daemon.dir.path().join("availability.xml");
     std::fs::write(&file, xml).expect("written");
@@ -124,4 +129,18 @@ async fn availability_is_a_valid_document_either_way() {
     .await;
     assert!(back.text().contains("<vosi:upSince>"), "{}", back.text());
     is_valid(back.text(), &daemon);
+    for told in [away, back] {
+        assert!(!told.text().contains("backAt"), "{}", told.text());
+    }
+}
+
+#[tokio::test]
+async fn a_drained_service_does_not_say_when_it_is_back() {
+    let daemon = with_socket(Bed::new()).start().await;
+    let operator = Client::new(ListenAddress::Unix(daemon.dir.path().join("uwsd.sock")));
+    assert_eq!(operator.send("POST", "/admin/drain", &[], "").await.status, 200);
+    let told = daemon.client().get("/api/ocps/availability").await;
+    assert!(told.text().contains("<vosi:available>false<"), "{}", told.text());
+    assert!(told.text().contains("drained by an operator") && !told.text().contains("backAt"), "{}", told.text());
+    is_valid(told.text(), &daemon);
 }
