@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use crate::config::{Effective, Live, LoadRequest, Loaded, ReloadOutcome, ReloadWishes, Reloaded, carry_over, load};
 use crate::http::Listening;
 use crate::lifecycle::Lifecycle;
+use crate::ports::{Clock, SystemClock};
 use crate::telemetry::LogFilter;
 
 /// What reads the configuration again.
@@ -60,7 +61,7 @@ impl Reloader {
         if let Some(log) = &self.log {
             log.set(&new.log.level).map_err(|error| error.to_string())?;
         }
-        self.live.replace(new);
+        self.live.replace(new, SystemClock.now());
         self.listening.exchange(exchange).await;
         let reloaded = Reloaded::between(&self.at_start, &self.effective, &effective, warnings);
         self.effective = effective;

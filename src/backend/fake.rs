@@ -56,6 +56,7 @@ pub struct FakeEngine {
     starts_nothing: AtomicBool,
     limits_are_advisory: AtomicBool,
     files_are_anothers: AtomicBool,
+    hides_files: AtomicBool,
     boot_id: Mutex<String>,
 }
 
@@ -95,6 +96,11 @@ impl FakeEngine {
             }
             None => Ok(()),
         }
+    }
+
+    /// From now on what a run writes is seen only once it is taken back.
+    pub fn hide_files(&self) {
+        self.hides_files.store(true, Ordering::SeqCst);
     }
 
     /// The host was started anew: nothing runs any more, what is left says it ended with 0.
@@ -211,8 +217,13 @@ impl Backend for FakeBackend {
         "fake"
     }
 
-    fn limits_are_advisory(&self) -> bool {
-        self.engine.limits_are_advisory.load(Ordering::SeqCst)
+    fn advisory_limits(&self) -> Option<String> {
+        let is_so = self.engine.limits_are_advisory.load(Ordering::SeqCst);
+        is_so.then(|| "the fake engine cannot limit memory & processes".to_owned())
+    }
+
+    fn shares_files(&self) -> bool {
+        !self.engine.hides_files.load(Ordering::SeqCst)
     }
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {

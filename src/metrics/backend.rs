@@ -48,8 +48,8 @@ impl Backend for MeasuredBackend {
         self.inner.uses_images()
     }
 
-    fn limits_are_advisory(&self) -> bool {
-        self.inner.limits_are_advisory()
+    fn advisory_limits(&self) -> Option<String> {
+        self.inner.advisory_limits()
     }
 
     fn shares_files(&self) -> bool {

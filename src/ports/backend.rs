@@ -122,10 +122,11 @@ pub trait Backend: Send + Sync {
         true
     }
 
-    /// Whether some limit of the runs made now can only be asked for and not enforced; known before they run, and from
-    /// then on of each of them. An ending may tell so of a single run all the same.
-    fn limits_are_advisory(&self) -> bool {
-        false
+    /// Which limits of the runs made now can only be asked for and not enforced, and why, in a sentence; `None` if all
+    /// are kept. Known before they run, and from then on of each of them. An ending may tell so of a single run all
+    /// the same.
+    fn advisory_limits(&self) -> Option<String> {
+        None
     }
 
     /// Whether what a run writes is in the job's directories while it runs; else only once it is taken back.

@@ -236,7 +236,7 @@ impl Driver {
         if taken == 0 {
             return (Vec::new(), complaint);
         }
-        if complaint.is_none() && !self.context.sees_files(first) {
+        if complaint.is_none() && !self.context.sees_files(first.user) {
             let full = self.context.room(&self.service).used_up(&first.dirs).await;
             complaint = full.map(|full| Outcome::new(Reason::OutputTooLarge, full.to_string()));
         }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::domain::{DiskRoom, JobId, Reservation};
 
+use super::advisory::Advisory;
 use super::handle::{Handle, Readiness};
 
 /// What the jobs that have a place take from the queue's budget.
@@ -43,6 +44,7 @@ pub(super) struct Noted {
     left_over: Mutex<HashSet<JobId>>,
     /// Whether outputs are not given up any more, since none of those that were could be removed.
     pub(super) makes_no_room: AtomicBool,
+    pub(super) advisory: Mutex<Advisory>,
 }
 
 impl Noted {

@@ -30,6 +30,7 @@ impl Health {
         loop {
             match self.context.backend.probe().await {
                 Ok(facts) => {
+                    self.context.note_advisory_limits();
                     let ready = Readiness::Ready { backend: facts.description.clone() };
                     *self.context.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(facts);
                     if self.tell(ready) {

@@ -15,6 +15,7 @@
 mod acceptable;
 mod admission;
 mod adopted;
+mod advisory;
 mod cause;
 mod context;
 mod denied;
@@ -57,6 +58,7 @@ mod unused_images;
 mod uploads;
 mod watching;
 
+pub use advisory::Advisory;
 pub use context::{Parts, Started, start};
 pub use denied::Denied;
 pub use disk::DiskWatch;

@@ -74,7 +74,7 @@ pub(super) fn run_spec(job: &Job, service: &Service, invocation: &Invocation, ru
         pull: invocation.pull,
         argv: invocation.argv.clone(),
         env: environment(job, service, invocation, &run),
-        user: service.user.unwrap_or_else(own_user),
+        user: user(service),
         extra_groups: service.extra_groups.clone(),
         cpus: service.max_cpus,
         memory: service.max_memory,
@@ -86,8 +86,10 @@ pub(super) fn run_spec(job: &Job, service: &Service, invocation: &Invocation, ru
     }
 }
 
-fn own_user() -> User {
-    User { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+/// Who the jobs of a service run as.
+pub(super) fn user(service: &Service) -> User {
+    let own = || User { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() };
+    service.user.unwrap_or_else(own)
 }
 
 /// The variables of a job: a home, the daemon's own, its parameters, the caller's, the site's; of a repeated name only the

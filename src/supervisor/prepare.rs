@@ -43,8 +43,8 @@ pub(super) async fn prepare(
     *facts = Facts {
         host: Some(context.host.clone()),
         image: context.backend.uses_images().then(|| first.image.clone()),
-        is_advisory: context.backend.limits_are_advisory()
-            || (service.max_output.is_some() && !context.sees_files(first)),
+        is_advisory: context.backend.advisory_limits().is_some()
+            || (service.max_output.is_some() && !context.sees_files(first.user)),
         memory_limit: Some(first.memory),
         cpu_limit_milli: Some(milli(first.cpus)),
         ..Facts::default()

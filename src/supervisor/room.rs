@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::config::Service;
 use crate::domain::{JobId, chain};
-use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room, RunSpec};
+use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room, User};
 
 use super::context::Context;
 use super::ending::bytes;
@@ -49,10 +49,10 @@ pub(super) struct RoomOf<'a> {
 }
 
 impl Context {
-    /// Whether all that a run writes can be seen while it runs: not what is on another host, and of what another user keeps
+    /// Whether all that a run of this user writes can be seen while it runs: not what is on another host, and of what another user keeps
     /// to itself only by root.
-    pub(super) fn sees_files(&self, spec: &RunSpec) -> bool {
-        self.backend.shares_files() && may_see(geteuid(), spec.user.uid)
+    pub(super) fn sees_files(&self, user: User) -> bool {
+        self.backend.shares_files() && may_see(geteuid(), user.uid)
     }
 
     /// The room of the files of a job of this service.

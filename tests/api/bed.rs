@@ -72,6 +72,7 @@ impl Sources for NoSources {
 pub struct Bed {
     pub dir: TempDir,
     pub config: Config,
+    pub engine: Arc<FakeEngine>,
     /// Whether the engine answers from the beginning.
     pub engine_answers: bool,
     /// What reads of jobs' files go through.
@@ -86,7 +87,7 @@ impl Bed {
         let mut config = testing::config_in(dir.path());
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         config.server.listeners = vec![listener(address)];
-        Self { dir, config, engine_answers: true, files: Gate::default(), is_odd_within: false }
+        Self { dir, config, engine: Arc::default(), engine_answers: true, files: Gate::default(), is_odd_within: false }
     }
 
     /// Jobs are accepted and wait for ever.
@@ -102,11 +103,10 @@ impl Bed {
 
     /// Starts with a store of the test's own before the real one.
     pub async fn start_over(self, before: impl FnOnce(Arc<SqliteStore>) -> Arc<dyn Store>) -> Daemon {
-        let Self { dir, config, engine_answers, files, is_odd_within } = self;
+        let Self { dir, config, engine, engine_answers, files, is_odd_within } = self;
         let store = Arc::new(SqliteStore::open(&config.store.path).expect("opened"));
         let seen = before(Arc::clone(&store));
         let within = if is_odd_within { Arc::clone(&seen) } else { Arc::clone(&store) as Arc<dyn Store> };
-        let engine = Arc::new(FakeEngine::default());
         engine.reboot("boot-1");
         engine.set_silent(!engine_answers);
         let clock = Arc::<ShiftedClock>::default();

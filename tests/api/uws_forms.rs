@@ -1,8 +1,10 @@
 //! In which form documents come, and the links in them (UWS 1.1 §2.2.2; contract §3).
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::json;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Daemon, eventually};
 use crate::uws::{Element, FORM, LIST, create, document, ended, has, is_valid, job};
 
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
@@ -142,4 +144,53 @@ async fn capabilities_name_the_standards_and_say_when_they_changed() {
     }
     assert_eq!(client.get("/api/nobody/capabilities").await.status, 404);
     assert_eq!(client.send("POST", "/api/ocps/capabilities", &[], "").await.status, 405);
+}
+
+/// The UWS capability, which describes itself where limits are advisory, and since when the capabilities are so.
+async fn uws_capability(daemon: &Daemon) -> (Element, SystemTime) {
+    let answer = daemon.client().get("/api/ocps/capabilities").await;
+    is_valid(daemon, answer.text());
+    let modified = httpdate::parse_http_date(answer.header("last-modified")).expect("a date");
+    let mut all = Element::parse(answer.text()).children;
+    let is_uws = |one: &Element| one.attribute("standardID") == Some("ivo://ivoa.net/std/UWS#rest-1.1");
+    let place = all.iter().position(is_uws).expect("there");
+    let uws = all.remove(place);
+    assert!(all.iter().all(|other| other.names() == ["interface"]), "{}", answer.text());
+    (uws, modified)
+}
+
+#[tokio::test]
+async fn capabilities_say_which_limits_are_advisory_and_that_this_changed() {
+    let mut bed = Bed::new();
+    bed.engine_answers = false;
+    let daemon = bed.start().await;
+    let (unknown, at_start) = uws_capability(&daemon).await;
+    assert_eq!(unknown.names(), ["interface"]);
+    daemon.clock.advance(Duration::from_secs(3600));
+    daemon.engine.make_limits_advisory();
+    daemon.engine.set_silent(false);
+    let (told, modified) = eventually("the engine to tell", || async {
+        let (uws, modified) = uws_capability(&daemon).await;
+        (uws.names() == ["description", "interface"]).then_some((uws, modified))
+    })
+    .await;
+    let sentence = "limits are advisory: the fake engine cannot limit memory & processes";
+    assert_eq!(told.value("description"), sentence);
+    assert!(modified.duration_since(at_start).expect("later").as_secs() >= 3600, "{modified:?}");
+    assert_eq!(uws_capability(&daemon).await.1, modified, "it has not changed again");
+}
+
+#[tokio::test]
+async fn capabilities_say_where_the_limit_of_the_output_is_advisory() {
+    for (max_output, told) in [(Some(1 << 20), true), (None, false)] {
+        let mut bed = Bed::new();
+        bed.engine.hide_files();
+        bed.config.services.get_mut("ocps").expect("there").max_output = max_output;
+        let (uws, _) = uws_capability(&bed.start().await).await;
+        assert_eq!(uws.names().contains(&"description"), told);
+        if told {
+            let sentence = "limits are advisory: what a job's files take cannot be seen while it runs";
+            assert_eq!(uws.value("description"), sentence);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The configuration read again while the daemon runs.
 
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use serde_json::json;
@@ -46,6 +47,13 @@ async fn still_runs_and_ends(bed: &Bed, id: &str) {
     assert_eq!(bed.get(&format!("/api/v1/job/{id}")).await.json()["phase"], "executing");
     std::fs::write(bed.path().join("count/go"), "").expect("written");
     assert_eq!(bed.ends(id).await["jobInfo"]["exitCode"], json!(7));
+}
+
+/// When the capabilities of the service changed, in the whole seconds of the header.
+async fn capabilities_changed(bed: &Bed) -> SystemTime {
+    let answer = bed.get("/api/ocps/capabilities").await;
+    let told = answer.headers["last-modified"].to_str().expect("a date");
+    httpdate::parse_http_date(told).expect("a date")
 }
 
 async fn answers(port: u16) -> bool {
@@ -122,8 +130,11 @@ async fn a_hangup_reloads() {
     let bed = Bed::new(&Engine::Process, "");
     let daemon = bed.start(None).await;
     extend(&bed, "[service.more]\n");
+    let before = capabilities_changed(&bed).await;
+    bed.until("another second", async || before.elapsed().is_ok_and(|past| past >= Duration::from_secs(1))).await;
     daemon.signal(nix::sys::signal::Signal::SIGHUP);
     bed.until("the new service", async || bed.get("/api/more/async").await.status == StatusCode::OK).await;
+    bed.until("its capabilities to say when", async || capabilities_changed(&bed).await > before).await;
     assert_eq!(daemon.terminate().await, Some(0), "{}", bed.log());
 }
 

@@ -72,13 +72,15 @@ impl Hierarchy {
         (offers(&base) && make_room(&base) && delegate(&base) && can_make_groups(&base)).then_some(Self::V2 { base })
     }
 
-    /// Whether every limit can be kept in the groups made here.
-    pub(in crate::backend) fn is_whole(&self) -> bool {
-        match self {
-            Self::None => false,
-            Self::V1 { memory, pids, cpu } => memory.is_some() && pids.is_some() && cpu.is_some(),
-            Self::V2 { .. } => true,
-        }
+    /// Which limits cannot be kept in the groups made here, for people.
+    pub(in crate::backend) fn lacking(&self) -> Vec<&'static str> {
+        let has = match self {
+            Self::None => [false; 3],
+            Self::V1 { memory, pids, cpu } => [memory.is_some(), pids.is_some(), cpu.is_some()],
+            Self::V2 { .. } => [true; 3],
+        };
+        let limits = ["memory", "processes", "CPUs"];
+        limits.into_iter().zip(has).filter(|(_, has)| !has).map(|(limit, _)| limit).collect()
     }
 
     /// In a word, for people.
@@ -220,6 +222,15 @@ mod tests {
         assert_eq!(base("0::/system.slice/uwsd.service\n"), None);
         assert_eq!(base("0::/system.slice/uwsd.service/daemon\n"), Some("/groups/system.slice/uwsd.service".into()));
         assert_eq!(base("4:memory:/\n"), None);
+    }
+
+    #[test]
+    fn what_has_no_group_is_told_by_its_name() {
+        let some = || Some("/groups".into());
+        assert_eq!(Hierarchy::None.lacking(), ["memory", "processes", "CPUs"]);
+        assert_eq!(Hierarchy::V1 { memory: None, pids: some(), cpu: None }.lacking(), ["memory", "CPUs"]);
+        assert!(Hierarchy::V1 { memory: some(), pids: some(), cpu: some() }.lacking().is_empty());
+        assert!(Hierarchy::V2 { base: "/groups".into() }.lacking().is_empty());
     }
 
     #[test]

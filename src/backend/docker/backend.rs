@@ -89,8 +89,8 @@ impl Backend for DockerBackend {
         self.0.settings.shared_state
     }
 
-    fn limits_are_advisory(&self) -> bool {
-        !self.0.engine.keeps_limits()
+    fn advisory_limits(&self) -> Option<String> {
+        self.0.engine.advisory_limits()
     }
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {
@@ -131,7 +131,7 @@ impl Backend for DockerBackend {
 
     async fn wait(&self, run: &RunRef, dirs: &JobDirs) -> Result<Ending, BackendError> {
         let ending = Box::pin(self.0.wait(run, dirs)).await?;
-        Ok(Ending { is_advisory: self.limits_are_advisory(), ..ending })
+        Ok(Ending { is_advisory: self.advisory_limits().is_some(), ..ending })
     }
 
     async fn pause(&self, run: &RunRef) -> Result<(), BackendError> {

@@ -62,7 +62,6 @@ impl Place {
 
 /// A connection to an engine whose API version is agreed.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "the engine tells each of these facts by itself")]
 pub(super) struct Client {
     /// The connection; it limits no request by itself.
     pub(super) docker: Docker,
@@ -72,8 +71,8 @@ pub(super) struct Client {
     pub(super) is_kept_alive: bool,
     /// Whether it makes control groups itself, by path, and not through systemd.
     pub(super) is_cgroupfs: bool,
-    /// Whether it keeps every limit of a run.
-    pub(super) keeps_limits: bool,
+    /// Which limits of a run it does not keep.
+    lacking: Vec<&'static str>,
     /// Name and version.
     pub(super) description: String,
 }
@@ -111,10 +110,11 @@ impl Engine {
         matches!(self.place, Place::Unix(_))
     }
 
-    /// Whether it keeps every limit of a run, as far as is known: it tells so when it is connected to.
-    pub(super) fn keeps_limits(&self) -> bool {
+    /// Which limits of a run it does not keep, in a sentence, as far as is known: it tells so when it is connected to.
+    pub(super) fn advisory_limits(&self) -> Option<String> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client.as_ref().is_none_or(|client| client.keeps_limits)
+        let client = client.as_ref().filter(|client| !client.lacking.is_empty())?;
+        Some(format!("{} cannot limit {}", client.description, client.lacking.join(", ")))
     }
 
     /// The output of `request`, or [`Error::RequestTimeoutError`] when the engine took too long to answer.
@@ -158,8 +158,8 @@ impl Engine {
         let is_kept_alive = info.live_restore_enabled.unwrap_or(false);
         // One without root may not make groups where root's are.
         let is_cgroupfs = !is_rootless(&info) && info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
-        let keeps_limits = keeps_limits(&info);
-        let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, keeps_limits, description };
+        let lacking = lacking(&info);
+        let client = Client { docker, is_podman, is_kept_alive, is_cgroupfs, lacking, description };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok((client, info))
     }
@@ -230,13 +230,16 @@ pub(super) fn is_rootless(info: &SystemInfo) -> bool {
     info.security_options.iter().flatten().any(|option| option.contains("name=rootless"))
 }
 
-/// Whether the engine keeps the limits of memory, processes and CPUs. One that cannot makes a container all the same, with no
-/// more than a warning; what it does not tell counts as kept.
-fn keeps_limits(info: &SystemInfo) -> bool {
-    let is_lacking = [info.memory_limit, info.pids_limit, info.cpu_cfs_quota].contains(&Some(false));
+/// Which of the limits of memory, processes and CPUs the engine does not keep. One that cannot makes a container all the same,
+/// with no more than a warning; what it does not tell counts as kept.
+fn lacking(info: &SystemInfo) -> Vec<&'static str> {
     // There Podman passes them over and does not say so.
     let is_powerless = is_rootless(info) && info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1);
-    !(is_lacking || is_powerless)
+    [("memory", info.memory_limit), ("processes", info.pids_limit), ("CPUs", info.cpu_cfs_quota)]
+        .into_iter()
+        .filter(|(_, told)| is_powerless || *told == Some(false))
+        .map(|(limit, _)| limit)
+        .collect()
 }
 
 #[cfg(test)]
@@ -294,12 +297,13 @@ mod tests {
             swap_limit: Some(false),
             ..silent.clone()
         };
-        assert!(keeps_limits(&silent) && keeps_limits(&able));
-        assert!(!keeps_limits(&SystemInfo { memory_limit: Some(false), ..able.clone() }));
-        assert!(!keeps_limits(&SystemInfo { pids_limit: Some(false), ..able.clone() }));
-        assert!(!keeps_limits(&SystemInfo { cpu_cfs_quota: Some(false), ..able.clone() }));
+        assert!(lacking(&silent).is_empty() && lacking(&able).is_empty());
+        assert_eq!(lacking(&SystemInfo { memory_limit: Some(false), ..able.clone() }), ["memory"]);
+        assert_eq!(lacking(&SystemInfo { pids_limit: Some(false), ..able.clone() }), ["processes"]);
+        assert_eq!(lacking(&SystemInfo { cpu_cfs_quota: Some(false), ..able.clone() }), ["CPUs"]);
         let rootless = SystemInfo { security_options: Some(vec!["name=rootless".to_owned()]), ..able };
-        assert!(keeps_limits(&rootless));
-        assert!(!keeps_limits(&SystemInfo { cgroup_version: Some(SystemInfoCgroupVersionEnum::_1), ..rootless }));
+        assert!(lacking(&rootless).is_empty());
+        let powerless = SystemInfo { cgroup_version: Some(SystemInfoCgroupVersionEnum::_1), ..rootless };
+        assert_eq!(lacking(&powerless), ["memory", "processes", "CPUs"]);
     }
 }

@@ -170,8 +170,9 @@ impl Backend for ProcessBackend {
         false
     }
 
-    fn limits_are_advisory(&self) -> bool {
-        !self.host.hierarchy.is_whole()
+    fn advisory_limits(&self) -> Option<String> {
+        let lacking = self.host.hierarchy.lacking();
+        (!lacking.is_empty()).then(|| format!("no control groups can be made here for {}", lacking.join(", ")))
     }
 
     async fn probe(&self) -> Result<EngineFacts, BackendError> {

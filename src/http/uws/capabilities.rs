@@ -18,8 +18,13 @@ use crate::http::links::Links;
 use crate::http::reply::{ApiError, with_type};
 use crate::http::resource::{READ_ONLY, is_read, other};
 use crate::http::xml::Xml;
+use crate::supervisor::Advisory;
 
-/// The capabilities of every service; they last changed when the daemon started.
+/// The identifier of the standard that jobs are run by.
+const UWS: &str = "ivo://ivoa.net/std/UWS#rest-1.1";
+
+/// The capabilities of every service. They change when the daemon starts, when its configuration is reloaded, and with
+/// what the backend can limit.
 pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>, started: Timestamp) -> BoxedFilter<(Response,)> {
     let api = Arc::clone(api);
     base.and(warp::path!(String / "capabilities"))
@@ -27,26 +32,30 @@ pub(super) fn route(base: BoxedFilter<()>, api: &Arc<Api>, started: Timestamp) -
         .and(asked())
         .and(warp::header::headers_cloned())
         .map(move |service: String, method: Method, asked: Asked, headers: HeaderMap| {
+            // In this order: what is told must not be older than its time says.
+            let reloaded = api.config.since();
             let config = api.config.get();
             let Some(configured) = config.services.get(&service) else { return ApiError::NoSuchPath.as_text() };
             if !is_read(&method) {
                 return other(&method, READ_ONLY).unwrap_or_else(|error| error.as_text());
             }
-            answer(configured, &Links::of(&config.server, &asked, &headers, &service), started)
+            let advisory = api.handle.advisory(configured);
+            let changed = [reloaded, advisory.since].into_iter().flatten().fold(started, Timestamp::max);
+            answer(configured, &advisory, &Links::of(&config.server, &asked, &headers, &service), changed)
         })
         .boxed()
 }
 
-fn answer(service: &Service, links: &Links, started: Timestamp) -> Response {
-    let mut response =
-        with_type(StatusCode::OK, "application/xml; charset=utf-8", document(service, links).into_bytes());
-    let since_epoch = std::time::Duration::from_millis(started.millis().unsigned_abs());
+fn answer(service: &Service, advisory: &Advisory, links: &Links, changed: Timestamp) -> Response {
+    let document = document(service, advisory, links).into_bytes();
+    let mut response = with_type(StatusCode::OK, "application/xml; charset=utf-8", document);
+    let since_epoch = std::time::Duration::from_millis(changed.millis().unsigned_abs());
     let modified = httpdate::fmt_http_date(std::time::SystemTime::UNIX_EPOCH + since_epoch);
     response.headers_mut().insert(LAST_MODIFIED, HeaderValue::try_from(modified).expect("a date is ASCII"));
     response
 }
 
-fn document(service: &Service, links: &Links) -> Xml {
+fn document(service: &Service, advisory: &Advisory, links: &Links) -> Xml {
     let root = "vosi:capabilities";
     let mut xml = Xml::document();
     xml.start(
@@ -62,7 +71,7 @@ fn document(service: &Service, links: &Links) -> Xml {
     let mut capabilities = vec![
         ("ivo://ivoa.net/std/VOSI#capabilities", links.sibling("capabilities"), ("vs:ParamHTTP", None)),
         ("ivo://ivoa.net/std/VOSI#availability", links.sibling("availability"), ("vs:ParamHTTP", None)),
-        ("ivo://ivoa.net/std/UWS#rest-1.1", links.jobs(), with_parameters),
+        (UWS, links.jobs(), with_parameters),
     ];
     if has_some(service) {
         capabilities.push(("ivo://ivoa.net/std/DALI#examples", links.sibling("examples"), ("vr:WebBrowser", None)));
@@ -70,6 +79,9 @@ fn document(service: &Service, links: &Links) -> Xml {
     for (standard, url, (kind, jdl)) in capabilities {
         // In no namespace, from here on.
         xml.start("capability", &[("standardID", standard)]);
+        if let (UWS, Some(why)) = (standard, &advisory.why) {
+            xml.element("description", &[], &format!("limits are advisory: {why}"));
+        }
         xml.start("interface", &[("xsi:type", kind), ("role", "std")]);
         xml.element("accessURL", &[("use", "full")], &url);
         for declaration in jdl.iter().flat_map(|jdl| &jdl.declarations) {

@@ -48,7 +48,7 @@ pub async fn the_peak_of_a_short_run_is_told_and_of_one_that_ended_meanwhile(bed
 
 pub async fn advisory_limits_are_told_before_the_run(bed: &Arc<dyn Bed>) {
     let (backend, spec) = (bed.backend(), bed.spec("true"));
-    let is_advisory = backend.limits_are_advisory();
+    let is_advisory = backend.advisory_limits().is_some();
     assert!(is_advisory || bed.can(Can::LimitMemory));
     assert_eq!(live(&*backend, &spec).await.is_advisory, is_advisory);
     clean(&*backend, &spec).await;
