@@ -57,6 +57,7 @@ pub struct FakeEngine {
     limits_are_advisory: AtomicBool,
     files_are_anothers: AtomicBool,
     hides_files: AtomicBool,
+    graces: Mutex<Vec<Duration>>,
     boot_id: Mutex<String>,
 }
 
@@ -129,6 +130,11 @@ impl FakeEngine {
     pub fn starts(&self) -> (u32, u32) {
         let runs = self.runs();
         (runs.values().map(|run| run.starts).sum(), runs.values().map(|run| run.starts).max().unwrap_or(0))
+    }
+
+    /// How long the runs that were to be stopped had to end, in the order of the requests.
+    pub fn graces(&self) -> Vec<Duration> {
+        self.graces.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many runs are halted.
@@ -320,6 +326,7 @@ impl Backend for FakeBackend {
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
         self.engine.answer("stopping a run")?;
+        self.engine.graces.lock().unwrap_or_else(PoisonError::into_inner).push(grace);
         let is_stubborn = self
             .engine
             .runs()

@@ -29,6 +29,8 @@ pub struct Submission {
     pub environment: Vec<Variable>,
     /// How many copies run side by side; 1 if it is not said.
     pub replicas: Option<u32>,
+    /// How many seconds it has between TERM and KILL when it is stopped, as a number; as the service says if it is not said.
+    pub kill_grace: Option<String>,
     /// Parameters of the service's own.
     pub parameters: Vec<Variable>,
 }
@@ -42,8 +44,13 @@ impl Submission {
             form.append_pair("COMMAND", &self.command);
         }
         let replicas = self.replicas.map(|replicas| replicas.to_string());
-        let optional =
-            [("RUNID", &self.run_id), ("URL", &self.url), ("COMMIT_REF", &self.commit_ref), ("REPLICAS", &replicas)];
+        let optional = [
+            ("RUNID", &self.run_id),
+            ("URL", &self.url),
+            ("COMMIT_REF", &self.commit_ref),
+            ("REPLICAS", &replicas),
+            ("KILL_GRACE", &self.kill_grace),
+        ];
         for (name, value) in optional {
             if let Some(value) = value {
                 form.append_pair(name, value);

@@ -172,7 +172,18 @@ pub(super) static KEYS: &[Key] = &[
         "\"0\"",
         "How long the record of a destroyed job is kept, as ARCHIVED and without results; 0: it goes with them.",
     ),
-    key("service.*.kill_grace", Time(true), "\"10s\"", "How long a job that is stopped has between TERM and KILL."),
+    key(
+        "service.*.kill_grace",
+        Time(true),
+        "\"10s\"",
+        "How long a job that is stopped has between TERM and KILL, if its caller does not say.",
+    ),
+    key(
+        "service.*.max_kill_grace",
+        Time(true),
+        "\"1m\"",
+        "The longest such time that callers may ask for. Not given, it is raised to kill_grace.",
+    ),
     key(
         "service.*.max_output",
         Size(0),

@@ -115,6 +115,7 @@ pub fn service() -> Service {
         max_destruction: None,
         archive: None,
         kill_grace: Duration::from_secs(1),
+        max_kill_grace: Duration::from_secs(60),
         max_output: None,
         queue_timeout: None,
         dotfiles: false,

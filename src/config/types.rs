@@ -378,8 +378,10 @@ pub struct Service {
     pub max_destruction: Option<Duration>,
     /// How long the record of a destroyed job is kept as ARCHIVED; `None`: not at all.
     pub archive: Option<Duration>,
-    /// How long a job has between TERM and KILL.
+    /// How long a job has between TERM and KILL if it does not say.
     pub kill_grace: Duration,
+    /// How long it may ask for.
+    pub max_kill_grace: Duration,
     /// How many bytes the files that a job writes may take; `None`: without bound.
     pub max_output: Option<u64>,
     /// How long a job may wait in the queue; `None`: without limit.

@@ -1,5 +1,7 @@
 //! What a job is asked to do.
 
+use std::time::Duration;
+
 /// A variable of the job's environment: passed on byte for byte, never expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
@@ -68,6 +70,8 @@ pub struct Work {
     pub parameters: Vec<Parameter>,
     /// Files that the client handed in, which the job finds in its `in` directory.
     pub uploads: Vec<Upload>,
+    /// How long it has between TERM and KILL when it is stopped; `None`: as its service says.
+    pub kill_grace: Option<Duration>,
 }
 
 /// A file that the client handed in with its parameters (UWS 1.1 §2.2.3.1.1).
@@ -119,6 +123,7 @@ impl Work {
             replicas: 1,
             parameters: Vec::new(),
             uploads: Vec::new(),
+            kill_grace: None,
         }
     }
 

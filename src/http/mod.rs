@@ -38,6 +38,7 @@ mod replica;
 mod reply;
 mod resource;
 mod routes;
+mod seconds;
 mod server;
 mod socket_file;
 mod uws;

@@ -198,6 +198,8 @@ struct WorkBody {
     parameters: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     uploads: Vec<UploadBody>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kill_grace_ms: Option<u64>,
 }
 
 /// An upload in it.
@@ -222,6 +224,7 @@ fn work(row: &Row<'_>) -> Result<Work, rusqlite::Error> {
         replicas: body.replicas,
         parameters: body.parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect(),
         uploads: body.uploads.into_iter().map(Upload::from).collect(),
+        kill_grace: body.kill_grace_ms.map(Duration::from_millis),
     })
 }
 
@@ -247,6 +250,7 @@ pub(super) fn work_body(work: &Work) -> String {
         replicas: work.replicas,
         parameters: work.parameters.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
         uploads: work.uploads.iter().map(UploadBody::from).collect(),
+        kill_grace_ms: work.kill_grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)),
     };
     serde_json::to_string(&body).expect("strings and numbers only")
 }

@@ -7,16 +7,19 @@ use crate::domain::jdl::Unfit;
 use super::denied::Denied;
 use super::files;
 use super::image;
+use super::limits;
 
 /// The longest single variable of a Linux program, its name included (`MAX_ARG_STRLEN`).
 const LONGEST: usize = 131_071;
 
-/// The work of a job that may still be changed: every value is one of its kind, and every file has its place.
+/// The work of a job that may still be changed: every value is one of its kind, every file has its place, and the grace
+/// is no longer than the service lets.
 ///
 /// # Errors
 /// [`Denied::Unacceptable`].
 pub(super) fn work(service: &Service, work: Work) -> Result<Work, Denied> {
-    let work = values(service, work)?;
+    let mut work = values(service, work)?;
+    work.kill_grace = work.kill_grace.map(|asked| limits::kill_grace(service, asked));
     files::check(service, &work)?;
     Ok(work)
 }

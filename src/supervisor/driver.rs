@@ -158,7 +158,7 @@ impl Driver {
         loop {
             let limit = clock.limit(&self.job);
             // Not by `watched`: the wait needs other parts of this driver for itself.
-            let watched = watching::Watched::of(&self.context, &self.service, specs);
+            let watched = watching::Watched::of(&self.context, &self.service, &self.job.work, specs);
             match watched.until_end(limit, &mut self.stop, &mut self.orders).await {
                 Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
                 Until::End(cause, waited) => {
@@ -172,7 +172,7 @@ impl Driver {
     }
 
     pub(super) fn watched<'a>(&'a self, specs: &'a [RunSpec]) -> watching::Watched<'a> {
-        watching::Watched::of(&self.context, &self.service, specs)
+        watching::Watched::of(&self.context, &self.service, &self.job.work, specs)
     }
 
     /// How long the job executed; `stamps`: what its backend says of start and end.

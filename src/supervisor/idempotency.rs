@@ -52,5 +52,10 @@ pub(super) fn fingerprint(submission: &Submission, arrived: Option<&Staged>) -> 
         add(name);
         add(&format!("{content:x?}"));
     }
+    // Only where it is asked for: who asks for none is known by the digest that older versions made.
+    if let Some(grace) = work.kill_grace {
+        add("kill grace");
+        add(&grace.as_millis().to_string());
+    }
     Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes).into_bytes()
 }

@@ -29,6 +29,11 @@ pub(super) fn destruction(service: &Service, asked: Option<Timestamp>, now: Time
     }
 }
 
+/// The time between TERM and KILL in force for one that was asked for.
+pub(super) fn kill_grace(service: &Service, asked: Duration) -> Duration {
+    asked.min(service.max_kill_grace)
+}
+
 #[cfg(all(test, feature = "test-support"))]
 mod tests {
     use super::*;

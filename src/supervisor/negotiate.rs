@@ -28,6 +28,8 @@ pub struct Terms {
     pub execution_duration: Asked<Option<Duration>>,
     /// When it is destroyed; `None` is as late as possible.
     pub destruction: Asked<Option<Timestamp>>,
+    /// How long it has between TERM and KILL; it goes with the work.
+    pub kill_grace: Asked<Duration>,
 }
 
 impl Terms {
@@ -97,6 +99,7 @@ impl Handle {
             let job = open(shared.store.job(id).await?.ok_or(Denied::NoSuchJob(id))?)?;
             let before = job.work.clone();
             let mut work = acceptable::values(&service, change(job.work))?;
+            work.kill_grace = terms.kill_grace.value().or(work.kill_grace);
             files::give(&service, &mut work, staged.iter().flat_map(Staged::files));
             let work = acceptable::work(&service, work)?;
             let mut updates = vec![Update::Work(work.clone(), this.check(&service, &work)?)];

@@ -27,7 +27,8 @@ pub enum Asked<T> {
 
 impl<T> Asked<T> {
     /// The value, if one was asked for.
-    pub(super) fn value(self) -> Option<T> {
+    #[must_use]
+    pub fn value(self) -> Option<T> {
         match self {
             Self::Default => None,
             Self::For(value) => Some(value),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::config::Service;
-use crate::domain::chain;
+use crate::domain::{Work, chain};
 use crate::ports::{Backend, BackendError, RunSpec, RunState};
 
 use super::cause::{Cause, Waited, is_failure, or_full};
@@ -43,8 +43,9 @@ pub(super) enum Until {
 }
 
 impl<'a> Watched<'a> {
-    pub(super) fn of(context: &'a Context, service: &Service, specs: &'a [RunSpec]) -> Self {
-        Self { backend: &*context.backend, specs, grace: service.kill_grace, room: context.room(service) }
+    pub(super) fn of(context: &'a Context, service: &Service, work: &Work, specs: &'a [RunSpec]) -> Self {
+        let grace = work.kill_grace.unwrap_or(service.kill_grace);
+        Self { backend: &*context.backend, specs, grace, room: context.room(service) }
     }
 
     /// Waits until every run has ended, by itself or because of a cause: the limit, its

@@ -12,6 +12,7 @@ mod disk;
 mod documents;
 mod failures;
 mod files;
+mod grace;
 mod guard;
 mod idempotency;
 mod inputs;

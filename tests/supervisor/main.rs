@@ -2,6 +2,7 @@
 
 mod bed;
 mod file_image;
+mod grace;
 mod images;
 mod jobs;
 mod log;

@@ -13,6 +13,7 @@ mod engine;
 mod facts;
 mod faults;
 mod git_server;
+mod grace;
 mod kill;
 mod limits;
 mod log;

@@ -193,6 +193,9 @@ pub struct SubmitArguments {
     /// How many copies run side by side
     #[arg(env = "UWS_REPLICAS", hide_env = true, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub replicas: Option<u32>,
+    /// How long it has to end when it is stopped, between TERM and KILL, as far as the service allows
+    #[arg(env = "UWS_KILL_GRACE", hide_env = true, long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub kill_grace: Option<String>,
     /// A parameter of the service's own; may be repeated
     #[arg(env = "UWS_PARAM", hide_env = true, long = "param", short, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub parameters: Vec<Variable>,
@@ -206,6 +209,15 @@ fn parse_variable(text: &str) -> Result<Variable, String> {
         Some((name, value)) if !name.is_empty() => Ok(Variable { name: name.to_owned(), value: value.to_owned() }),
         Some(_) | None => Err("write NAME=VALUE".to_owned()),
     }
+}
+
+/// Seconds as the service takes them: digits, with or without a fraction; `s` may stand behind them.
+fn parse_seconds(text: &str) -> Result<String, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let is_number = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && number.parse::<f64>().is_ok();
+    if is_number { Ok(number.to_owned()) } else { Err("write a number of seconds, such as 30 or 0.5".to_owned()) }
 }
 
 fn parse_phase(word: &str) -> Result<Phase, String> {
@@ -268,6 +280,7 @@ mod tests {
             (&["submit", "--bogus", "x"][..], "--bogus"),
             (&["submit", "--ref", "main", "x"][..], "--source"),
             (&["submit", "--replicas", "0", "x"][..], "0 is not in 1.."),
+            (&["submit", "--kill-grace", "1m", "x"][..], "write a number of seconds"),
             (&["list", "--phase", "done"][..], "use one of pending, queued"),
             (&["show", "../x"][..], "32 lower-case hex digits"),
             (&["delete"][..], "<ID>..."),

@@ -41,8 +41,17 @@ pub(super) async fn run(
 }
 
 fn submission(arguments: SubmitArguments) -> Submission {
-    let SubmitArguments { run_id, source, commit_ref, env, replicas, parameters, words } = arguments;
-    Submission { command: command(words), run_id, url: source, commit_ref, environment: env, replicas, parameters }
+    let SubmitArguments { run_id, source, commit_ref, env, replicas, kill_grace, parameters, words } = arguments;
+    Submission {
+        command: command(words),
+        run_id,
+        url: source,
+        commit_ref,
+        environment: env,
+        replicas,
+        kill_grace,
+        parameters,
+    }
 }
 
 /// The shell command for `words`: a single word is one already, several are quoted so that they arrive as they are.

@@ -77,7 +77,7 @@ async fn submit_sends_the_job_and_prints_its_id_also_over_a_restart() {
         _ => answer(500, "no third time"),
     })
     .await;
-    let options = "submit --run-id 7 --source https://h/x --ref main --replicas 2";
+    let options = "submit --run-id 7 --source https://h/x --ref main --replicas 2 --kill-grace 30s";
     let arguments: Vec<&str> = options.split(' ').chain(["-e", "A=b c", "ls", "a b"]).collect();
     let done = uwsctl(&server, &arguments).await;
     assert_eq!((done.ending.expect("done"), done.out), (Ending::Done, format!("{ID}\n")));
@@ -88,7 +88,8 @@ async fn submit_sends_the_job_and_prints_its_id_also_over_a_restart() {
     assert!(seen[0].key.is_some() && seen[0].key == seen[1].key, "sent twice it is one request");
     assert_eq!(
         seen[0].body,
-        "PHASE=RUN&COMMAND=ls+%27a+b%27&RUNID=7&URL=https%3A%2F%2Fh%2Fx&COMMIT_REF=main&REPLICAS=2&ENVIRONMENT=A%3Db+c"
+        "PHASE=RUN&COMMAND=ls+%27a+b%27&RUNID=7&URL=https%3A%2F%2Fh%2Fx&COMMIT_REF=main&REPLICAS=2&KILL_GRACE=30&\
+         ENVIRONMENT=A%3Db+c"
     );
 }
 

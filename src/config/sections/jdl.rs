@@ -7,7 +7,8 @@ use crate::domain::jdl::{Declaration, Jdl, Pattern, Template, ValueKind};
 const NAME: &str = "give a letter, then letters, digits and \"_\"";
 
 /// Names that every service knows already.
-const TAKEN: [&str; 8] = ["PHASE", "RUNID", "DESTRUCTION", "EXECUTIONDURATION", "ACTION", "WAIT", "UPLOAD", "VALUE"];
+const TAKEN: [&str; 9] =
+    ["PHASE", "RUNID", "DESTRUCTION", "EXECUTIONDURATION", "KILL_GRACE", "ACTION", "WAIT", "UPLOAD", "VALUE"];
 
 /// The word of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

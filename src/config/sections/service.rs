@@ -29,6 +29,7 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
     let (memory, max_memory) = memory(r, &at, queue.memory);
     let (execution_duration, max_execution_duration) = limit(r, &at, "execution_duration");
     let (destruction, max_destruction) = limit(r, &at, "destruction");
+    let (kill_grace, max_kill_grace) = kill_grace(r, &at);
     let network = r.checked(&at("network"), "give none, default or the name of a network", network);
     let env = env(r, &at("env"));
     let mounts = mounts(r, &at("mounts"));
@@ -60,7 +61,8 @@ pub(in super::super) fn service(r: &mut Reader, name: &str, queue: &Queue) -> Se
         destruction,
         max_destruction,
         archive: Some(r.time(&at("archive"))).filter(|archive| !archive.is_zero()),
-        kill_grace: r.time(&at("kill_grace")),
+        kill_grace,
+        max_kill_grace,
         max_output: Some(r.size(&at("max_output"))).filter(|most| *most > 0),
         queue_timeout: Some(r.time(&at("queue_timeout"))).filter(|limit| !limit.is_zero()),
         dotfiles: r.switch(&at("dotfiles")),
@@ -146,6 +148,24 @@ fn limit(r: &mut Reader, at: &impl Fn(&str) -> String, leaf: &str) -> (Option<Du
         }
     }
     (default, max)
+}
+
+/// The time between TERM and KILL, and the most that callers may ask for; where only one is configured the other follows.
+fn kill_grace(r: &mut Reader, at: &impl Fn(&str) -> String) -> (Duration, Duration) {
+    let (key, max_key) = (at("kill_grace"), at("max_kill_grace"));
+    let (mut grace, mut max) = (r.time(&key), r.time(&max_key));
+    if grace > max {
+        if !r.is_configured(&max_key) {
+            max = grace;
+            r.derive(&max_key, &toml_string(&show_duration(max)), Origin::Derived("raised to kill_grace"));
+        } else if r.is_configured(&key) {
+            r.refuse(&key, &format!("give at most max_kill_grace, which is {}", show_duration(max)));
+        } else {
+            grace = max;
+            r.derive(&key, &toml_string(&show_duration(grace)), Origin::Derived("lowered to the most allowed"));
+        }
+    }
+    (grace, max)
 }
 
 fn env(r: &mut Reader, path: &str) -> Vec<(String, String)> {

@@ -139,6 +139,22 @@ fn a_default_reservation_is_lowered_to_a_small_hosts_budget() {
 }
 
 #[test]
+fn a_grace_and_the_most_that_may_be_asked_for_follow_each_other() {
+    let secs = Duration::from_secs;
+    let graces = |text: &str| {
+        let read = site().main(&format!("[service.ocps]\n{text}\n"));
+        let ocps = &read.config().services["ocps"];
+        (ocps.kill_grace, ocps.max_kill_grace)
+    };
+    assert_eq!(graces(""), (secs(10), secs(60)));
+    assert_eq!(graces("kill_grace = \"5m\""), (secs(300), secs(300)));
+    assert_eq!(graces("max_kill_grace = \"3s\""), (secs(3), secs(3)));
+    assert_eq!(graces("kill_grace = \"1s\"\nmax_kill_grace = \"2s\""), (secs(1), secs(2)));
+    let raised = site().main("[service.ocps]\nkill_grace = \"5m\"\n");
+    assert_eq!(raised.shown("service.ocps.max_kill_grace"), "\"5m\"  # default: raised to kill_grace");
+}
+
+#[test]
 fn a_service_is_read_whole() {
     let text = r#"
         [service.nightly_1]

@@ -117,6 +117,11 @@ fn each_problem_names_its_key_and_what_would_do() {
              another",
         ),
         (
+            "service.a = {command = [\"x\"], parameters = [{name = \"Kill_Grace\"}]}",
+            "service.a.parameters[0].name in DIR/uwsd.toml: is \"Kill_Grace\"; every service has that one already: give \
+             another",
+        ),
+        (
             "service.a = {command = [\"x\"], parameters = [{name = \"N\", type = \"integer\", default = \"x\"}]}",
             "service.a.parameters[0].name in DIR/uwsd.toml: names a parameter that does not hold together: N is \"x\"; \
              give a whole number",
@@ -194,6 +199,10 @@ fn each_problem_names_its_key_and_what_would_do() {
             "service.a = {execution_duration = \"2h\", max_execution_duration = \"1h\"}",
             "service.a.execution_duration in DIR/uwsd.toml: is \"2h\"; give at most max_execution_duration, which is \
              1h",
+        ),
+        (
+            "service.a = {kill_grace = \"2m\", max_kill_grace = \"1m\"}",
+            "service.a.kill_grace in DIR/uwsd.toml: is \"2m\"; give at most max_kill_grace, which is 1m",
         ),
         (
             "service.a.mounts = [{source = \"/a\", target = \"/uws/x\"}]",

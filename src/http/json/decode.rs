@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::request::{EnvironmentVariable, JobRequest, bad};
 use crate::http::form::{self, Field};
 use crate::http::reply::ApiError;
+use crate::http::seconds;
 
 /// What the request asks for.
 ///
@@ -63,6 +64,13 @@ fn of_json(body: &[u8]) -> Result<JobRequest, ApiError> {
             number.ok_or_else(|| wrong("replicas", &value, "a whole number of 1 or more"))?
         }
     };
+    request.kill_grace = match fields.remove("kill_grace") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let grace = value.as_f64().and_then(seconds::of_number);
+            Some(grace.ok_or_else(|| wrong("kill_grace", &value, seconds::WANTED))?)
+        }
+    };
     Ok(request)
 }
 
@@ -112,6 +120,10 @@ fn of_fields(query: &str, body: Vec<Field>) -> Result<JobRequest, ApiError> {
                     .parse()
                     .map_err(|_| bad(format!("replicas is {value:?}; give a whole number of 1 or more")))?;
             }
+            "kill_grace" => {
+                let refusal = || bad(format!("kill_grace is {value:?}; give {}", seconds::WANTED));
+                request.kill_grace = Some(seconds::parse(value.trim()).ok_or_else(refusal)?);
+            }
             "environment" => add_variables(&mut request.environment, &value)?,
             _ => (),
         }
@@ -153,6 +165,8 @@ fn wrong(field: &str, value: &Value, wanted: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     async fn decoded(kind: Option<&str>, query: &str, body: &str) -> Result<JobRequest, String> {
@@ -171,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn json_of_every_media_type_is_read() {
-        let body = r#"{"command": "ls", "run_id": "7", "url": "https://h/r", "commit_ref": "main", "replicas": 2,
+        let body = r#"{"command": "ls", "run_id": "7", "url": "https://h/r", "commit_ref": "main", "replicas": 2, "kill_grace": 1.5,
                        "environment": [{"name": "A", "value": "$(x) \"y\" ä"}], "unknown": {"a": [1]}}"#;
         for kind in [
             Some("application/json"),
@@ -188,6 +202,7 @@ mod tests {
                 commit_ref: "main".into(),
                 environment: variables(&[("A", "$(x) \"y\" ä")]),
                 replicas: 2,
+                kill_grace: Some(Duration::from_millis(1500)),
             };
             assert_eq!(request, expected, "{kind:?}");
         }
@@ -204,7 +219,8 @@ mod tests {
     #[tokio::test]
     async fn null_is_left_out_except_for_the_url() {
         let json = Some("application/json");
-        let nulls = r#"{"command":"a","run_id":null,"url":null,"commit_ref":null,"environment":null,"replicas":null}"#;
+        let nulls = r#"{"command":"a","run_id":null,"url":null,"commit_ref":null,"environment":null,"replicas":null,
+                       "kill_grace":null}"#;
         let request = decoded(json, "", nulls).await.expect("fine");
         assert_eq!(request, JobRequest { url: None, ..JobRequest::new("a".into()) });
         assert_eq!(decoded(json, "", r#"{"command":"a"}"#).await.expect("fine"), JobRequest::new("a".into()));
@@ -213,12 +229,12 @@ mod tests {
     #[tokio::test]
     async fn form_fields_come_from_body_and_query() {
         let form = Some("application/x-www-form-urlencoded");
-        let body = "command=echo+1&environment=A%3D1=2&environment=B=&replicas=3";
+        let body = "command=echo+1&environment=A%3D1=2&environment=B=&replicas=3&kill_grace=4";
         let request = decoded(form, "run_id=9&command=other&environment=C=3", body).await.expect("fine");
         assert_eq!(request.command, "echo 1");
         assert_eq!(request.run_id.as_deref(), Some("9"));
         assert_eq!(request.environment, variables(&[("C", "3"), ("A", "1=2"), ("B", "")]));
-        assert_eq!(request.replicas, 3);
+        assert_eq!((request.replicas, request.kill_grace), (3, Some(Duration::from_secs(4))));
         let list = "command=x&environment=%5B%7B%22name%22:%22A%22,%22value%22:%221%22%7D%5D";
         assert_eq!(decoded(form, "", list).await.expect("fine").environment, variables(&[("A", "1")]));
         let nothing = decoded(Some("text/plain"), "command=x", "").await.expect("only the query");
@@ -248,6 +264,8 @@ mod tests {
             (r#"{"command": "a", "replicas": 1.5}"#, "replicas is the number 1.5"),
             (r#"{"command": "a", "replicas": -1}"#, "replicas is the number -1"),
             (r#"{"command": "a", "replicas": 4294967296}"#, "replicas is the number"),
+            (r#"{"command": "a", "kill_grace": "4"}"#, "kill_grace is a string; give a number of seconds, 0 or more"),
+            (r#"{"command": "a", "kill_grace": -1}"#, "kill_grace is the number -1"),
             (r#"{"command": "\ud800"}"#, "JSON"),
         ] {
             let error = decoded(json, "", body).await.expect_err(body);
@@ -257,6 +275,7 @@ mod tests {
         for (body, field) in [
             ("", "command is missing"),
             ("command=a&replicas=x", "replicas is \"x\""),
+            ("command=a&kill_grace=4s", "kill_grace is \"4s\"; give a number of seconds, 0 or more"),
             ("command=a&environment=A", "environment[0] has no '='"),
             ("command=a&environment=[1", "environment is not valid JSON"),
         ] {

@@ -182,6 +182,9 @@ struct JobInfoObject<'a> {
     /// The CPU limit of each replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_limit: Option<f64>,
+    /// How many seconds it has between TERM and KILL when it is stopped, if it asked for a time of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kill_grace: Option<f64>,
     /// `advisory` if a limit of it could not be enforced.
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<&'static str>,
@@ -275,6 +278,7 @@ impl<'a> JobInfoObject<'a> {
             image_source: job.facts.image_source.as_deref(),
             commit: job.facts.commit.as_deref(),
             host: job.facts.host.as_deref(),
+            kill_grace: job.work.kill_grace.map(|grace| grace.as_secs_f64()),
             limits: job.facts.is_advisory.then_some("advisory"),
             engine: job.facts.engine.as_deref(),
             memory_limit: job.facts.memory_limit,

@@ -1,5 +1,7 @@
 //! What a PUT asks for, whatever form it came in.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,6 +33,10 @@ pub(super) struct JobRequest {
     /// How many copies run side by side.
     #[schema(required = false, default = 1, minimum = 1)]
     pub(super) replicas: u32,
+    /// How many seconds it has between TERM and KILL when it is stopped, lowered to what the service allows; `null` or left
+    /// out: as the service says.
+    #[schema(required = false, value_type = Option<f64>, minimum = 0)]
+    pub(super) kill_grace: Option<Duration>,
 }
 
 /// A variable of the job's environment.
@@ -52,6 +58,7 @@ impl JobRequest {
             commit_ref: String::new(),
             environment: Vec::new(),
             replicas: 1,
+            kill_grace: None,
         }
     }
 
@@ -71,7 +78,8 @@ impl JobRequest {
             run_id.map(|text| RunId::parse_json(&text)).transpose().map_err(|why| bad(format!("run_id: {why}")))?;
         let environment = self.environment.into_iter().enumerate().map(variable).collect::<Result<_, _>>()?;
         let source = self.url.map(|url| Source { url, commit_ref: self.commit_ref });
-        let work = Work { source, environment, replicas: self.replicas, ..Work::of_command(self.command) };
+        let (replicas, kill_grace) = (self.replicas, self.kill_grace);
+        let work = Work { source, environment, replicas, kill_grace, ..Work::of_command(self.command) };
         Ok(Submission {
             service: SERVICE.to_owned(),
             run_id,

@@ -7,7 +7,7 @@ use super::fetch;
 use super::intake::Intake;
 use super::work::{Posted, take_terms};
 use crate::config::Service;
-use crate::domain::Job;
+use crate::domain::{Job, Work};
 use crate::http::reply::{ApiError, see_other};
 use crate::http::{Api, idempotency};
 use crate::supervisor::{Submission, Terms};
@@ -39,7 +39,7 @@ pub(super) async fn job(
     is_run: bool,
 ) -> Result<Job, ApiError> {
     let Intake { mut fields, mut staged, _room } = intake;
-    let Terms { run_id, execution_duration, destruction } = take_terms(&mut fields)?;
+    let Terms { run_id, execution_duration, destruction, kill_grace } = take_terms(&mut fields)?;
     let mut posted = Posted::of(service, fields)?;
     if let Some(staged) = &staged {
         posted.claim(service, staged.files());
@@ -48,7 +48,7 @@ pub(super) async fn job(
     let submission = Submission {
         service: request.service.clone(),
         run_id,
-        work: posted.into_work(service),
+        work: Work { kill_grace: kill_grace.value(), ..posted.into_work(service) },
         is_run,
         execution_duration,
         destruction,

@@ -11,19 +11,26 @@ use crate::domain::{Parameter, RunId, Source, Timestamp, Upload, Variable, Work}
 use crate::http::form::Field;
 use crate::http::program;
 use crate::http::reply::ApiError;
+use crate::http::seconds;
 use crate::http::xml::can_carry;
 use crate::supervisor::{Asked, Terms};
 
 /// The longest name of a parameter.
 const LONGEST_NAME: usize = 256;
 
-/// Takes the controls out of the fields: RUNID, of which an empty one is none, EXECUTIONDURATION and DESTRUCTION.
+/// Takes the controls out of the fields: RUNID, of which an empty one is none, EXECUTIONDURATION, DESTRUCTION and
+/// `KILL_GRACE`.
 ///
 /// # Errors
 /// [`ApiError::Malformed`] with the parameter's name and what would do.
 pub(super) fn take_terms(fields: &mut Fields) -> Result<Terms, ApiError> {
     let run_id = fields.take("RUNID")?.filter(|text| !text.is_empty()).map(|text| run_id(&text)).transpose()?;
-    Ok(Terms { run_id, execution_duration: take_duration(fields)?, destruction: take_destruction(fields)? })
+    Ok(Terms {
+        run_id,
+        execution_duration: take_duration(fields)?,
+        destruction: take_destruction(fields)?,
+        kill_grace: take_grace(fields)?,
+    })
 }
 
 fn run_id(text: &str) -> Result<RunId, ApiError> {
@@ -49,6 +56,13 @@ pub(super) fn take_duration(fields: &mut Fields) -> Result<Asked<Option<Duration
     Ok(Asked::For((seconds > 0).then(|| Duration::from_secs(seconds))))
 }
 
+/// Takes `KILL_GRACE`: seconds, whole or not, between TERM and KILL.
+fn take_grace(fields: &mut Fields) -> Result<Asked<Duration>, ApiError> {
+    let Some(text) = fields.take("KILL_GRACE")? else { return Ok(Asked::Default) };
+    let refusal = || ApiError::Malformed(format!("KILL_GRACE is {text:?}; give {}", seconds::WANTED));
+    seconds::parse(text.trim()).map(Asked::For).ok_or_else(refusal)
+}
+
 /// Takes DESTRUCTION: an instant; an empty one asks for the latest there is.
 ///
 /// # Errors
@@ -62,7 +76,7 @@ pub(super) fn take_destruction(fields: &mut Fields) -> Result<Asked<Option<Times
 /// The parameters of a free-command service that are no files, whatever a part of them is called.
 const FREE: [&str; 5] = ["COMMAND", "URL", "COMMIT_REF", "ENVIRONMENT", "REPLICAS"];
 /// The parameters that every service takes as text.
-const CONTROLS: [&str; 6] = ["PHASE", "RUNID", "EXECUTIONDURATION", "DESTRUCTION", "ACTION", "UPLOAD"];
+const CONTROLS: [&str; 7] = ["PHASE", "RUNID", "EXECUTIONDURATION", "DESTRUCTION", "KILL_GRACE", "ACTION", "UPLOAD"];
 
 /// Whether a multipart part of this name is a text for the service, also if it was sent as a file.
 pub(super) fn is_text(service: &Service, name: &str) -> bool {
