@@ -1,7 +1,7 @@
 //! Large files (git-lfs) from real stores: a repository on this host, and a server of the batch API on loopback.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use uwsd::ports::SourceError;
 
 use crate::repository::{Daemon, Repositories, git};
-use crate::{Bench, config, file_url};
+use crate::{Bench, config, file_url, files_below};
 
 const CONTENT: &str = "a table that is said to be large\n";
 
@@ -52,6 +52,9 @@ async fn large_files_are_fetched_only_if_configured() {
     let with = Bench::new(config::Sources { lfs: true, ..config() });
     with.checkout(&url, "").await.unwrap();
     assert_eq!((table(&with).as_str(), with.readme().as_str()), (CONTENT, "two"));
+    for file in files_below(&with.dir.path().join("src")) {
+        assert_eq!(fs::metadata(&file).unwrap().nlink(), 1, "a job can change what it shares: {}", file.display());
+    }
     assert_eq!(git(&with.dir.path().join("src"), &["-c", "filter.lfs.clean=git-lfs clean", "status", "-s"]), "");
 }
 
@@ -141,6 +144,8 @@ async fn a_server_of_large_files_that_a_link_names_is_checked_as_any() {
     let Some(repositories) = repository() else { return };
     let dir = repositories.dir();
     git(&dir, &["config", "-f", "kept", "lfs.url", &file_url(&dir)]);
+    // Neither git nor git-lfs follows this; whoever did would come to no end.
+    git(&dir, &["config", "-f", "kept", "include.path", "kept"]);
     symlink("kept", dir.join(".lfsconfig")).unwrap();
     git(&dir, &["add", ".lfsconfig", "kept"]);
     git(&dir, &["commit", "--quiet", "-m", "renamed"]);
