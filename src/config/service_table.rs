@@ -180,7 +180,7 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         "service.*.max_kill_grace",
-        Time(true),
+        Time(false),
         "\"1m\"",
         "The longest such time that callers may ask for. Not given, it is raised to kill_grace.",
     ),

@@ -140,6 +140,8 @@ pub struct Facts {
     pub engine_start: Option<String>,
     /// How long the host had been up when the run was launched: its limit goes on from there after a restart.
     pub launched_since_boot: Option<Duration>,
+    /// Which boot of the daemon's host that was; not that of an engine elsewhere.
+    pub launched_boot: Option<String>,
     /// Name and version of the engine that runs it.
     pub engine: Option<String>,
     /// The name that its image was pulled under, where that is another: a mirror's.
@@ -150,6 +152,16 @@ pub struct Facts {
     pub cpu_limit_milli: Option<u32>,
     /// Whether some limit of the run could only be asked for and not enforced (`limits: advisory`).
     pub is_advisory: bool,
+}
+
+impl Facts {
+    /// How long the launch was ago at this uptime of this boot of the host: by a clock that nobody sets. `None` if it was in
+    /// another boot, or is not known.
+    #[must_use]
+    pub fn since_launch(&self, since_boot: Duration, boot: Option<&str>) -> Option<Duration> {
+        let is_another = self.launched_boot.is_some() && self.launched_boot.as_deref() != boot;
+        self.launched_since_boot.filter(|_| !is_another).and_then(|launched| since_boot.checked_sub(launched))
+    }
 }
 
 /// How long a job has been SUSPENDED, by the host's uptime: its execution limit stands still meanwhile.
@@ -228,15 +240,14 @@ impl Job {
         Place { created_at: self.created_at, seq: self.seq }
     }
 
-    /// How long it has executed at this instant and this uptime of the host, or did in all: not by the wall clock, which may
+    /// How long it has executed at this instant and this uptime of this boot of the host, or did in all: not by the wall clock, which may
     /// be set meanwhile, as far as better is known.
     #[must_use]
-    pub fn executed(&self, now: Timestamp, since_boot: Duration) -> Option<Duration> {
+    pub fn executed(&self, now: Timestamp, since_boot: Duration, boot: Option<&str>) -> Option<Duration> {
         let started_at = self.started_at?;
-        Some(match (self.ended_at, self.facts.launched_since_boot) {
-            (Some(ended_at), _) => self.ran.unwrap_or_else(|| ended_at.since(started_at)),
-            (None, Some(launched)) if launched <= since_boot => since_boot.saturating_sub(launched),
-            (None, _) => now.since(started_at),
+        Some(match self.ended_at {
+            Some(ended_at) => self.ran.unwrap_or_else(|| ended_at.since(started_at)),
+            None => self.facts.since_launch(since_boot, boot).unwrap_or_else(|| now.since(started_at)),
         })
     }
 

@@ -7,7 +7,13 @@ use crate::domain::{Caller, Job, JobId, Phase};
 /// Why there is no job `id` in this service: whoever could have looked at it is told when it was destroyed.
 pub(super) async fn job(api: &Api, caller: &Caller, service: &str, id: JobId) -> ApiError {
     match api.store.destroyed(id).await {
-        Ok(Some(was)) if was.service == service && caller.may_use(was.owner.as_ref()) => ApiError::Destroyed(was.at),
+        Ok(Some(was)) if was.service == service && caller.may_use(was.owner.as_ref()) => {
+            if was.is_ending {
+                ApiError::BeingDestroyed(was.at)
+            } else {
+                ApiError::Destroyed(was.at)
+            }
+        }
         Ok(_) => ApiError::NoSuchJob,
         Err(error) => error.into(),
     }

@@ -34,6 +34,9 @@ pub(super) enum ApiError {
     /// There was such a job, and it was destroyed then.
     #[error("this job was destroyed at {}", .0.to_iso())]
     Destroyed(Timestamp),
+    /// There was such a job; since then it is being stopped, and what is left of it goes.
+    #[error("this job was deleted at {} and is being stopped", .0.to_iso())]
+    BeingDestroyed(Timestamp),
     /// The job has no such result, or its file is not there any more.
     #[error("Result file not found.")]
     NoSuchResult,
@@ -142,6 +145,7 @@ impl ApiError {
             | Self::OutsideBase(_)
             | Self::NoSuchJob
             | Self::Destroyed(_)
+            | Self::BeingDestroyed(_)
             | Self::NoSuchResult
             | Self::FilesRemoved(_)
             | Self::FilesDestroyed(_) => say(StatusCode::NOT_FOUND),
@@ -186,6 +190,7 @@ impl ApiError {
             | Self::OutsideBase(_)
             | Self::NoSuchJob
             | Self::Destroyed(_)
+            | Self::BeingDestroyed(_)
             | Self::NoSuchResult
             | Self::FilesRemoved(_)
             | Self::FilesDestroyed(_)

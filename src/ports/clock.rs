@@ -1,5 +1,6 @@
 //! The wall clock.
 
+use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
@@ -11,6 +12,9 @@ pub trait Clock: Send + Sync {
 
     /// How long the host has been up, sleep included: a clock that nobody sets, the same for every process of one boot.
     fn since_boot(&self) -> Duration;
+
+    /// Which boot that is, if it can be told: one uptime is held against another only of the same.
+    fn boot(&self) -> Option<&str>;
 }
 
 /// The host's clock.
@@ -26,5 +30,11 @@ impl Clock for SystemClock {
 
     fn since_boot(&self) -> Duration {
         nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+    }
+
+    fn boot(&self) -> Option<&str> {
+        static BOOT: OnceLock<Option<String>> = OnceLock::new();
+        let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        BOOT.get_or_init(|| Some(read()?.trim().to_owned())).as_deref()
     }
 }

@@ -88,8 +88,8 @@ pub enum Update {
     LateStart {
         /// When they are.
         started_at: Timestamp,
-        /// The uptime of the host then.
-        since_boot: Duration,
+        /// What is known about the run, the uptime of the host then with it.
+        facts: Box<Facts>,
     },
 }
 
@@ -188,6 +188,8 @@ pub struct Destroyed {
     pub owner: Option<OwnerId>,
     /// When it was destroyed, by its destruction time or a client.
     pub at: Timestamp,
+    /// Whether it has still to be brought to its end.
+    pub is_ending: bool,
 }
 
 /// How many jobs there are.

@@ -101,8 +101,8 @@ pub(super) fn standing(connection: &Connection, id: JobId) -> Result<(i64, Phase
 
 pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO run (job, host, image, image_digest, commit_hash, boot_id, engine_start, \
-               launched_ms, is_advisory, engine, image_source, memory_limit, cpu_limit_milli) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+               launched_ms, is_advisory, engine, image_source, memory_limit, cpu_limit_milli, launched_boot) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let values = params![
         seq,
         facts.host,
@@ -117,6 +117,7 @@ pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Res
         facts.image_source,
         facts.memory_limit.map(signed),
         facts.cpu_limit_milli,
+        facts.launched_boot,
     ];
     connection
         .prepare_cached(sql)
@@ -188,9 +189,9 @@ fn apply(connection: &Connection, seq: i64, update: &Update) -> Result<(), Store
             set("UPDATE job SET cleaned_at = ?2, files_removed = 0 WHERE seq = ?1", &at.millis())?;
         }
         Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", priority)?,
-        Update::LateStart { started_at, since_boot } => {
+        Update::LateStart { started_at, facts } => {
             set("UPDATE job SET started_at = ?2 WHERE seq = ?1", &started_at.millis())?;
-            set("UPDATE run SET launched_ms = ?2 WHERE job = ?1", &millis(*since_boot))?;
+            set_facts(connection, seq, facts)?;
         }
         Update::LetGo => set("UPDATE job SET held_from = ?2 WHERE seq = ?1", &None::<String>)?,
     }

@@ -14,6 +14,9 @@ const RESULTS: u32 = 5000;
 /// Of how many destroyed jobs it is told when that was, of the last ones: some megabytes.
 const DESTROYED: i64 = 100_000;
 
+/// When a job was ARCHIVED, if it was: its destruction, of which its record was kept. To be followed by its number.
+const ARCHIVED_AT: &str = "SELECT max(at) FROM event WHERE to_phase = 'ARCHIVED' AND event.job =";
+
 pub(super) fn due_for_destruction(
     connection: &Connection,
     now: Timestamp,
@@ -45,13 +48,16 @@ pub(super) fn due_for_destruction(
 
 pub(super) fn deleted(connection: &Connection, after: i64, limit: u32) -> Result<Vec<DeletedJob>, StoreError> {
     let doing = "looking for deleted jobs";
-    let sql = "SELECT j.seq, j.id, r.image, j.cleaned_at IS NOT NULL AND j.phase <> 'ARCHIVED' FROM (\
+    // What was given up before it was archived made no room by that either.
+    let sql = format!(
+        "SELECT j.seq, j.id, r.image, j.cleaned_at IS NOT NULL AND (j.phase <> 'ARCHIVED' OR j.cleaned_at < ({ARCHIVED_AT} j.seq)) FROM (\
                SELECT seq FROM job WHERE deleted_at IS NOT NULL AND files_removed = 0 AND seq > ?1 \
                AND phase IN ('COMPLETED', 'ERROR', 'ABORTED') UNION \
                SELECT seq FROM job WHERE phase = 'ARCHIVED' AND files_removed = 0 AND seq > ?1 UNION \
                SELECT seq FROM job WHERE cleaned_at IS NOT NULL AND files_removed = 0 AND seq > ?1) s \
-               CROSS JOIN job j ON j.seq = s.seq LEFT JOIN run r ON r.job = j.seq ORDER BY j.seq LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+               CROSS JOIN job j ON j.seq = s.seq LEFT JOIN run r ON r.job = j.seq ORDER BY j.seq LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql).doing(doing)?;
     let rows = statement.query_map(params![after, limit], |row| {
         let id = JobId::from_bytes(row.get(1)?);
         Ok(DeletedJob { seq: row.get(0)?, id, image: row.get(2)?, is_given_up: row.get(3)? })
@@ -111,9 +117,11 @@ pub(super) fn forget(
 /// Keeps of a job that is forgotten now that it was destroyed, and when.
 fn remember(connection: &Connection, seq: i64) -> Result<(), StoreError> {
     let doing = "noting that a job was destroyed";
-    let sql = "INSERT OR REPLACE INTO destroyed (id, service, owner, at) \
-               SELECT id, service, owner, deleted_at FROM job WHERE seq = ?1";
-    connection.prepare_cached(sql).and_then(|mut insert| insert.execute([seq])).doing(doing)?;
+    let sql = format!(
+        "INSERT OR REPLACE INTO destroyed (id, service, owner, at) \
+         SELECT id, service, owner, coalesce(({ARCHIVED_AT} job.seq), deleted_at) FROM job WHERE seq = ?1"
+    );
+    connection.prepare_cached(&sql).and_then(|mut insert| insert.execute([seq])).doing(doing)?;
     connection
         .prepare_cached("DELETE FROM destroyed WHERE seq <= ?1")
         .and_then(|mut delete| delete.execute([connection.last_insert_rowid() - DESTROYED]))
@@ -122,17 +130,21 @@ fn remember(connection: &Connection, seq: i64) -> Result<(), StoreError> {
 }
 
 pub(super) fn destroyed(connection: &Connection, id: JobId) -> Result<Option<Destroyed>, StoreError> {
-    let sql = "SELECT service, owner, deleted_at FROM job WHERE id = ?1 AND deleted_at IS NOT NULL \
-               UNION ALL SELECT service, owner, at FROM destroyed WHERE id = ?1";
+    let sql = format!(
+        "SELECT service, owner, coalesce(({ARCHIVED_AT} job.seq), deleted_at), ended_at IS NULL \
+         FROM job WHERE id = ?1 AND deleted_at IS NOT NULL \
+         UNION ALL SELECT service, owner, at, 0 FROM destroyed WHERE id = ?1"
+    );
     let of_row = |row: &rusqlite::Row<'_>| {
         Ok(Destroyed {
             service: row.get(0)?,
             owner: row.get::<_, Option<String>>(1)?.map(OwnerId::new),
             at: Timestamp::from_millis(row.get(2)?),
+            is_ending: row.get(3)?,
         })
     };
     connection
-        .prepare_cached(sql)
+        .prepare_cached(&sql)
         .and_then(|mut select| select.query_row([id.as_bytes()], of_row).optional())
         .doing("looking when a job was destroyed")
 }

@@ -17,7 +17,7 @@ pub(super) const JOB_COLUMNS: &str = "\
     j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.held_from, j.cleaned_at, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.replicas, \
-    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.is_advisory, \
+    w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.launched_boot, r.is_advisory, \
     r.engine, r.image_source, r.memory_limit, r.cpu_limit_milli";
 
 /// Where they come from.
@@ -179,6 +179,7 @@ fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
         boot_id: row.get("boot_id")?,
         engine_start: row.get("engine_start")?,
         launched_since_boot: row.get::<_, Option<i64>>("launched_ms")?.map(duration),
+        launched_boot: row.get("launched_boot")?,
         is_advisory: row.get::<_, Option<bool>>("is_advisory")?.unwrap_or(false),
         engine: row.get("engine")?,
         image_source: row.get("image_source")?,

@@ -66,14 +66,16 @@ impl Driver {
     /// Of a job whose every run is started only now, nothing is used of its limit yet: neither for this process nor for one
     /// that adopts it from this one.
     async fn note_late_start(&mut self) {
-        let shared = &self.context.shared;
-        let (started_at, since_boot) = (shared.clock.now(), shared.clock.since_boot());
-        let late = Update::LateStart { started_at, since_boot };
+        let write = || {
+            let (started_at, facts) = self.launched_now();
+            let late = Update::LateStart { started_at, facts: Box::new(facts) };
+            self.context.shared.store.update(self.job.id, vec![late])
+        };
         // If it is somebody else's by now, its end will not be written either.
-        drop(self.written(|| shared.store.update(self.job.id, vec![late.clone()])).await);
-        self.job.started_at = Some(started_at);
-        self.job.facts.launched_since_boot = Some(since_boot);
-        self.facts.launched_since_boot = Some(since_boot);
+        let Some(started) = self.written(write).await else { return };
+        self.job.started_at = started.started_at;
+        self.job.facts.clone_from(&started.facts);
+        self.facts = started.facts;
         crate::crash::point("late");
     }
 
@@ -81,7 +83,7 @@ impl Driver {
     fn adopted_clock(&self) -> RunClock {
         let clock = &self.context.shared.clock;
         let since_start = self.job.started_at.map_or(Duration::ZERO, |start| clock.now().since(start));
-        RunClock::adopted(&self.job, clock.since_boot(), since_start)
+        RunClock::adopted(&self.job, clock.since_boot(), clock.boot(), since_start)
     }
 
     /// Ends a job that was executing when its host or engine went down.

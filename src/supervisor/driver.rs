@@ -23,7 +23,7 @@ use super::ending::{Verdict, host_restarted, not_had, not_started, refused, verd
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
 use super::prepare::{patiently, prepare};
 use super::recovery::is_another;
-use super::run_clock::{self, Moment, RunClock};
+use super::run_clock::{self, RunClock};
 use super::watching::Until;
 use super::{output, watching};
 use crate::ports::Backoff;
@@ -116,21 +116,31 @@ impl Driver {
                 Order::Suspend | Order::Resume => ordered.answer(Err(Disobeyed::WrongPhase)),
             }
         }
-        let started_at = self.context.shared.clock.now();
-        self.facts.launched_since_boot = Some(self.context.shared.clock.since_boot());
         // Intent before effect: a crash from here on leaves an executing job whose runs have known names.
-        let launch = Change::Launch(Box::new(Launch { started_at, facts: self.facts.clone() }));
-        let Some(launched) = self.commit(launch).await else { return };
+        let launch = || {
+            let (started_at, facts) = self.launched_now();
+            Change::Launch(Box::new(Launch { started_at, facts }))
+        };
+        let Some(launched) = self.commit_made(launch).await else { return };
         // It may have been changed as long as the job was queued.
         self.job.execution_duration = launched.execution_duration;
         self.context.shared.set_stage(self.job.id, None);
-        self.job.started_at = Some(started_at);
+        self.job.started_at = launched.started_at;
+        self.facts = launched.facts;
         self.job.phase = Phase::Executing;
         crate::crash::point("launched");
         let started = self.start_all(specs.iter()).await;
         let clock = RunClock::started();
         crate::crash::point("started");
         self.watch(&specs, started, clock).await;
+    }
+
+    /// What is written of a launch at this moment.
+    pub(super) fn launched_now(&self) -> (Timestamp, Facts) {
+        let clock = &self.context.shared.clock;
+        let launched_boot = clock.boot().map(str::to_owned);
+        let launched = Facts { launched_since_boot: Some(clock.since_boot()), launched_boot, ..self.facts.clone() };
+        (clock.now(), launched)
     }
 
     pub(super) async fn start_all(&self, specs: impl Iterator<Item = &RunSpec>) -> Result<(), BackendError> {
@@ -175,16 +185,21 @@ impl Driver {
         watching::Watched::of(&self.context, &self.service, &self.job.work, specs)
     }
 
-    /// How long the job executed; `stamps`: what its backend says of start and end.
+    /// How long the job executed that is heard now to have ended; `stamps`: what its backend says of start and end.
     fn ran(&self, stamps: Option<(Timestamp, Timestamp)>) -> Option<Duration> {
         let clock = &self.context.shared.clock;
-        let launched = Moment { at: self.job.started_at?, since_boot: self.facts.launched_since_boot? };
-        Some(run_clock::ran(stamps, launched, Moment { at: clock.now(), since_boot: clock.since_boot() }))
+        match self.facts.since_launch(clock.since_boot(), clock.boot()) {
+            Some(most) => Some(run_clock::ran(stamps, self.job.started_at?, clock.now(), most)),
+            // The daemon's host was started anew, the engine's was not.
+            None => stamps.map(|(started_at, ended_at)| ended_at.since(started_at)),
+        }
     }
 
     /// Brings the output home and commits the end.
     pub(super) async fn end(&mut self, specs: &[RunSpec], verdict: Verdict) {
         let Verdict { mut outcome, started_at, ended_at, is_advisory, is_ours } = verdict;
+        // Not later: to bring the output home may take long.
+        let (heard_at, ran) = (self.context.shared.clock.now(), self.ran(started_at.zip(ended_at)));
         let ((results, complaint), is_restarted) = tokio::join!(self.take_results(specs), self.engine_was_restarted());
         if is_restarted && !is_ours {
             outcome = host_restarted(outcome);
@@ -193,12 +208,11 @@ impl Driver {
             outcome = Outcome { summary: complaint.summary, reason: complaint.reason, ..outcome };
         }
         self.facts.is_advisory |= is_advisory;
-        let ran = if is_restarted { None } else { self.ran(started_at.zip(ended_at)) };
         let end = End {
             outcome,
             started_at,
-            ended_at: ended_at.unwrap_or_else(|| self.context.shared.clock.now()),
-            ran,
+            ended_at: ended_at.unwrap_or(heard_at),
+            ran: ran.filter(|_| !is_restarted),
             results,
             facts: Some(self.facts.clone()),
             visible_for: self.context.visible_for(),
@@ -271,8 +285,13 @@ impl Driver {
 
     /// Commits a change, however long the store takes to have room again. Returns the job if it is in that phase now.
     pub(super) async fn commit(&self, change: Change) -> Option<Job> {
+        self.commit_made(|| change.clone()).await
+    }
+
+    /// The same of a change that is another at each try.
+    async fn commit_made(&self, change: impl Fn() -> Change) -> Option<Job> {
         let shared = &self.context.shared;
-        let write = || shared.store.change(self.job.id, change.clone(), shared.clock.now());
+        let write = || shared.store.change(self.job.id, change(), shared.clock.now());
         let changed = self.written(write).await?;
         self.context.changed(&changed);
         Some(changed.job)

@@ -205,19 +205,19 @@ impl Handle {
         self.shared.standings.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    fn lack_of_room(&self) -> Option<String> {
+    fn lack_of_room(&self) -> Option<Trouble> {
         let lack = self.shared.disk.borrow().clone()?;
-        let is_final = self.shared.noted.makes_no_room.load(Ordering::Relaxed);
-        Some(if is_final { format!("{lack}; old outputs cannot be removed, and the log says why") } else { lack })
+        let is_stuck = self.shared.noted.makes_no_room.load(Ordering::Relaxed);
+        let why = if is_stuck { format!("{lack}; old outputs cannot be removed, and the log says why") } else { lack };
+        Some(Trouble::LackOfRoom { why, is_stuck })
     }
 
     /// Why no job can be accepted at the moment, if that is so: an operator drains the daemon, or it lacks room, or a
     /// database that can be written.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
-        let lack_of_room = || self.lack_of_room().map(Trouble::LackOfRoom);
         let unwritable = || self.shared.unwritable.borrow().clone().map(Trouble::Unwritable);
-        self.drained().map(Trouble::Drained).or_else(lack_of_room).or_else(unwritable)
+        self.drained().map(Trouble::Drained).or_else(|| self.lack_of_room()).or_else(unwritable)
     }
 
     /// Whether jobs can run.

@@ -30,12 +30,12 @@ impl RunClock {
         Self { used: Duration::ZERO, running_since: Some(Instant::now()) }
     }
 
-    /// The clock of a job that was launched earlier; `since_boot` is the host's uptime now, `since_start` what the wall
-    /// clock says for want of better.
-    pub(super) fn adopted(job: &Job, since_boot: Duration, since_start: Duration) -> Self {
+    /// The clock of a job that was launched earlier; `since_boot` is the host's uptime in this `boot` now, `since_start` what
+    /// the wall clock says for want of better.
+    pub(super) fn adopted(job: &Job, since_boot: Duration, boot: Option<&str>, since_start: Duration) -> Self {
         let suspended = job.suspension;
         let until = suspended.since_boot.unwrap_or(since_boot);
-        let used = job.facts.launched_since_boot.map_or(since_start, |launched| until.saturating_sub(launched));
+        let used = job.facts.since_launch(until, boot).unwrap_or(since_start);
         let running_since = suspended.since_boot.is_none().then(Instant::now);
         Self { used: used.saturating_sub(suspended.total), running_since }
     }
@@ -67,24 +67,20 @@ impl RunClock {
     }
 }
 
-/// An instant by both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
-    /// By the wall clock.
-    pub(super) at: Timestamp,
-    /// By the uptime of the host, which nobody sets.
-    pub(super) since_boot: Duration,
-}
-
-/// How long a job executed that was launched at `launched` and has ended by `now`, in the same boot of the host.
+/// How long a job executed that was launched at `launched_at` and is heard `now` to have ended, `most` after its launch by a
+/// clock that nobody sets.
 ///
 /// The backend's `stamps` of start and end are exact also of what ended while nobody looked, but by the wall clock: they count
-/// unless that was set meanwhile, or they lie about what the uptime proves.
-pub(super) fn ran(stamps: Option<(Timestamp, Timestamp)>, launched: Moment, now: Moment) -> Duration {
-    let most = now.since_boot.saturating_sub(launched.since_boot);
+/// unless that was set meanwhile, or they lie about what the other proves.
+pub(super) fn ran(
+    stamps: Option<(Timestamp, Timestamp)>,
+    launched_at: Timestamp,
+    now: Timestamp,
+    most: Duration,
+) -> Duration {
     // A clock that is slewed gains or loses up to 0.05 %.
     let slack = Duration::from_secs(1) + most / 1000;
-    let drift = Duration::from_millis(now.at.millis().abs_diff(launched.at.after(most).millis()));
+    let drift = Duration::from_millis(now.millis().abs_diff(launched_at.after(most).millis()));
     let by_stamps = stamps.map(|(started_at, ended_at)| ended_at.since(started_at));
     by_stamps.filter(|time| drift <= slack && *time <= most + slack).unwrap_or(most)
 }
@@ -113,27 +109,27 @@ mod tests {
     #[test]
     fn a_wall_clock_that_is_set_makes_no_duration() {
         let at = Timestamp::from_millis;
-        let moment = |millis, secs| Moment { at: at(millis), since_boot: Duration::from_secs(secs) };
-        let launched = moment(1_000_000, 500);
         let seconds = |(from, to)| Some((at(1_000_000 + from), at(1_000_000 + to)));
         let hour = 3_600_000;
         // (stamps, now, how long)
         for (stamps, now, expected) in [
             // Looked at as it ended, and an hour later.
-            (seconds((200, 6200)), moment(1_006_500, 506), 6_000),
-            (seconds((200, 6200)), moment(1_000_000 + hour, 500 + 3600), 6_000),
+            (seconds((200, 6200)), (1_006_500, 506), 6_000),
+            (seconds((200, 6200)), (1_000_000 + hour, 500 + 3600), 6_000),
             // Set forward or back meanwhile, before its start was seen or after.
-            (seconds((200, 6200 + hour)), moment(1_006_500 + hour, 506), 6_000),
-            (seconds((200 - hour, 6200 - hour)), moment(1_006_500 - hour, 506), 6_000),
-            (seconds((200, 6200 - hour)), moment(1_006_500 - hour, 506), 6_000),
+            (seconds((200, 6200 + hour)), (1_006_500 + hour, 506), 6_000),
+            (seconds((200 - hour, 6200 - hour)), (1_006_500 - hour, 506), 6_000),
+            (seconds((200, 6200 - hour)), (1_006_500 - hour, 506), 6_000),
             // Set forward and back again.
-            (seconds((200, 6200 + hour)), moment(1_006_500, 506), 6_000),
+            (seconds((200, 6200 + hour)), (1_006_500, 506), 6_000),
             // A backend without stamps.
-            (None, moment(1_007_000, 507), 7_000),
+            (None, (1_007_000, 507), 7_000),
             // Slewed over a day.
-            (seconds((0, 86_430_000)), moment(1_000_000 + 86_430_000, 500 + 86_400), 86_430_000),
+            (seconds((0, 86_430_000)), (1_000_000 + 86_430_000, 500 + 86_400), 86_430_000),
         ] {
-            assert_eq!(ran(stamps, launched, now), Duration::from_millis(expected), "{stamps:?} {now:?}");
+            let (now, up) = now;
+            let ran = ran(stamps, at(1_000_000), at(now), Duration::from_secs(up - 500));
+            assert_eq!(ran, Duration::from_millis(expected), "{stamps:?} {now} {up}");
         }
     }
 }

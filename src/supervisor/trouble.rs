@@ -11,7 +11,12 @@ pub enum Trouble {
     /// An operator drains the daemon, and is the only one who ends it.
     Drained(String),
     /// There is too little room on a disk.
-    LackOfRoom(String),
+    LackOfRoom {
+        /// The sentence.
+        why: String,
+        /// Whether only an operator can make some.
+        is_stuck: bool,
+    },
     /// The database cannot be written.
     Unwritable(String),
 }
@@ -21,7 +26,7 @@ impl Trouble {
     #[must_use]
     pub fn why(&self) -> &str {
         match self {
-            Self::Drained(why) | Self::LackOfRoom(why) | Self::Unwritable(why) => why,
+            Self::Drained(why) | Self::LackOfRoom { why, .. } | Self::Unwritable(why) => why,
         }
     }
 
@@ -35,8 +40,8 @@ impl Trouble {
     #[must_use]
     pub const fn over_after(&self) -> Option<Duration> {
         match self {
-            Self::Drained(_) => None,
-            Self::LackOfRoom(_) | Self::Unwritable(_) => Some(self.retry_after()),
+            Self::Drained(_) | Self::LackOfRoom { is_stuck: true, .. } => None,
+            Self::LackOfRoom { is_stuck: false, .. } | Self::Unwritable(_) => Some(self.retry_after()),
         }
     }
 }

@@ -42,6 +42,10 @@ impl Clock for ShiftedClock {
     fn since_boot(&self) -> Duration {
         SystemClock.since_boot()
     }
+
+    fn boot(&self) -> Option<&str> {
+        SystemClock.boot()
+    }
 }
 
 struct NoSources;

@@ -35,6 +35,10 @@ impl Clock for ShiftedClock {
     fn since_boot(&self) -> Duration {
         SystemClock.since_boot() + Duration::from_millis(self.0.load(Ordering::SeqCst).unsigned_abs())
     }
+
+    fn boot(&self) -> Option<&str> {
+        SystemClock.boot()
+    }
 }
 
 /// Sources whose URL says what happens.

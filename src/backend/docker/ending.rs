@@ -34,8 +34,8 @@ pub(super) struct Logged {
 /// What is told of a cut log.
 const CUT: &str = "the engine's log was cut: output is missing or repeated where a mark stands";
 
-/// The end of a run whose container no longer runs.
-pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, log: Logged) -> Ending {
+/// The end of a run whose container no longer runs; `was_away`: whether the engine was down meanwhile.
+pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, log: Logged, was_away: bool) -> Ending {
     let started_at = instant(state.started_at.as_deref());
     let how = match standing(state) {
         None => How::Vanished,
@@ -44,7 +44,7 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, lo
             if started_at.is_none() && !words(state).is_empty() {
                 How::NotStarted(why_not_started(state))
             } else {
-                how(state, log.gap.is_some())
+                how(state, was_away)
             }
         }
     };
@@ -142,17 +142,17 @@ mod tests {
             (7, true, How::OutOfMemory { exit_code: Some(7) }),
             (0, true, How::Exited(0)),
         ] {
-            assert_eq!(ending(&ended(code, oom), None, Logged::default()).how, how);
+            assert_eq!(ending(&ended(code, oom), None, Logged::default(), false).how, how);
         }
     }
 
     #[test]
     fn times_are_read_and_the_year_1_is_none() {
-        let ending = ending(&ended(0, false), None, Logged::default());
+        let ending = ending(&ended(0, false), None, Logged::default(), false);
         assert_eq!(ending.started_at.expect("known").to_iso(), "2026-11-23T02:24:58.545Z");
         assert_eq!(ending.ended_at.expect("known").to_iso(), "2026-11-23T02:24:59.000Z");
         let hasty = ContainerState { finished_at: Some("2026-11-23T02:24:58.5Z".into()), ..ended(0, false) };
-        let hasty = super::ending(&hasty, None, Logged::default());
+        let hasty = super::ending(&hasty, None, Logged::default(), false);
         assert_eq!(hasty.ended_at, hasty.started_at);
         assert_eq!(instant(Some(NEVER)), None);
         assert_eq!(instant(Some("")), None);
@@ -167,18 +167,18 @@ mod tests {
             started_at: Some(NEVER.into()),
             ..ContainerState::default()
         };
-        assert_eq!(ending(&state, None, Logged::default()).how, How::NotStarted("exec: not found".into()));
+        assert_eq!(ending(&state, None, Logged::default(), false).how, How::NotStarted("exec: not found".into()));
     }
 
     #[test]
     fn a_cut_log_is_told_and_leaves_the_exit_code_alone() {
-        let cut = ending(&ended(255, false), None, Logged { is_cut: true, ..Logged::default() });
+        let cut = ending(&ended(255, false), None, Logged { is_cut: true, ..Logged::default() }, false);
         assert_eq!((cut.how, cut.log_gap.as_deref()), (How::Exited(255), Some(CUT)));
     }
 
     #[test]
     fn what_the_engine_gave_up_is_gone() {
         let state = ContainerState { status: Some(Status::DEAD), ..ended(0, false) };
-        assert_eq!(ending(&state, None, Logged::default()).how, How::Vanished);
+        assert_eq!(ending(&state, None, Logged::default(), false).how, How::Vanished);
     }
 }

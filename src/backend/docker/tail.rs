@@ -4,6 +4,7 @@
 //! told: Docker Engine 20.10 does so with its `local` driver, most of all where it was halted meanwhile. Asked again, it tells
 //! all.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use bollard::container::LogOutput;
@@ -13,6 +14,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::connect::Client;
+use super::error::is_unreachable;
+use crate::backend::capped::CappedFile;
 use crate::domain::LogBytes;
 
 /// How much of two ends is compared: less than a file holds of its stream's, however short it is kept.
@@ -39,20 +42,34 @@ impl Stream {
         &self.last[self.last.len().saturating_sub(COMPARED)..]
     }
 
-    /// Whether the file at `path`, for which `written` bytes were taken, has its end. Of a long stream the engine has
+    /// Whether the file at `path`, a log of at most `most` bytes for which `written` were taken, has its end. Of a long stream the engine has
     /// forgotten the beginning: then only the ends can be compared.
-    async fn is_whole_in(&self, path: &Path, written: u64) -> bool {
+    async fn is_whole_in(&self, path: &Path, most: u64, written: u64) -> bool {
         match self.told.cmp(&written) {
-            std::cmp::Ordering::Equal => true,
-            std::cmp::Ordering::Greater => false,
-            std::cmp::Ordering::Less => last_of(path, self.end().len()).await.is_ok_and(|last| last == self.end()),
+            Ordering::Equal => true,
+            Ordering::Greater => false,
+            Ordering::Less => {
+                // Before that there may be a mark.
+                let unmarked = written.checked_sub(CappedFile::half(most)).filter(|beyond| *beyond > 0);
+                let compared = unmarked.and_then(|beyond| usize::try_from(beyond).ok()).unwrap_or(COMPARED);
+                let end = &self.end()[self.end().len().saturating_sub(compared)..];
+                last_of(path, end.len()).await.is_ok_and(|last| last == end)
+            }
         }
     }
 }
 
-/// Whether both logs below `dir`, for which so many bytes were taken, have all that the engine kept of the ends of its
-/// container's; `false` also where that cannot be known.
-pub(super) async fn is_whole(client: &Client, container: &str, dir: &Path, bytes: [LogBytes; 2]) -> bool {
+/// Whether both logs below a directory, each of at most so many bytes, for which `bytes` were taken, have all that the engine
+/// kept of the ends of its container's.
+///
+/// # Errors
+/// The engine does not tell; whether it may another time.
+pub(super) async fn is_whole(
+    client: &Client,
+    container: &str,
+    (dir, most): (&Path, u64),
+    bytes: [LogBytes; 2],
+) -> Result<bool, bool> {
     let options = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
     let mut output = client.docker.logs(container, Some(options)).boxed();
     let (mut stdout, mut stderr) = (Stream::default(), Stream::default());
@@ -60,12 +77,14 @@ pub(super) async fn is_whole(client: &Client, container: &str, dir: &Path, bytes
         match item {
             Ok(LogOutput::StdOut { message }) => stdout.take(&message),
             Ok(LogOutput::StdErr { message }) => stderr.take(&message),
-            // The engine's own words, that it cannot read on; or it is gone.
-            Ok(LogOutput::Console { .. } | LogOutput::StdIn { .. }) | Err(_) => return false,
+            // The engine's own words, that it cannot read on: who reads all of it again deals with that.
+            Ok(LogOutput::Console { .. } | LogOutput::StdIn { .. }) => return Ok(false),
+            Err(error) => return Err(is_unreachable(&error)),
         }
     }
     let (out, err) = (dir.join("stdout"), dir.join("stderr"));
-    stdout.is_whole_in(&out, bytes[0].written).await && stderr.is_whole_in(&err, bytes[1].written).await
+    let [taken_of_stdout, taken_of_stderr] = bytes.map(|bytes| bytes.written);
+    Ok(stdout.is_whole_in(&out, most, taken_of_stdout).await && stderr.is_whole_in(&err, most, taken_of_stderr).await)
 }
 
 /// The last `length` bytes of the file, fewer if it is shorter.
@@ -82,6 +101,8 @@ async fn last_of(path: &Path, length: usize) -> std::io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    const MOST: u64 = 64 << 20;
+
     #[tokio::test]
     async fn a_log_is_whole_that_ends_as_the_engine_tells_it() {
         let dir = tempfile::tempdir().expect("a directory");
@@ -96,14 +117,20 @@ mod tests {
             }
             stream
         };
-        assert!(told(&[&long]).is_whole_in(&path, written).await);
-        assert!(!told(&[&long, b"."]).is_whole_in(&path, written).await, "the engine has more");
+        assert!(told(&[&long]).is_whole_in(&path, MOST, written).await);
+        assert!(!told(&[&long, b"."]).is_whole_in(&path, MOST, written).await, "the engine has more");
         // It has forgotten the beginning, and has more or not.
-        assert!(told(&[&long[300_000..]]).is_whole_in(&path, written).await);
-        assert!(told(&[b"other", &long[383_616..]]).is_whole_in(&path, written).await);
-        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&path, written).await);
-        assert!(told(&[&long[399_990..]]).is_whole_in(&path, written).await);
-        assert!(told(&[]).is_whole_in(&path, written).await, "it keeps none");
-        assert!(!told(&[b"x"]).is_whole_in(&dir.path().join("none"), 2).await);
+        assert!(told(&[&long[300_000..]]).is_whole_in(&path, MOST, written).await);
+        assert!(told(&[b"other", &long[383_616..]]).is_whole_in(&path, MOST, written).await);
+        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&path, MOST, written).await);
+        assert!(told(&[&long[399_990..]]).is_whole_in(&path, MOST, written).await);
+        assert!(told(&[]).is_whole_in(&path, MOST, written).await, "it keeps none");
+        // A log that is a little longer than the half which is kept of its beginning has a mark before its end.
+        let mut marked = long.clone();
+        marked.splice(399_900..399_900, *b"[a mark]");
+        std::fs::write(&path, &marked).expect("written");
+        assert!(told(&[&long[300_000..]]).is_whole_in(&path, 2 * 399_900, written).await);
+        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&path, 2 * 399_900, written).await);
+        assert!(!told(&[b"x"]).is_whole_in(&dir.path().join("none"), MOST, 2).await);
     }
 }

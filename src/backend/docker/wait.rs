@@ -71,8 +71,8 @@ impl Shared {
         };
         let gap = was_away
             .then(|| "the engine was down for a while, and may not have what the command wrote then".to_owned());
-        let logged = Logged { gap, ..logged };
-        let ending = ending(&state, peak, logged);
+        let logged = Logged { gap: gap.or(logged.gap), ..logged };
+        let ending = ending(&state, peak, logged, was_away);
         if was_away && !self.keeps_alive().await {
             // Whatever it tells: it took the command down with it.
             return Ok(Ending { how: How::HostRestarted, ..ending });
@@ -266,22 +266,40 @@ impl Shared {
         Ok(pump)
     }
 
-    /// Whether the engine kept no more of the logs of a run that has ended than what was taken.
-    async fn is_whole(&self, run: &RunRef, dirs: &JobDirs, logged: &Logged) -> bool {
+    /// Whether the engine kept no more of the logs of a run that has ended than what was taken; `None`: it cannot be asked.
+    async fn is_whole(&self, run: &RunRef, dirs: &JobDirs, logged: &Logged) -> Option<bool> {
         // One that was cut is told to be, and no more is known of it.
-        let Some(bytes) = logged.bytes else { return true };
-        let Ok(client) = self.engine.client().await else { return false };
-        let (name, dir) = (run.name(), dirs.log(run));
-        tokio::time::timeout(READING, tail::is_whole(&client, &name, &dir, bytes)).await.unwrap_or(false)
+        let Some(bytes) = logged.bytes else { return Some(true) };
+        let mut backoff = Backoff::new();
+        let asked = async {
+            loop {
+                let (name, dir) = (run.name(), dirs.log(run));
+                let asked = match self.engine.client().await {
+                    Ok(client) => tail::is_whole(&client, &name, (&dir, self.settings.max_log), bytes).await,
+                    Err(_) => Err(true),
+                };
+                match asked {
+                    Ok(is_whole) => return Some(is_whole),
+                    Err(is_unreachable) if !is_unreachable => return None,
+                    Err(_) => backoff.wait().await,
+                }
+            }
+        };
+        tokio::time::timeout(READING, asked).await.unwrap_or(None)
     }
 
     /// Waits for the last byte of the logs of a run that has ended.
     async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) if !pump.is_followed() || self.is_whole(run, dirs, &pump.logged()).await => {
-                return pump.logged();
-            }
-            Ok(Drained::Whole) => {}
+            Ok(Drained::Whole) if !pump.is_followed() => return pump.logged(),
+            Ok(Drained::Whole) => match self.is_whole(run, dirs, &pump.logged()).await {
+                Some(true) => return pump.logged(),
+                Some(false) => {}
+                None => {
+                    let gap = "the engine could not be asked whether it had told all of it".to_owned();
+                    return Logged { gap: Some(gap), ..pump.logged() };
+                }
+            },
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Torn(_) | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }

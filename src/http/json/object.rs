@@ -211,7 +211,9 @@ impl<'a> JobObject<'a> {
             creation_time: job.created_at.to_ocps(),
             start_time: job.started_at.map(Timestamp::to_ocps),
             end_time: job.ended_at.map(Timestamp::to_ocps),
-            execution_duration: job.executed(now, api.clock.since_boot()).map(|time| time.as_secs_f64()),
+            execution_duration: job
+                .executed(now, api.clock.since_boot(), api.clock.boot())
+                .map(|time| time.as_secs_f64()),
             destruction: job.destruction.map(Timestamp::to_ocps),
             parameters: ParametersObject::new(api, job, &inside),
             results: Results { files: &job.results, inside },

@@ -7,6 +7,9 @@ CREATE TABLE destroyed (
     at      INTEGER NOT NULL
 ) STRICT;
 
+-- Which boot of the daemon's own host launched_ms is of.
+ALTER TABLE run ADD COLUMN launched_boot TEXT;
+
 -- How long a job executed, in milliseconds by a clock that nobody sets.
 ALTER TABLE job ADD COLUMN ran_ms INTEGER;
 
