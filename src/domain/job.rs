@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, RunId, Timestamp, Upload, Work};
+use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, Reason, RunId, Timestamp, Upload, Work};
 
 /// What a job takes from the queue's budget while it runs, all replicas together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +77,7 @@ impl NewJob {
             results: Vec::new(),
             abort_requested: false,
             is_expired: false,
+            limit_reached: false,
             held_from: None,
             suspension: Suspension::default(),
             cleaned_at: None,
@@ -223,6 +224,8 @@ pub struct Job {
     pub abort_requested: bool,
     /// Set when its destruction time came before its end.
     pub is_expired: bool,
+    /// Set when its execution limit was reached while it ran: it is stopped for that, also by a later daemon.
+    pub limit_reached: bool,
     /// The phase from which an operator holds it, while one does: only an operator releases it then.
     pub held_from: Option<Phase>,
     /// How long it was SUSPENDED.
@@ -246,6 +249,12 @@ impl Job {
     pub fn executed(&self, now: Timestamp, since_boot: Duration, boot: Option<&str>) -> Option<Duration> {
         let started_at = self.started_at?;
         Some(match self.ended_at {
+            // When host or engine went down nobody looked.
+            Some(_)
+                if self.ran.is_none() && self.outcome.as_ref().is_some_and(|end| end.reason == Reason::HostRestart) =>
+            {
+                return None;
+            }
             Some(ended_at) => self.ran.unwrap_or_else(|| ended_at.since(started_at)),
             None => self.facts.since_launch(since_boot, boot).unwrap_or_else(|| now.since(started_at)),
         })

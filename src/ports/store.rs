@@ -84,6 +84,8 @@ pub enum Update {
     LetGo,
     /// An operator puts it before others, from 0 to 100: until it executes.
     Priority(u32),
+    /// Its execution limit was reached while it ran, and it is stopped for that now: while EXECUTING.
+    LimitReached,
     /// None of its runs had been started, and they are now: while EXECUTING.
     LateStart {
         /// When they are.
@@ -105,7 +107,7 @@ impl Update {
             Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
             Self::GiveUpFiles(_) => job.has_files(),
             Self::LetGo => matches!(job.phase, Phase::Held),
-            Self::LateStart { .. } => matches!(job.phase, Phase::Executing),
+            Self::LateStart { .. } | Self::LimitReached => matches!(job.phase, Phase::Executing),
         }
     }
 }

@@ -189,6 +189,7 @@ fn apply(connection: &Connection, seq: i64, update: &Update) -> Result<(), Store
             set("UPDATE job SET cleaned_at = ?2, files_removed = 0 WHERE seq = ?1", &at.millis())?;
         }
         Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", priority)?,
+        Update::LimitReached => set("UPDATE job SET limit_reached = ?2 WHERE seq = ?1", &true)?,
         Update::LateStart { started_at, facts } => {
             set("UPDATE job SET started_at = ?2 WHERE seq = ?1", &started_at.millis())?;
             set_facts(connection, seq, facts)?;

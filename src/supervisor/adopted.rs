@@ -6,7 +6,7 @@ use tracing::{Instrument, info};
 
 use crate::ports::{Ending, How, RunRef, RunSpec, Update};
 
-use super::cause::Cause;
+use super::cause::{Cause, Waited};
 use super::context::runs;
 use super::driver::Driver;
 use super::ending::verdict;
@@ -89,19 +89,11 @@ impl Driver {
     /// Ends a job that was executing when its host or engine went down.
     async fn end_restarted(&mut self, specs: &[RunSpec]) {
         // Nothing of it may go on, whatever the engine made of it after its restart.
-        self.watched(specs).stop_and_drain().await;
-        let ending = Ending {
-            how: How::HostRestarted,
-            started_at: self.job.started_at,
-            ended_at: None,
-            peak_memory: None,
-            logs: None,
-            is_advisory: self.facts.is_advisory,
-            log_error: None,
-            log_gap: None,
-        };
+        let waited = self.watched(specs).stop_and_drain().await;
+        let restarted = |ending: Ending| Ending { how: How::HostRestarted, started_at: self.job.started_at, ..ending };
+        let waited: Vec<Waited> = waited.into_iter().map(|waited| waited.map(restarted)).collect();
         // Who was asked to stop before that was to end, and has.
         let cause = self.stop.borrow().map(Cause::Asked);
-        self.end(specs, verdict(cause, &[Ok(ending)], 0)).await;
+        self.end(specs, verdict(cause, &waited, 0)).await;
     }
 }

@@ -15,9 +15,9 @@ pub(super) type Waited = Result<Ending, BackendError>;
 pub(super) enum Cause {
     /// Asked to.
     Asked(StopWhy),
-    /// The execution limit, in whole. With `own_until` nothing ran any more when we came to stop it, and what ended before that
-    /// time, or left nothing, did so by itself: the limit was noticed late.
-    Limit { limit: Duration, own_until: Option<Timestamp> },
+    /// The execution limit, in whole. With `own_within` nothing ran any more when we came to stop it, and what ran shorter than
+    /// that, or left nothing, ended by itself: the limit was noticed late.
+    Limit { limit: Duration, own_within: Option<Duration> },
     /// Its files took too much.
     Output(Full),
     /// This replica failed, and the others were stopped for it.
@@ -28,8 +28,8 @@ impl Cause {
     /// Whether it is surely the cause of the end, whatever else befell the runs.
     pub(super) const fn is_sure(self) -> bool {
         match self {
-            Self::Asked(_) | Self::Output(_) | Self::Limit { own_until: None, .. } => true,
-            Self::Limit { own_until: Some(_), .. } | Self::Replica(_) => false,
+            Self::Asked(_) | Self::Output(_) | Self::Limit { own_within: None, .. } => true,
+            Self::Limit { own_within: Some(_), .. } | Self::Replica(_) => false,
         }
     }
 
@@ -37,10 +37,10 @@ impl Cause {
     /// ended before the limit keeps its own end.
     pub(super) fn came_late(self, waited: &[Waited]) -> bool {
         match self {
-            Self::Limit { own_until: Some(until), .. } => {
-                waited.iter().all(|one| ended_before(one, until) || has_left_nothing(one))
+            Self::Limit { own_within: Some(most), .. } => {
+                waited.iter().all(|one| ran_shorter(one, most) || has_left_nothing(one))
             }
-            Self::Asked(_) | Self::Output(_) | Self::Limit { own_until: None, .. } | Self::Replica(_) => false,
+            Self::Asked(_) | Self::Output(_) | Self::Limit { own_within: None, .. } | Self::Replica(_) => false,
         }
     }
 }
@@ -78,9 +78,10 @@ pub(super) fn is_failure(waited: &Waited) -> bool {
     !matches!(waited, Ok(Ending { how: How::Exited(0), .. }))
 }
 
-/// Whether a run is known to have ended before that time.
-fn ended_before(waited: &Waited, time: Timestamp) -> bool {
-    matches!(waited, Ok(Ending { ended_at: Some(end), .. }) if *end < time)
+/// Whether a run is known to have taken less than that time: by the two stamps of its backend, since our own clock may be
+/// another, or was set meanwhile.
+fn ran_shorter(waited: &Waited, most: Duration) -> bool {
+    matches!(waited, Ok(Ending { started_at: Some(start), ended_at: Some(end), .. }) if end.since(*start) < most)
 }
 
 /// Whether the run was taken away, by the host or by somebody: we leave what we stop until its end is written down.

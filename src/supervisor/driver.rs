@@ -16,7 +16,7 @@ use tracing::{Instrument, error, info, warn};
 
 use crate::config::Service;
 use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, Timestamp, chain};
-use crate::ports::{BackendError, Change, End, Launch, RunRef, RunSpec, StoreError};
+use crate::ports::{BackendError, Change, End, Launch, RunRef, RunSpec, StoreError, Update};
 
 use super::context::{Context, runs};
 use super::ending::{Verdict, host_restarted, not_had, not_started, refused, verdict};
@@ -30,6 +30,9 @@ use crate::ports::Backoff;
 
 /// What a driver is told while it works: to stop its job, and why.
 pub(super) type StopSignal = watch::Receiver<Option<StopWhy>>;
+
+/// How long it may take to note why a job is about to be stopped.
+const NOTING: Duration = Duration::from_secs(5);
 
 /// Drives one job to its end.
 pub(super) struct Driver {
@@ -155,7 +158,7 @@ impl Driver {
     pub(super) async fn watch(&mut self, specs: &[RunSpec], started: Result<(), BackendError>, mut clock: RunClock) {
         if let Err(error) = started {
             // Of several replicas some may run: they end, with the last of their logs, before the job does.
-            self.watched(specs).stop_and_drain().await;
+            drop(self.watched(specs).stop_and_drain().await);
             let verdict = Verdict {
                 outcome: refused(&error),
                 started_at: None,
@@ -169,7 +172,17 @@ impl Driver {
             let limit = clock.limit(&self.job);
             // Not by `watched`: the wait needs other parts of this driver for itself.
             let watched = watching::Watched::of(&self.context, &self.service, &self.job.work, specs);
-            match watched.until_end(limit, &mut self.stop, &mut self.orders).await {
+            let (shared, id) = (Arc::clone(&self.context.shared), self.job.id);
+            let note_limit = async move {
+                // Without it the job is stopped all the same: only a daemon that comes after a kill of this one must guess then.
+                let noted = shared.store.update(id, vec![Update::LimitReached]);
+                match tokio::time::timeout(NOTING, noted).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => warn!("it is not noted that job {id} has reached its limit: {}", chain(&error)),
+                    Err(_) => warn!("it is not noted that job {id} has reached its limit: the database takes too long"),
+                }
+            };
+            match watched.until_end(limit, note_limit, &mut self.stop, &mut self.orders).await {
                 Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
                 Until::End(cause, waited) => {
                     crate::crash::point("ended");

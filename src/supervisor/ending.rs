@@ -288,7 +288,7 @@ mod tests {
             (Cause::Asked(StopWhy::Aborted), Reason::Aborted),
             (Cause::Asked(StopWhy::Expired), Reason::Expired),
             // However soon after the start its end is told to have been.
-            (Cause::Limit { limit: Duration::from_secs(20), own_until: None }, Reason::Timeout),
+            (Cause::Limit { limit: Duration::from_secs(20), own_within: None }, Reason::Timeout),
         ] {
             let outcome = verdict(Some(cause), &[Ok(ended(How::Exited(0)))], 1).outcome;
             assert_eq!((outcome.reason, outcome.reason.phase()), (reason, Phase::Aborted));
@@ -298,13 +298,13 @@ mod tests {
 
     #[test]
     fn what_had_ended_before_its_limit_keeps_its_own_end() {
-        let late = |until| {
-            let own_until = Some(Timestamp::from_millis(until));
-            Some(Cause::Limit { limit: Duration::from_secs(2), own_until })
+        let late = |most| {
+            let own_within = Some(Duration::from_millis(most));
+            Some(Cause::Limit { limit: Duration::from_secs(2), own_within })
         };
-        let stopped_by_one_that_died = verdict(late(3000), &[Ok(ended(How::Exited(0)))], 1);
+        let stopped_by_one_that_died = verdict(late(2000), &[Ok(ended(How::Exited(0)))], 1);
         assert_eq!(stopped_by_one_that_died.outcome.reason, Reason::Timeout);
-        let late = late(3001);
+        let late = late(2001);
         assert_eq!(verdict(late, &[Ok(ended(How::Exited(0)))], 1).outcome.reason, Reason::Ok);
         assert_eq!(verdict(late, &[Ok(ended(How::Exited(3)))], 1).outcome.reason, Reason::Nonzero);
         let unknown = Ending { ended_at: None, ..ended(How::Exited(0)) };
@@ -319,10 +319,10 @@ mod tests {
     #[test]
     fn only_what_we_surely_ended_was_not_ended_by_the_engines_restart() {
         let is_ours = |cause| verdict(cause, &[Ok(ended(How::Exited(0)))], 1).is_ours;
-        let limit = |own_until| Some(Cause::Limit { limit: Duration::from_secs(2), own_until });
+        let limit = |own_within| Some(Cause::Limit { limit: Duration::from_secs(2), own_within });
         assert!(is_ours(Some(Cause::Asked(StopWhy::Aborted))) && is_ours(limit(None)));
         assert!(!is_ours(None) && !is_ours(Some(Cause::Replica(0))));
-        assert!(!is_ours(limit(Some(Timestamp::from_millis(2000)))), "it was seen late, and may have ended otherwise");
+        assert!(!is_ours(limit(Some(Duration::from_secs(2)))), "it was seen late, and may have ended otherwise");
     }
 
     #[test]

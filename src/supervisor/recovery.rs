@@ -62,15 +62,13 @@ async fn attempt(context: &Context) -> Result<Found, String> {
 
 fn adoption(context: &Context, job: &mut Job, runs: &[FoundRun]) -> Adoption {
     let engine = context.engine();
-    let differs =
-        |then: Option<&String>, now: Option<&String>| matches!((then, now), (Some(then), Some(now)) if then != now);
-    let restarted = engine.as_ref().is_some_and(|engine| {
-        differs(job.facts.boot_id.as_ref(), engine.boot_id.as_ref())
-            || differs(job.facts.engine_start.as_ref(), engine.engine_start.as_ref())
-    });
-    // An engine that keeps containers alive over its own restart did not end this job.
+    // Nothing lives through another boot, whatever an engine tells of it that keeps containers over its own restarts.
+    if engine.as_ref().is_some_and(|engine| differs(job.facts.boot_id.as_ref(), engine.boot_id.as_ref())) {
+        return Adoption::Restarted;
+    }
+    let is_another = engine.as_ref().is_some_and(|engine| is_another(&job.facts, engine));
     let runs_on = runs.iter().any(|run| run.state == RunState::Running);
-    if restarted && !runs_on {
+    if is_another && !runs_on {
         return Adoption::Restarted;
     }
     if runs_on && let Some(engine) = engine {
@@ -82,8 +80,11 @@ fn adoption(context: &Context, job: &mut Job, runs: &[FoundRun]) -> Adoption {
 
 /// Whether `engine` is another start of the host or the engine than the one that a run was launched on.
 pub(super) fn is_another(launched: &Facts, engine: &EngineFacts) -> bool {
-    let differs =
-        |then: Option<&String>, now: Option<&String>| matches!((then, now), (Some(then), Some(now)) if then != now);
     differs(launched.boot_id.as_ref(), engine.boot_id.as_ref())
         || differs(launched.engine_start.as_ref(), engine.engine_start.as_ref())
+}
+
+/// Whether both are known, and not the same.
+fn differs(then: Option<&String>, now: Option<&String>) -> bool {
+    matches!((then, now), (Some(then), Some(now)) if then != now)
 }

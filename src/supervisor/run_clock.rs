@@ -13,8 +13,10 @@ pub(super) struct Limit {
     pub(super) whole: Duration,
     /// When it is reached.
     pub(super) deadline: Instant,
-    /// The same by the wall clock: nobody stopped the job before.
-    pub(super) by_wall_clock: Option<Timestamp>,
+    /// What ran shorter than this, times of being SUSPENDED included, ended before.
+    pub(super) with_pauses: Duration,
+    /// Whether it was noted before: then we stopped the job.
+    pub(super) is_noted: bool,
 }
 
 /// The clock of one job.
@@ -54,8 +56,8 @@ impl RunClock {
     /// When the limit of `job` is reached if the clock goes on like this; `None` while it stands still, or without a limit.
     pub(super) fn limit(&self, job: &Job) -> Option<Limit> {
         let whole = job.execution_duration?;
-        let by_wall_clock = job.started_at.map(|launched| launched.after(whole + job.suspension.total));
-        Some(Limit { whole, deadline: self.deadline(whole)?, by_wall_clock })
+        let with_pauses = whole + job.suspension.total;
+        Some(Limit { whole, deadline: self.deadline(whole)?, with_pauses, is_noted: job.limit_reached })
     }
 
     fn deadline(&self, limit: Duration) -> Option<Instant> {

@@ -49,10 +49,12 @@ impl<'a> Watched<'a> {
     }
 
     /// Waits until every run has ended, by itself or because of a cause: the limit, its
-    /// files' room, a wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun again.
+    /// files' room, a wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun
+    /// again. `note_limit` comes before a run is stopped for the limit.
     pub(super) async fn until_end(
         self,
         limit: Option<Limit>,
+        note_limit: impl Future<Output = ()>,
         stop: &mut StopSignal,
         orders: &mut mpsc::Receiver<Ordered>,
     ) -> Until {
@@ -67,8 +69,12 @@ impl<'a> Watched<'a> {
                 biased;
                 why = asked(stop) => break Some(Cause::Asked(why)),
                 limit = reached(limit) => {
-                    let own_until = if self.runs_still().await { None } else { limit.by_wall_clock };
-                    break Some(Cause::Limit { limit: limit.whole, own_until });
+                    let is_sure = limit.is_noted || self.runs_still().await;
+                    if is_sure && !limit.is_noted {
+                        note_limit.await;
+                    }
+                    let own_within = if is_sure { None } else { Some(limit.with_pauses) };
+                    break Some(Cause::Limit { limit: limit.whole, own_within });
                 }
                 full = &mut full => break Some(Cause::Output(full)),
                 ended = waits.next() => {
@@ -149,10 +155,13 @@ impl<'a> Watched<'a> {
         result
     }
 
-    /// Stops every run and waits for the last of their logs.
-    pub(super) async fn stop_and_drain(self) {
+    /// Stops every run and waits for the last of their logs; how each ended.
+    pub(super) async fn stop_and_drain(self) -> Vec<Waited> {
         let waits: FuturesUnordered<_> = self.specs.iter().enumerate().map(|numbered| self.wait(numbered)).collect();
-        self.while_stopping(true, async { drop(waits.collect::<Vec<_>>().await) }).await;
+        let mut waited = Vec::with_capacity(self.specs.len());
+        self.while_stopping(true, async { waited = waits.collect().await }).await;
+        waited.sort_unstable_by_key(|(position, _)| *position);
+        waited.into_iter().map(|(_, ending)| ending).collect()
     }
 
     /// Stops every run for as long as `drained` has not seen all of them end.

@@ -120,4 +120,34 @@ async fn hours_forward_and_back_end_no_job_and_spare_none(engine: &Engine) {
     assert!((0.0..60.0).contains(&sum), "{sum}");
 }
 
-crate::bed::everywhere! { hours_forward_and_back_end_no_job_and_spare_none }
+/// A host whose clock is set while nobody looks: a Raspberry Pi without one, for instance, which hears the time late.
+async fn a_clock_that_was_wrong_at_the_launch_makes_no_end_another(engine: &Engine) {
+    let Some(library) = library() else { return };
+    for (offset, command, limit, expected) in [
+        ("-18000", "sleep 2; exit 0", "4", ("completed", "ok")),
+        ("+18000", "sleep 7; exit 0", "3", ("aborted", "timeout")),
+    ] {
+        let bed = Bed::new(engine, "max_execution_duration = \"1h\"");
+        set(&bed, offset);
+        let daemon = start(&bed, &library).await;
+        let form = format!("COMMAND={}&EXECUTIONDURATION={limit}&PHASE=RUN", command.replace(' ', "+"));
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = bed.request("POST", "/api/ocps/async", &headers, form).await;
+        let location = answer.headers["location"].to_str().expect("text").to_owned();
+        let id = location.rsplit('/').next().expect("an id");
+        bed.until("the start", async || bed.get(&format!("/api/v1/job/{id}")).await.json()["phase"] == "executing")
+            .await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        daemon.kill();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        set(&bed, "+0");
+        let _daemon = start(&bed, &library).await;
+        let job = bed.ends(id).await;
+        assert_eq!(outcome(&job), expected, "the clock was {offset} s off: {job}");
+    }
+}
+
+crate::bed::everywhere! {
+    hours_forward_and_back_end_no_job_and_spare_none,
+    a_clock_that_was_wrong_at_the_launch_makes_no_end_another,
+}

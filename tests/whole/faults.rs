@@ -91,6 +91,36 @@ async fn an_end_of_which_only_the_boot_id_tells_the_truth_is_a_restart_of_the_ho
 }
 
 #[tokio::test]
+async fn what_seems_to_run_on_after_another_boot_is_a_restart_of_the_host() {
+    let Some(engine) = Engine::docker() else { return };
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: another boot id is given to one process by root only");
+        return;
+    }
+    let bed = Bed::new(&engine, "");
+    let daemon = start_booted(&bed, "11111111-1111-4111-8111-111111111111").await;
+    let body = json!({ "command": "echo x >> /count/$JOB_ID; echo here; sleep 6; exit 0", "replicas": 2 });
+    let made = bed.request("PUT", "/api/v1/job", &[("content-type", "application/json")], body.to_string()).await;
+    let id = made.json()["jobId"].as_str().expect("an id").to_owned();
+    bed.until("both to run", async || bed.times_run(&id) == 2).await;
+    daemon.kill();
+    // Engines with live-restore have told so of what a reboot ended.
+    let _daemon = start_booted(&bed, "22222222-2222-4222-8222-222222222222").await;
+    let job = bed.ends(&id).await;
+    assert_eq!((&job["phase"], reason(&job)), (&json!("error"), "host-restart"), "{job}");
+    let info = &job["jobInfo"];
+    assert_eq!((&info["exitCode"], &info["stdoutBytes"]), (&Value::Null, &json!(10)), "{job}");
+    assert_eq!(job["executionDuration"], Value::Null, "nobody knows when it ended: {job}");
+    let replicas = info["replicas"].as_array().expect("of each");
+    assert_eq!(replicas.len(), 2, "{job}");
+    for replica in replicas {
+        assert_eq!((&replica["stdoutBytes"], &replica["exitCode"]), (&json!(5), &Value::Null), "{job}");
+    }
+    assert_eq!(bed.times_run(&id), 2, "nothing is started again to repair it");
+    bed.leaves_no_run(&[id]).await;
+}
+
+#[tokio::test]
 async fn what_was_to_be_aborted_before_the_loss_of_power_is_aborted() {
     let Some(own) = OwnEngine::start(false).await else { return };
     let bed = Bed::new(&own.engine(), "");

@@ -13,6 +13,9 @@ ALTER TABLE run ADD COLUMN launched_boot TEXT;
 -- How long a job executed, in milliseconds by a clock that nobody sets.
 ALTER TABLE job ADD COLUMN ran_ms INTEGER;
 
+-- Whether its execution limit was reached: then it is stopped for that, whatever it makes of it.
+ALTER TABLE job ADD COLUMN limit_reached INTEGER NOT NULL DEFAULT 0 CHECK (limit_reached IN (0, 1));
+
 -- The files of what is ARCHIVED went when it was.
 UPDATE job SET cleaned_at = (SELECT max(at) FROM event WHERE event.job = job.seq AND to_phase = 'ARCHIVED')
     WHERE phase = 'ARCHIVED' AND cleaned_at IS NULL;
