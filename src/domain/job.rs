@@ -303,3 +303,28 @@ impl Job {
         new.accepted(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uptime_tells_how_long_a_job_runs_only_within_its_boot() {
+        let seconds = Duration::from_secs;
+        let mut job = Job::example(Phase::Executing);
+        job.started_at = Some(Timestamp::from_millis(0));
+        job.facts.launched_since_boot = Some(seconds(100));
+        job.facts.launched_boot = Some("one".to_owned());
+        let now = Timestamp::from_millis(3_600_000);
+        assert_eq!(job.executed(now, seconds(107), Some("one")), Some(seconds(7)), "the wall clock was set");
+        // The daemon's host was started anew, while an engine elsewhere ran on.
+        for up in [3, 900] {
+            assert_eq!(job.executed(now, seconds(up), Some("two")), Some(seconds(3600)));
+        }
+        assert_eq!(job.executed(now, seconds(900), None), Some(seconds(3600)));
+        // What an older daemon launched names no boot.
+        job.facts.launched_boot = None;
+        assert_eq!(job.executed(now, seconds(107), Some("two")), Some(seconds(7)));
+        assert_eq!(job.executed(now, seconds(99), Some("two")), Some(seconds(3600)));
+    }
+}

@@ -185,6 +185,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_up_for_room_and_then_archived_still_counts_and_was_destroyed_when_it_was_archived() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
+        for _ in 0..3 {
+            queue(&connection, Work::of_command("x"));
+        }
+        connection
+            .execute_batch(
+                "UPDATE job SET phase = 'ARCHIVED', reason = 'ok', cleaned_at = 5, files_removed = 0 WHERE seq <= 2; \
+                 UPDATE job SET phase = 'COMPLETED', reason = 'ok', cleaned_at = 4 WHERE seq = 3; \
+                 INSERT INTO event (job, at, to_phase) VALUES (1, 5, 'ARCHIVED'), (2, 8, 'ARCHIVED'); \
+                 UPDATE job SET deleted_at = 20, ended_at = 1 WHERE seq = 2;",
+            )
+            .expect("done");
+        let told = deleted(&connection, 0, 10).expect("read");
+        assert_eq!(told.iter().map(|job| job.is_given_up).collect::<Vec<_>>(), [false, true, true]);
+        let second = told[1].id;
+        let at = || destroyed(&connection, second).expect("read").expect("it was there").at.millis();
+        assert_eq!(at(), 8);
+        remember(&connection, 2).expect("noted");
+        connection.execute("DELETE FROM job WHERE seq = 2", []).expect("forgotten");
+        assert_eq!(at(), 8);
+    }
+
+    #[test]
     fn of_the_last_jobs_that_were_forgotten_it_is_known_when_they_were_destroyed() {
         let dir = tempfile::tempdir().expect("temp dir");
         let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
