@@ -71,7 +71,6 @@ async fn who_asks_for_a_job_that_was_destroyed_is_told_when() {
     let others =
         [daemon.store.submit(other).await, daemon.store.submit(owned).await].map(|new| new.expect("kept").job.id);
     let before = daemon.clock.now();
-    assert_eq!(delete(&daemon, &id).await.status, 200);
     for other in others {
         let end = End {
             outcome: Outcome::new(Reason::Aborted, ""),
@@ -85,6 +84,8 @@ async fn who_asks_for_a_job_that_was_destroyed_is_told_when() {
         daemon.store.change(other, Change::End(Box::new(end)), before).await.expect("ended");
         daemon.store.request_deletion(other, before).await.expect("noted");
     }
+    // This wakes whoever forgets them.
+    assert_eq!(delete(&daemon, &id).await.status, 200);
     let (json, uws) = (format!("/api/v1/job/{id}"), format!("/api/ocps/async/{id}"));
     let told = daemon.client().get(&uws).await.text().to_owned();
     let at = told.strip_prefix("this job was destroyed at ").expect("it says so");
