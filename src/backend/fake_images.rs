@@ -1,6 +1,7 @@
 //! The images of the engine without an engine: names, and what has them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::full_name;
@@ -8,7 +9,10 @@ use crate::ports::{Arrival, BackendError, ImageFacts, ImageRemoval, Progress, Pu
 
 /// Images by name. All that is pulled is the same one, as its id tells.
 #[derive(Default)]
-pub struct FakeImages(Mutex<BTreeMap<String, FakeImage>>);
+pub struct FakeImages {
+    all: Mutex<BTreeMap<String, FakeImage>>,
+    is_stuck: AtomicBool,
+}
 
 struct FakeImage {
     id: String,
@@ -17,12 +21,17 @@ struct FakeImage {
 
 impl FakeImages {
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, FakeImage>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody else puts the image `id` there.
     pub fn put(&self, name: &str, id: &str) {
         self.all().insert(full_name(name), FakeImage { id: id.to_owned(), is_in_use: false });
+    }
+
+    /// From now on no pull comes to an end.
+    pub fn get_stuck(&self) {
+        self.is_stuck.store(true, Ordering::SeqCst);
     }
 
     /// Somebody else removes an image.
@@ -60,6 +69,9 @@ impl FakeImages {
         }
         if !is_found {
             progress.will_bring(vec![image.to_owned()]).await;
+        }
+        if self.is_stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         let id = "sha256:fake".to_owned();
         self.put(&name, &id);

@@ -252,10 +252,11 @@ impl Driver {
         let Some(first) = specs.first() else { return (Vec::new(), None) };
         // Replicas share the output directory, unless each has its own on another host.
         let apart = if self.context.backend.shares_files() { &specs[..1] } else { specs };
+        let mut stop = self.stop.clone();
         let mut complaint = None;
         let mut taken = 0;
         for spec in apart {
-            match self.context.take_back(spec).await {
+            match self.context.take_back(spec, &mut stop).await {
                 Ok(()) => taken += 1,
                 Err(error) => complaint = complaint.or_else(|| Some(not_had(&error))),
             }

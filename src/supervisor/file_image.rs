@@ -12,6 +12,7 @@ use crate::domain::{JobId, chain};
 use crate::ports::{BackendError, Fetching, Pull, RunSpec, StoreError};
 
 use super::context::Context;
+use super::driver::{StopSignal, asked};
 use super::prepare::patiently;
 
 /// How long an image that was not to be had is left alone.
@@ -53,12 +54,21 @@ impl Refetches {
 }
 
 impl Context {
-    /// Brings the output of a run home, by its image, fetched again, if nothing else does.
-    pub(super) async fn take_back(&self, spec: &RunSpec) -> Result<(), BackendError> {
+    /// Brings the output of a run home, by its image, fetched again, if nothing else does. A pull may take long: it is given
+    /// up on a wish to stop, so that the job ends, with the error that there was.
+    pub(super) async fn take_back(&self, spec: &RunSpec, stop: &mut StopSignal) -> Result<(), BackendError> {
         match patiently(|| self.backend.take_back(spec)).await {
             Err(error @ BackendError::Image { .. }) if spec.pull != Pull::Never => {
                 warn!("the output is brought home once the image is fetched again: {}", chain(&error));
-                self.fetch_for_files(&spec.image).await?;
+                tokio::select! {
+                    biased;
+                    _ = asked(stop) => {
+                        warn!("the output is not brought home: the job is to end, and nobody waits for the image");
+                        return Err(error);
+                    }
+                    // Dropped it is like a preparation that is: what its pull brings was noted before.
+                    fetched = self.fetch_for_files(&spec.image) => fetched?,
+                }
                 patiently(|| self.backend.take_back(spec)).await
             }
             taken => taken,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use uwsd::domain::{Caller, JobId, Phase, Reason, SummaryKind};
-use uwsd::ports::Pull;
+use uwsd::domain::{Caller, JobId, Phase, Reason, SummaryKind, Timestamp};
+use uwsd::ports::{Images, Pull};
 
 use crate::bed::{Bed, Daemon, eventually};
 
@@ -88,5 +88,31 @@ async fn output_is_brought_home_by_the_image_fetched_again_and_what_cannot_be_is
             assert_eq!(summary.kind, SummaryKind::Transient);
             assert!(summary.message.starts_with("its output could not be brought home: image "), "{}", summary.message);
         }
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_the_job_to_end_waits_for_no_image_by_which_its_output_would_come() {
+    for is_deleted in [false, true] {
+        let bed = bed(Pull::Missing);
+        let daemon = bed.start().await;
+        let id = daemon.submit("hang").await;
+        daemon.reaches(id, Phase::Executing).await;
+        eventually("it to run", || async { (bed.engine.running() == 1).then_some(()) }).await;
+        bed.engine.images.take(IMAGE);
+        bed.engine.images.get_stuck();
+        bed.engine.end_by_itself(0);
+        eventually("its image to be fetched", || async {
+            let begun = daemon.store.unused_since(Timestamp::from_millis(0)).await.expect("read");
+            (!begun.is_empty()).then_some(())
+        })
+        .await;
+        if is_deleted {
+            daemon.handle.delete(&Caller::Anonymous, id).await.expect("deleted");
+        } else {
+            daemon.handle.abort(&Caller::Anonymous, id).await.expect("heard");
+        }
+        let outcome = daemon.ends(id).await.outcome.expect("ended");
+        assert_eq!((outcome.reason, outcome.exit_code), (Reason::EngineError, Some(0)), "{outcome:?}");
     }
 }
