@@ -150,7 +150,11 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn adapter(settings: &config::Docker, instance: &Instance) -> Arc<dyn Backend> {
-    Arc::new(DockerBackend::new(settings.clone(), instance.clone(), TaskTracker::new()).expect("good settings"))
+    Arc::new(docker(settings, instance))
+}
+
+fn docker(settings: &config::Docker, instance: &Instance) -> DockerBackend {
+    DockerBackend::new(settings.clone(), instance.clone(), TaskTracker::new()).expect("good settings")
 }
 
 impl Bed for DockerBed {

@@ -70,7 +70,7 @@ impl DockerBackend {
         })))
     }
 
-    /// Prefers the images of the services of `config` where the image of a job is not there to get at its files.
+    /// Takes the images of the services of `config` where the image of a job does not do to get at its files.
     #[must_use]
     pub fn with_services_of(self, config: Live) -> Self {
         // The first one stays, if it is said twice.

@@ -3,6 +3,10 @@
 //! In production the daemon is an ordinary user who may talk to the engine. A container of the job's image, as root but
 //! with only what changing owners and modes needs, without network and with nothing but the job's directory, does it. All
 //! that it needs of its image is one program, so that another image does where the job's has gone or lacks it.
+//!
+//! That other image is one that a service of the configuration names, and no other of the host's: whoever made an image could
+//! have it read and change the files of a job that is not theirs, as root. What was pulled for jobs is no better, since jobs
+//! may choose it; their own files are all that it gets at.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,7 +17,8 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{LogsOptions, StartContainerOptions, WaitContainerOptions};
 use futures_util::StreamExt;
-use tracing::info;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::backend::Shared;
@@ -22,7 +27,7 @@ use super::errand::Fresh;
 use super::error::{failed, is_name_taken, is_program_missing, refused, status_of, words_of};
 use super::spec::{helper, utf8};
 use crate::config::Live;
-use crate::domain::JobId;
+use crate::domain::{JobId, chain};
 use crate::ports::BackendError;
 
 /// What tells the helpers of this process from those that an earlier one left over, and what is known of their images.
@@ -31,7 +36,7 @@ pub(super) struct Helpers {
     /// The label that they carry.
     maker: String,
     count: AtomicU64,
-    /// Whose services name the images that are tried first where the job's does not do.
+    /// Whose services name the images that are tried where the job's does not do.
     pub(super) config: OnceLock<Live>,
     /// The ids of images that lack a program.
     unfit: Mutex<HashSet<String>>,
@@ -84,44 +89,54 @@ enum Tried {
 }
 
 impl Shared {
-    /// Has `chore` done to its end by a helper of `image`, or of any other image that has the program where that one is
-    /// not known, is gone or lacks it.
+    /// Has `chore` done to its end by a helper of `image`, or of one that a service names where that one is not known, is
+    /// gone, lacks the program or fails.
     ///
     /// If the future is dropped the helper is killed and removed; [`Shared::settle`] waits for that.
     ///
     /// # Errors
-    /// [`BackendError::Image`] if only `image`, once it is fetched again, may do.
+    /// [`BackendError::Image`] if `image` is gone, so that fetching it again may help; else the last failure.
     pub(super) async fn help(self: &Arc<Self>, chore: Chore<'_>, image: Option<&str>) -> Result<(), BackendError> {
         let client = self.engine.client().await?;
-        let own = match image {
-            Some(image) => self.try_image(&client, chore, image).await?,
-            None => Tried::Unfit,
-        };
-        if matches!(own, Tried::Done) {
-            return Ok(());
+        // It works through as many files as the job has: as long as a pull may take, with all images together.
+        let until = Instant::now() + self.settings.pull_timeout;
+        let (mut is_gone, mut failure) = (false, None);
+        if let Some(image) = image {
+            match passed_over(self.try_image(&client, chore, image, until).await, &mut failure)? {
+                Some(Tried::Done) => return Ok(()),
+                Some(Tried::Gone) => is_gone = true,
+                Some(Tried::Unfit) | None => {}
+            }
         }
-        for other in self.other_images(&client, chore.doing).await? {
-            match self.try_image(&client, chore, &other).await? {
-                Tried::Done => {
+        for other in self.other_images(&client, chore.doing, image).await? {
+            if Instant::now() >= until {
+                break;
+            }
+            match passed_over(self.try_image(&client, chore, &other, until).await, &mut failure)? {
+                Some(Tried::Done) => {
                     let own = image.unwrap_or("a job that is not known to have one");
                     info!(job.id = %chore.job, "{}: by image {other}, in the place of {own}", chore.doing);
                     return Ok(());
                 }
-                Tried::Gone => {}
-                Tried::Unfit => self.helpers.is_unfit(other),
+                Some(Tried::Gone) | None => {}
+                Some(Tried::Unfit) => self.helpers.is_unfit(other),
             }
         }
         let needs = format!("needs an image with `{}`, as the files are another user's, and", chore.program());
-        Err(match (image, own) {
-            (Some(image), Tried::Gone) => BackendError::Image {
+        Err(match (image, failure) {
+            (Some(image), failure) if is_gone => BackendError::Image {
                 image: image.to_owned(),
                 why: format!(
-                    "{} {needs} neither this one nor any such is on the host: pull it, or another",
-                    chore.doing
+                    "{} {needs} neither this one nor any such that a service names is on the host{}: pull it, or another",
+                    chore.doing,
+                    failure.map_or_else(String::new, |error| format!(" and does it ({})", chain(&error)))
                 ),
                 is_transient: true,
             },
-            _ => refused(chore.doing, format!("that {needs} none is on the host: pull one")),
+            (_, Some(failure)) => failure,
+            (_, None) => {
+                refused(chore.doing, format!("that {needs} none that a service names is on the host: pull one"))
+            }
         })
     }
 
@@ -130,9 +145,10 @@ impl Shared {
         client: &Client,
         chore: Chore<'_>,
         image: &str,
+        until: Instant,
     ) -> Result<Tried, BackendError> {
         let Some(helper) = self.create_helper(client, chore, image).await? else { return Ok(Tried::Gone) };
-        let done = self.run_helper(client, chore.doing, helper.id()).await;
+        let done = self.run_helper(client, chore.doing, helper.id(), until).await;
         let removed = helper.remove().await;
         done.and_then(|tried| removed.map(|()| tried))
     }
@@ -162,7 +178,13 @@ impl Shared {
         Err(refused(doing, "no helper container could be created"))
     }
 
-    async fn run_helper(&self, client: &Client, doing: &'static str, id: &str) -> Result<Tried, BackendError> {
+    async fn run_helper(
+        &self,
+        client: &Client,
+        doing: &'static str,
+        id: &str,
+        until: Instant,
+    ) -> Result<Tried, BackendError> {
         match self.engine.bounded(client.docker.start_container(id, None::<StartContainerOptions>)).await {
             Ok(()) => {}
             Err(error) if is_program_missing(&words_of(&error)) => return Ok(Tried::Unfit),
@@ -170,9 +192,7 @@ impl Shared {
         }
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let mut answer = Box::pin(client.docker.wait_container(id, Some(options)));
-        // It works through as many files as the job has: as long as a pull may take.
-        let limit = self.settings.pull_timeout;
-        match tokio::time::timeout(limit, answer.next()).await {
+        match timeout_at(until, answer.next()).await {
             Ok(Some(Ok(_))) => Ok(Tried::Done),
             // As a dynamic loader or a shell tells that something of the program is missing.
             Ok(Some(Err(Error::DockerContainerWaitError { code: 126 | 127, .. }))) => Ok(Tried::Unfit),
@@ -185,7 +205,10 @@ impl Shared {
             }
             Ok(Some(Err(error))) => Err(failed(doing, &error)),
             Ok(None) => Err(failed(doing, &Error::RequestTimeoutError)),
-            Err(_) => Err(refused(doing, format!("the helper container did not end within {}s", limit.as_secs()))),
+            Err(_) => {
+                let limit = self.settings.pull_timeout.as_secs();
+                Err(refused(doing, format!("the helper container did not end within {limit}s")))
+            }
         }
     }
 
@@ -206,6 +229,23 @@ impl Shared {
         match read {
             Ok(said) => String::from_utf8_lossy(&said).trim().replace('\n', "; "),
             Err(error) => words_of(&error),
+        }
+    }
+}
+
+/// What came of an image, whose failure is kept as the last one. An engine that cannot be reached is not its fault: nor would
+/// the next image fare better.
+fn passed_over(
+    tried: Result<Tried, BackendError>,
+    failure: &mut Option<BackendError>,
+) -> Result<Option<Tried>, BackendError> {
+    match tried {
+        Ok(tried) => Ok(Some(tried)),
+        Err(error @ BackendError::Unreachable { .. }) => Err(error),
+        Err(error) => {
+            debug!("another image is tried: {}", chain(&error));
+            *failure = Some(error);
+            Ok(None)
         }
     }
 }

@@ -76,13 +76,20 @@ impl Shared {
         }
     }
 
-    /// The ids of the images that a helper may be made of in the place of the job's.
-    pub(super) async fn other_images(&self, client: &Client, doing: &'static str) -> Result<Vec<String>, BackendError> {
+    /// The ids of the images that a helper may be made of in the place of `own`.
+    pub(super) async fn other_images(
+        &self,
+        client: &Client,
+        doing: &'static str,
+        own: Option<&str>,
+    ) -> Result<Vec<String>, BackendError> {
         let listed = self.engine.bounded(client.docker.list_images(None::<ListImagesOptions>)).await;
         let images = listed.map_err(|error| failed(doing, &error))?;
         let config = self.helpers.config.get().map(Live::get);
         let services = config.iter().flat_map(|config| config.services.values());
-        let named = services.map(|service| full_name(&service.image)).collect();
+        let own = own.map(full_name);
+        let of_services = services.map(|service| full_name(&service.image));
+        let named = of_services.filter(|name| own.as_ref() != Some(name)).collect();
         Ok(for_helpers(images, &named, &self.helpers.unfit()))
     }
 
@@ -126,11 +133,13 @@ impl Shared {
     }
 }
 
-/// The ids of all but the unfit, those first that services name: the operator knows what they are.
-fn for_helpers(mut images: Vec<ImageSummary>, named: &HashSet<String>, unfit: &HashSet<String>) -> Vec<String> {
-    images.retain(|image| !unfit.contains(&image.id));
-    images.sort_by_key(|image| !image.repo_tags.iter().any(|tag| named.contains(&full_name(tag))));
-    images.into_iter().map(|image| image.id).collect()
+/// The ids of those that services name, but the unfit: the operator knows what they are.
+fn for_helpers(images: Vec<ImageSummary>, named: &HashSet<String>, unfit: &HashSet<String>) -> Vec<String> {
+    let is_named = |image: &ImageSummary| {
+        image.repo_tags.iter().chain(&image.repo_digests).any(|name| named.contains(&full_name(name)))
+    };
+    let fit = images.into_iter().filter(|image| is_named(image) && !unfit.contains(&image.id));
+    fit.map(|image| image.id).collect()
 }
 
 /// The digest under which the place that it came from knows it, or the registry of its name, else any registry's, else the
@@ -153,17 +162,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn helpers_are_of_the_images_of_services_rather_than_of_others() {
-        let image = |id: &str, tags: &[&str]| ImageSummary {
+    fn helpers_are_only_of_images_that_services_name() {
+        let image = |id: &str, tags: &[&str], digests: &[&str]| ImageSummary {
             id: id.to_owned(),
             repo_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            repo_digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
             ..ImageSummary::default()
         };
-        let images = vec![image("newest", &["a:1"]), image("bare", &[]), image("named", &["b:1", "debian:12"])];
-        let named = HashSet::from([full_name("docker.io/library/debian:12")]);
+        let digest = format!("debian@sha256:{}", "0".repeat(64));
+        let images = vec![
+            image("another", &["debian:13"], &[]),
+            image("nameless", &[], &[]),
+            image("bare", &["bare:1"], &[]),
+            image("tagged", &["b:1", "debian:12"], &[]),
+            image("by digest", &[], &[&digest]),
+        ];
+        let named = HashSet::from(["docker.io/library/debian:12", "bare:1", &digest].map(full_name));
         let unfit = HashSet::from(["bare".to_owned()]);
-        assert_eq!(for_helpers(images.clone(), &named, &unfit), ["named", "newest"]);
-        assert_eq!(for_helpers(images, &HashSet::new(), &HashSet::new()), ["newest", "bare", "named"]);
+        assert_eq!(for_helpers(images.clone(), &named, &unfit), ["tagged", "by digest"]);
+        assert!(for_helpers(images, &HashSet::new(), &HashSet::new()).is_empty());
     }
 
     #[test]

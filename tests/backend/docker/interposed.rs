@@ -24,8 +24,6 @@ pub enum Treatment {
     Tear(&'static str, u32),
     /// They are answered with the beginning of a log as if it were all of it.
     Shorten(&'static str),
-    /// All are answered with an empty list.
-    Empty(&'static str),
 }
 
 /// The socket, gone when this is dropped.
@@ -61,8 +59,6 @@ const FAILURE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: app
 
 const SHORT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
     Connection: close\r\n\r\n\x01\0\0\0\0\0\0\x06begun\n";
-const EMPTY: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
 
 const TORN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
     Connection: close\r\n\r\n\x01\0\0\0\0\0\0\x06begun\n\
@@ -97,9 +93,8 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
                 let _ = client.shutdown(Shutdown::Both);
                 return;
             }
-            Treatment::Shorten(words) | Treatment::Empty(words) if head.contains(words) => {
-                let answer = if matches!(treatment, Treatment::Empty(_)) { EMPTY } else { SHORT };
-                let _ = client.write_all(answer);
+            Treatment::Shorten(words) if head.contains(words) => {
+                let _ = client.write_all(SHORT);
                 let _ = client.shutdown(Shutdown::Both);
                 return;
             }
@@ -107,8 +102,7 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
             | Treatment::Delay(..)
             | Treatment::Fail(..)
             | Treatment::Tear(..)
-            | Treatment::Shorten(_)
-            | Treatment::Empty(_) => {}
+            | Treatment::Shorten(_) => {}
         }
         if engine.write_all(&buffer[..n]).is_err() {
             return;
