@@ -40,7 +40,7 @@ pub(super) fn is_not_running(error: &Error) -> bool {
 }
 
 /// Whether words of the engine, or of what it runs containers with, tell that the image lacks the program, or has none that
-/// runs here; there is no code for that.
+/// runs here; there is no code for that. Not for words of the program itself, which may be anybody's.
 pub(super) fn is_program_missing(words: &str) -> bool {
     ["executable file", "exec: \"", "exec /", "exec user process", "exec format error"]
         .iter()

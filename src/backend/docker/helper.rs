@@ -197,10 +197,8 @@ impl Shared {
             // As a dynamic loader or a shell tells that something of the program is missing.
             Ok(Some(Err(Error::DockerContainerWaitError { code: 126 | 127, .. }))) => Ok(Tried::Unfit),
             Ok(Some(Err(Error::DockerContainerWaitError { code, .. }))) => {
+                // Nothing is concluded from its words: it quotes the names of files, which the job chose.
                 let said = self.last_words(client, id).await;
-                if is_program_missing(&said) {
-                    return Ok(Tried::Unfit);
-                }
                 Err(refused(doing, format!("the helper container ended with {code}: {said}")))
             }
             Ok(Some(Err(error))) => Err(failed(doing, &error)),

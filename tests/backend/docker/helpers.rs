@@ -26,13 +26,13 @@ impl<'a> Own<'a> {
         Self::kept(bed, &spec, "{}").await
     }
 
-    /// One whose `chown` fails as long as there is a `stuck` beside them.
+    /// One whose `chown` fails, as for what the job called its files, as long as there is a `stuck` beside them.
     async fn odd(bed: &'a DockerBed) -> Self {
         let spec = bed.spec(
             "mkdir -m 755 /tmp/odd; cat > /tmp/odd/chown <<'END'; chmod 755 /tmp/odd/chown\n\
              #!/bin/sh\n\
              [ -e /uwsd-job/stuck ] || exec /bin/chown \"$@\"\n\
-             echo \"chown: changing ownership of '/uwsd-job/out': Operation not permitted\" >&2\n\
+             echo \"chown: changing ownership of '/uwsd-job/out/exec format error': Operation not permitted\" >&2\n\
              exit 1\n\
              END\n",
         );
@@ -155,6 +155,26 @@ async fn an_image_that_fails_holds_up_no_other() {
     let backend = naming(&config::Docker { host, ..bed.settings.clone() }, &bed, &images);
     let spec = ended(&bed).await;
     backend.remove_files(spec.run.job, &spec.dirs, None).await.expect("by another image");
+    odd.remove();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_job_calls_its_files_tells_nothing_of_an_image() {
+    let Some(bed) = bed().await else { return };
+    let odd = Own::odd(&bed).await;
+    let backend = naming(&bed.settings, &bed, &[&odd.name]);
+    let spec = ended(&bed).await;
+    let stuck = spec.dirs.root.join("stuck");
+    std::fs::write(&stuck, "").expect("written");
+    let error = backend.remove_files(spec.run.job, &spec.dirs, None).await.expect_err("it is stuck").to_string();
+    assert!(error.contains("ended with 1: chown: changing ownership of "), "{error}");
+    // Of an image that is gone it is told that it would do, and what the other says.
+    let gone = backend.remove_files(spec.run.job, &spec.dirs, Some("localhost/helped:never")).await;
+    let gone = gone.expect_err("it is stuck");
+    assert!(matches!(&gone, BackendError::Image { why, .. } if why.contains("ended with 1: chown: ")), "{gone:?}");
+    std::fs::remove_file(&stuck).expect("removed");
+    backend.remove_files(spec.run.job, &spec.dirs, None).await.expect("by the same image");
+    assert!(!spec.dirs.root.exists());
     odd.remove();
 }
 
