@@ -76,12 +76,21 @@ impl Context {
     }
 
     /// Begins to fetch an image that the removal of a job's files lacks, unless its service never pulls. Nothing waits for
-    /// it, as the files of others are removed meanwhile; once it is there the removal is tried again.
+    /// it, as the files of others are removed meanwhile; once it is there the removal is tried again. While
+    /// a disk lacks room nothing is fetched: the image might take the last of it.
     pub(super) async fn refetch(self: &Arc<Self>, job: JobId, image: &str) -> Result<(), StoreError> {
         let service = self.shared.store.job(job).await?.map(|job| job.service);
         let config = self.shared.config.get();
         let service = service.and_then(|name| config.services.get(&name));
-        if service.is_some_and(|service| service.pull == Pull::Never) || !self.refetches.begin(image) {
+        if service.is_some_and(|service| service.pull == Pull::Never) {
+            return Ok(());
+        }
+        let lack = self.shared.disk.borrow().clone();
+        if let Some(lack) = lack {
+            warn!(job.id = %job, "image {image}, which the removal of files needs, is not fetched for want of room: {lack}");
+            return Ok(());
+        }
+        if !self.refetches.begin(image) {
             return Ok(());
         }
         let (context, image) = (Arc::clone(self), image.to_owned());

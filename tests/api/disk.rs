@@ -233,3 +233,28 @@ async fn a_job_whose_files_cannot_be_removed_holds_up_no_others() {
     eventually("all others to go", || async { old[3..].iter().all(|id| !dir(id).exists()).then_some(()) }).await;
     assert!(old[..3].iter().all(|id| dir(id).exists()));
 }
+
+#[tokio::test]
+async fn no_image_is_fetched_to_remove_files_while_a_disk_lacks_room() {
+    const IMAGE: &str = "debian:stable-slim";
+    let mut bed = Bed::new();
+    let Some(disk) = SmallDisk::at(&bed.config.server.jobs_dir) else { return };
+    bed.config.disk = Disk { refuse_below: 8 * MIB, clean_below: 0, clean_min_age: Duration::ZERO };
+    let daemon = bed.start().await;
+    daemon.engine.images.put(IMAGE, "sha256:fake");
+    daemon.engine.give_files_away();
+    let (id, _) = ended(&daemon, "write a 1", "COMPLETED").await;
+    let is_there = || daemon.config.server.jobs_dir.join(&id).exists();
+    daemon.engine.images.take(IMAGE);
+    disk.leave(4);
+    eventually("the lack to be told", || async {
+        available(&daemon).await.contains("<vosi:available>false<").then_some(())
+    })
+    .await;
+    assert_eq!(daemon.client().send("DELETE", &format!("{LIST}/{id}"), &[], "").await.status, 303);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(is_there() && daemon.engine.images.names().is_empty());
+    disk.leave(20);
+    eventually("its files to go", || async { (!is_there()).then_some(()) }).await;
+    assert_eq!(daemon.engine.images.names().len(), 1);
+}
