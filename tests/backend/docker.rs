@@ -244,6 +244,11 @@ fn order(socket: &Path, path: &str) {
     request(socket, "POST", path);
 }
 
+/// Has the engine remove a container, as somebody does who takes no notice of the daemon.
+fn remove(socket: &Path, container: &str) {
+    request(socket, "DELETE", &format!("containers/{container}?force=true"));
+}
+
 fn request(socket: &Path, method: &str, path: &str) -> String {
     let url = format!("http://localhost/{path}");
     let mut curl = Command::new("curl");

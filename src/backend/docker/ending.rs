@@ -56,18 +56,9 @@ pub(super) fn ending(state: &ContainerState, peak_memory: Option<PeakMemory>, lo
     Ending { how, started_at, ended_at, peak_memory, logs, is_advisory: false, log_error, log_gap }
 }
 
-/// The end of a run that left nothing.
-pub(super) fn vanished() -> Ending {
-    Ending {
-        how: How::Vanished,
-        started_at: None,
-        ended_at: None,
-        peak_memory: None,
-        logs: None,
-        is_advisory: false,
-        log_error: None,
-        log_gap: None,
-    }
+/// The end of a run that left nothing but what was taken of its log before.
+pub(super) fn vanished(log: Logged) -> Ending {
+    ending(&ContainerState { status: Some(Status::DEAD), ..ContainerState::default() }, None, log, false)
 }
 
 /// The exit code that the engine gives to what ended while it did not look.

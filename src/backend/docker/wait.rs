@@ -54,10 +54,7 @@ impl Shared {
             never = seen.watch(self.engine.is_local(), parent.as_ref(), || self.runs.id(run)) => match never {},
         };
         let Some(found) = found.filter(|found| found.state.is_some()) else {
-            if let Some(pump) = pump {
-                pump.give_up().await;
-            }
-            return Ok(vanished());
+            return Ok(vanished(taken(pump.as_deref()).await));
         };
         let peak = self.peak(&found, parent.as_ref(), &seen);
         let code = found.state.as_ref().and_then(|state| state.exit_code);
@@ -332,6 +329,22 @@ impl Shared {
             warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {}", why.why);
             // What was written is not known then.
             return Logged { error: Some(why), ..Logged::default() };
+        }
+    }
+}
+
+/// What was taken of the logs of a run whose container is gone. Only the stream of the container itself is known to have told all when it
+/// ends, and nothing is left that another could be held against.
+async fn taken(pump: Option<&Pump>) -> Logged {
+    let gap = Some("its container is gone, and with it what was not taken of its log yet".to_owned());
+    let Some(pump) = pump else { return Logged { gap, ..Logged::default() } };
+    match tokio::time::timeout(LAST_WORDS, pump.end()).await {
+        Ok(Drained::Whole) if !pump.is_followed() => pump.logged(),
+        Ok(Drained::Whole) => Logged { gap, ..pump.logged() },
+        Ok(Drained::Failed(why)) => Logged { error: Some(why), ..Logged::default() },
+        Ok(Drained::Broken { .. } | Drained::Torn(_)) | Err(_) => {
+            pump.give_up().await;
+            Logged { gap, ..Logged::default() }
         }
     }
 }

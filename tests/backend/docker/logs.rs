@@ -4,7 +4,7 @@ use uwsd::domain::LogBytes;
 use uwsd::ports::How;
 
 use super::interposed::{Interposed, Treatment};
-use super::{DockerBed, ask, order, own};
+use super::{DockerBed, ask, order, own, remove};
 use crate::suite::{Bed, clean, end_of, launch, live, log_of, stdout_of, until_it_says};
 
 const SCRIPT: &str = "echo begun; echo ended; exit 3";
@@ -101,5 +101,37 @@ async fn what_a_run_says_after_somebody_restarted_it_is_in_its_logs() {
     assert_eq!((ending.how, stdout_of(&spec).as_str()), (How::Exited(3), "first\nsecond\nlast\n"));
     let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(18), whole(0)])));
+    clean(&*backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_log_whose_container_was_removed_meanwhile_it_is_told_that_it_may_lack_some() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec("echo begun; exec sleep 600");
+    let backend = bed.fresh_backend();
+    launch(&*backend, &spec).await;
+    until_it_says(&spec, "begun").await;
+    remove(&bed.socket(), &spec.run.name());
+    // Another daemon, which has not seen it run.
+    let ending = end_of(&*bed.fresh_backend(), &spec).await;
+    assert_eq!((ending.how, ending.log_error, ending.logs), (How::Vanished, None, None));
+    let gap = ending.log_gap.expect("it is told");
+    assert!(gap.contains("its container is gone"), "{gap}");
+    assert_eq!(stdout_of(&spec), "begun\n", "what was here before stays");
+    clean(&*backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_followed_until_its_container_was_removed_is_whole() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec("echo begun; exec sleep 600");
+    let backend = bed.backend();
+    launch(&*backend, &spec).await;
+    until_it_says(&spec, "begun").await;
+    remove(&bed.socket(), &spec.run.name());
+    let ending = end_of(&*backend, &spec).await;
+    assert_eq!((ending.how, ending.log_error, ending.log_gap), (How::Vanished, None, None));
+    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
+    assert_eq!(ending.logs, Some([whole(6), whole(0)]));
     clean(&*backend, &spec).await;
 }
