@@ -49,9 +49,10 @@ impl ReplicaObject {
         }
     }
 
-    /// Its values as attributes of XML.
-    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+    /// Its values as attributes of XML, after its number: there, other than in JSON, its place says little.
+    pub(super) fn fields(&self, number: usize) -> Vec<(&'static str, String)> {
         let fields = [
+            ("number", Some(number.to_string())),
             ("exitCode", self.exit_code.map(|code| code.to_string())),
             ("signal", self.signal.map(|signal| signal.to_string())),
             ("peakMemory", self.peak_memory.map(|bytes| bytes.to_string())),

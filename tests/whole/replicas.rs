@@ -41,7 +41,7 @@ async fn the_first_failure_ends_all_and_what_each_came_to_is_told(engine: &Engin
         assert_eq!(bed.get(&format!("/api/v1/job/{id}/stdout?replica={replica}")).await.text(), log);
     }
     let document = bed.get(&format!("/api/ocps/async/{id}")).await.text();
-    assert!(document.contains("<replica exitCode=\"7\" "), "{document}");
+    assert!(document.contains("<replica number=\"1\" exitCode=\"7\" "), "{document}");
     bed.leaves_no_run(&[id]).await;
 }
 

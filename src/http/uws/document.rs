@@ -300,11 +300,11 @@ impl Info<'_> {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Number(number) => Cow::Owned(number.to_string()),
             Self::Replicas(replicas) => {
-                let line = |replica: &ReplicaObject| {
-                    let fields = replica.fields();
+                let line = |(number, replica): (usize, &ReplicaObject)| {
+                    let fields = replica.fields(number);
                     fields.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
                 };
-                Cow::Owned(replicas.iter().map(line).collect::<Vec<_>>().join("; "))
+                Cow::Owned(replicas.iter().enumerate().map(line).collect::<Vec<_>>().join("; "))
             }
             Self::Truth(is_true) => Cow::Borrowed(if *is_true { "true" } else { "false" }),
         }

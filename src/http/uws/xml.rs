@@ -51,8 +51,8 @@ pub(super) fn job(document: &JobDocument<'_>) -> Xml {
 /// `replicas`, of no namespace as the rest of `jobInfo`.
 fn write_replicas(xml: &mut Xml, replicas: &[ReplicaObject]) {
     xml.start("replicas", &[]);
-    for replica in replicas {
-        let fields = replica.fields();
+    for (number, replica) in replicas.iter().enumerate() {
+        let fields = replica.fields(number);
         let attributes: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         xml.element("replica", &attributes, "");
     }
