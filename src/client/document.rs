@@ -192,6 +192,12 @@ impl Job {
         self.text("/errorSummary/message")
     }
 
+    /// Whether its error may not come again, `transient`, or will, `fatal`.
+    #[must_use]
+    pub fn error_type(&self) -> Option<&str> {
+        self.text("/errorSummary/type")
+    }
+
     /// What else is told about it: `reason`, `exitCode`, `host` … (contract §6).
     #[must_use]
     pub fn info(&self) -> Option<&Map<String, Value>> {

@@ -40,6 +40,7 @@ pub fn job_details(job: &Job) -> String {
     add("job", Some(&job.id.to_string()));
     add("phase", Some(job.phase.as_str()));
     add("error", job.error());
+    add("error type", job.error_type());
     add("run id", job.run_id());
     add("owner", job.owner());
     add("created", job.created());
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn details_name_reason_and_error() {
         let text = job_details(&job(json!({
-            "jobId": "0".repeat(32), "runId": "7", "phase": "ERROR", "errorSummary": {"message": "exit code 3"},
+            "jobId": "0".repeat(32), "runId": "7", "phase": "ERROR", "errorSummary": {"type": "fatal", "message": "exit code 3"},
             "jobInfo": {"reason": "nonzero", "exitCode": 3, "signal": null, "peakMemory": 4096, "peakMemorySampled": true}, "executionDuration": 60,
             "parameters": [{"id": "COMMAND", "value": "exit 3"}, {"id": "ENVIRONMENT", "value": "A=b"}],
             "results": [{"id": "r.txt", "href": format!("http://h/x/{}/results/r.txt", "0".repeat(32)), "size": 1}]
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(
             text,
             "job                  00000000000000000000000000000000\nphase                ERROR\n\
-             error                exit code 3\nrun id               7\nlimit                60 s\n\
+             error                exit code 3\nerror type           fatal\nrun id               7\nlimit                60 s\n\
              exit code            3\npeak memory          4096\npeak memory sampled  true\n\
              reason               nonzero\nparameters\n  COMMAND=exit 3\n  ENVIRONMENT=A=b\nresults\n  r.txt\n"
         );

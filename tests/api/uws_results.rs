@@ -129,6 +129,7 @@ async fn a_failed_job_answers_200_and_tells_why_in_summary_and_error() {
     assert_eq!(sampled.child("uws:jobInfo").value("peakMemorySampled"), "true");
     let error = scalar(&daemon, &format!("/{id}/error")).await;
     assert_eq!(error.lines().next(), Some(summary.value("uws:message")));
+    assert!(error.contains("\n\nerrorType: fatal\n"), "{error}");
     assert!(error.contains("exitCode: 3") && error.contains("it <broke>"), "{error}");
     assert!(error.contains(&format!("stderr: {ROOT}/{id}/results/stderr")), "{error}");
     let (fine, completed) = ended(&daemon, "print 1", "COMPLETED").await;

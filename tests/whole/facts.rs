@@ -43,6 +43,8 @@ async fn what_is_known_of_a_run_is_told_in_json_in_xml_and_by_uwsctl(engine: &En
         assert!(xml.contains(&format!("<{name}>{value}</{name}>")), "{name} in {xml}");
         assert!(shown.lines().any(|line| line.ends_with(&format!(" {value}"))), "{name} in {shown}");
     }
+    assert!(xml.contains("<uws:errorSummary type=\"fatal\" "), "{xml}");
+    assert!(shown.lines().any(|line| line.starts_with("error type ") && line.ends_with(" fatal")), "{shown}");
     let message = job["errorSummary"]["message"].as_str().expect("a sentence");
     assert!(message.contains("signal 9") && xml.contains(message) && shown.contains(message), "{message}: {shown}");
 }

@@ -15,7 +15,7 @@ use crate::http::reply::{ApiError, text};
 /// How much of a log is shown.
 const TAIL: usize = 8 << 10;
 
-/// The summary's sentence on the first line; of a job whose command began also the facts and the end of its log.
+/// The summary's sentence on the first line; of a job whose command began also its type, the facts and the end of its log.
 ///
 /// # Errors
 /// [`ApiError::NoSuchPath`] for a job that has no summary.
@@ -25,9 +25,9 @@ pub(super) async fn get(api: &Api, request: &Request, job: &Job) -> Result<Respo
     if job.started_at.is_none() || !job.has_files() {
         return Ok(text(StatusCode::OK, report));
     }
-    report.push_str("\n\n");
+    let _ = write!(report, "\n\nerrorType: {}\n", summary.kind.as_str()); // a string takes all
     for (name, value) in &JobInfo::new(api, job).0 {
-        let _ = writeln!(report, "{name}: {}", value.as_text()); // a string takes all
+        let _ = writeln!(report, "{name}: {}", value.as_text());
     }
     let links = request.links(api);
     for log in Log::all(job) {
