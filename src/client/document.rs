@@ -198,6 +198,18 @@ impl Job {
         self.text("/errorSummary/type")
     }
 
+    /// That its files are there no more, and since when: a sentence, as the server has it for who asks for one of them.
+    #[must_use]
+    pub fn files_gone(&self) -> Option<String> {
+        match (self.phase, self.text("/jobInfo/filesRemoved")) {
+            (Phase::Archived, Some(at)) => {
+                Some(format!("this job was destroyed: its files went at {at}, its record is kept"))
+            }
+            (Phase::Archived, None) => Some("this job was destroyed: its files went, its record is kept".to_owned()),
+            (_, at) => at.map(|at| format!("the files of this job were removed at {at} to make room on the disk")),
+        }
+    }
+
     /// What else is told about it: `reason`, `exitCode`, `host` … (contract §6).
     #[must_use]
     pub fn info(&self) -> Option<&Map<String, Value>> {

@@ -82,6 +82,9 @@ pub enum Failure {
     /// A result that the job does not have.
     #[error("the job has no result {0:?}; uwsctl results lists those it has")]
     NoResult(String),
+    /// The job's files are there no more; the text says since when.
+    #[error("{0}")]
+    FilesGone(String),
     /// The name of a result would lead out of the directory.
     #[error("the result name {0:?} is no safe file name; fetch it with -o FILE")]
     UnsafeName(String),
@@ -93,7 +96,12 @@ impl Failure {
     pub const fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Client(ClientError::BadUrl { .. }) => 2,
-            Self::Client(_) | Self::Output(_) | Self::File { .. } | Self::NoResult(_) | Self::UnsafeName(_) => 1,
+            Self::Client(_)
+            | Self::Output(_)
+            | Self::File { .. }
+            | Self::NoResult(_)
+            | Self::FilesGone(_)
+            | Self::UnsafeName(_) => 1,
         }
     }
 
@@ -102,7 +110,12 @@ impl Failure {
     pub fn is_broken_pipe(&self) -> bool {
         match self {
             Self::Output(error) | Self::Client(ClientError::Output(error)) => error.kind() == io::ErrorKind::BrokenPipe,
-            Self::Usage(_) | Self::Client(_) | Self::File { .. } | Self::NoResult(_) | Self::UnsafeName(_) => false,
+            Self::Usage(_)
+            | Self::Client(_)
+            | Self::File { .. }
+            | Self::NoResult(_)
+            | Self::FilesGone(_)
+            | Self::UnsafeName(_) => false,
         }
     }
 }

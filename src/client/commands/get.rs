@@ -18,7 +18,12 @@ pub(super) async fn get(
     to: Option<PathBuf>,
     output: &mut Output<'_>,
 ) -> Result<Ending, Failure> {
-    let results = client.job(id).await?.results;
+    let job = client.job(id).await?;
+    // Not success, though there is nothing to fetch: the job may have left what is gone.
+    if let Some(why) = job.files_gone() {
+        return Err(Failure::FilesGone(why));
+    }
+    let results = job.results;
     let Some(wanted) = wanted else {
         if to.as_deref() == Some(Path::new("-")) {
             return Err(Failure::Usage("name the one result that goes to standard output".to_owned()));

@@ -32,7 +32,10 @@ pub(super) struct Which {
 pub(super) async fn logs(client: &Client, id: JobId, which: Which, output: &mut Output<'_>) -> Result<Ending, Failure> {
     let Which { log, replica, is_followed } = which;
     if is_followed {
-        follow(client, id, &mut [Followed::new(log, replica..replica.saturating_add(1), output.out)]).await?;
+        let job = follow(client, id, &mut [Followed::new(log, replica..replica.saturating_add(1), output.out)]).await?;
+        if let Some(why) = job.files_gone() {
+            return Err(Failure::FilesGone(why));
+        }
     } else {
         client.log(id, log, replica, &mut 0, output.out).await?;
     }

@@ -47,6 +47,9 @@ pub(super) async fn results(client: &Client, id: JobId, output: &mut Output<'_>)
     } else {
         output.text(&result_table(&job.results)).await?;
     }
+    if let Some(why) = job.files_gone() {
+        output.say(&why).await?;
+    }
     Ok(Ending::Done)
 }
 

@@ -287,6 +287,28 @@ async fn get_writes_whole_files_and_leaves_nothing_else() {
 }
 
 #[tokio::test]
+async fn of_a_job_whose_files_are_gone_it_is_told_that_and_when_they_went() {
+    for (phase, at, told) in [
+        ("COMPLETED", json!("2031-03-04T08:15:00Z"), "the files of this job were removed at 2031-03-04T08:15:00Z to"),
+        ("ARCHIVED", json!("2031-03-04T08:15:00Z"), "this job was destroyed: its files went at 2031-03-04T08:15:00Z"),
+        ("ARCHIVED", json!(null), "this job was destroyed: its files went, its record is kept"),
+    ] {
+        let mut gone = job(phase);
+        (gone["results"], gone["jobInfo"]) = (json!([]), json!({ "filesRemoved": at }));
+        let no_log = |seen: &Seen| seen.line.contains("/results/");
+        let server =
+            Server::start(move |_, seen| if no_log(seen) { answer(404, "gone") } else { document(&gone) }).await;
+        for arguments in [&["get", ID][..], &["get", ID, "a.txt"], &["logs", "-f", ID]] {
+            let failure = uwsctl(&server, arguments).await.ending.expect_err("nothing is there");
+            assert_eq!((failure.code(), failure.to_string().starts_with(told)), (1, true), "{failure}");
+        }
+        let listed = uwsctl(&server, &["results", ID]).await;
+        assert_eq!((listed.ending.expect("listed"), listed.out.as_str()), (Ending::Done, "BYTES  NAME\n"));
+        assert!(listed.err.contains(told), "{}", listed.err);
+    }
+}
+
+#[tokio::test]
 async fn a_download_that_fails_leaves_no_file() {
     let server = Server::start(|_, seen| {
         if seen.line.contains("/results/") { answer(500, "it broke") } else { document(&job("COMPLETED")) }
