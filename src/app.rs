@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use crate::backend::docker::{DockerBackend, Instance, note_engine};
 use crate::backend::process::{HostError, ProcessBackend};
 use crate::config::{BackendKind, Live, LoadRequest, Loaded, Reloads};
+use crate::doctor::clock_not_followed;
 use crate::http::{Api, BindError, Bodies, Passed, Stop, Web, bind, serve};
 use crate::lifecycle::{Lifecycle, LifecycleError, Signals};
 use crate::metrics::{MeasuredBackend, MeasuredStore, Metrics};
@@ -182,8 +183,17 @@ pub async fn run(setup: Setup, lifecycle: Lifecycle) -> Result<(), AppError> {
     });
     info!("uwsd {} answers on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
     lifecycle.ready();
+    let soft = lifecycle.soft().clone();
+    lifecycle.tracker().spawn(async move { soft.run_until_cancelled(look_at_clock()).await });
     lifecycle.run_until_stopped(signals, || reloads.ask()).await?;
     Ok(())
+}
+
+/// Warns of a clock that follows no other, which may take seconds to be told.
+async fn look_at_clock() {
+    if let Some(finding) = clock_not_followed().await {
+        warn!("the host's clock: {}; `uwsd doctor` has a remedy", finding.sentence);
+    }
 }
 
 /// Spawns a task that is dropped when the stop begins; everything that it does is safe to drop.

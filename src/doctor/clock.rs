@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::examine::Case;
-use super::finding::{Finding, Subject};
+use super::finding::{Finding, State, Subject};
 use super::patience::{PATIENCE, within};
 use super::program::printed;
 use crate::domain::Timestamp;
@@ -32,6 +32,11 @@ pub(super) async fn look(case: &Case) -> Vec<Finding> {
     let (synchronised, known) = tokio::join!(synchronised(), known);
     let (newest, made) = known.unwrap_or((None, None));
     judge(synchronised, SystemClock.now(), newest, made)
+}
+
+/// What is odd about the clock, if it follows no other or nothing tells that it does: for the daemon, which does not wait for it.
+pub async fn clock_not_followed() -> Option<Finding> {
+    Some(follows(synchronised().await)).filter(|finding| finding.state != State::Fine)
 }
 
 async fn synchronised() -> Synchronised {
@@ -83,7 +88,12 @@ fn judge(
             Finding::wrong(Subject::Clock, sentence, format!("timedatectl set-time 'YYYY-MM-DD hh:mm:ss'; {REMEDY}"))
         })
         .collect();
-    findings.push(match synchronised {
+    findings.push(follows(synchronised));
+    findings
+}
+
+fn follows(synchronised: Synchronised) -> Finding {
+    match synchronised {
         Synchronised::Yes(who) => Finding::fine(Subject::Clock, format!("it is synchronised, says {who}")),
         Synchronised::No(who) => Finding::odd(Subject::Clock, format!("it is not synchronised, says {who}"), REMEDY),
         Synchronised::NotTold => Finding::odd(
@@ -91,13 +101,11 @@ fn judge(
             "nothing here tells whether it is synchronised (neither timedatectl nor chronyc)",
             REMEDY,
         ),
-    });
-    findings
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@
 //! bubblewrap.rs   the process backend; cgroups.rs control groups, for both
 //! sources.rs      git and its surroundings
 //! disks.rs        room; database.rs what lies there
-//! clock.rs        the time of day; daemon.rs the daemon that runs, if one does
+//! clock.rs        the time of day, which a daemon looks at when it starts, too; daemon.rs the daemon that runs, if one does
 //! ```
 //!
 //! Facts come from the adapters; each look judges them in a function without I/O. Nothing is changed by looking, and what matters is
@@ -36,5 +36,6 @@ mod settings;
 mod sources;
 mod users;
 
+pub use clock::clock_not_followed;
 pub use examine::{Question, examine};
 pub use finding::{Finding, State, Subject};

@@ -1,6 +1,9 @@
 //! The wall clock of the daemon is set forward and back by hours while jobs wait and run. Its process alone is told so, by
-//! libfaketime: the machine's clock is left alone.
+//! libfaketime: the machine's clock is left alone. And a clock that follows no other is told.
 
+use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -144,6 +147,38 @@ async fn a_clock_that_was_wrong_at_the_launch_makes_no_end_another(engine: &Engi
         let _daemon = start(&bed, &library).await;
         let job = bed.ends(id).await;
         assert_eq!(outcome(&job), expected, "the clock was {offset} s off: {job}");
+    }
+}
+
+/// A directory with a `timedatectl` that gives this answer, before those of the system in a `PATH`.
+fn path_where_timedatectl_says(bed: &Bed, answer: &str) -> OsString {
+    let dir = bed.path().join("bin");
+    std::fs::create_dir_all(&dir).expect("made");
+    let program = dir.join("timedatectl");
+    std::fs::write(&program, format!("#!/bin/sh\necho asked >> '{0}/asked'\necho {answer}\n", dir.display()))
+        .expect("written");
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("ours");
+    let mut path = dir.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").expect("there is one"));
+    path
+}
+
+#[tokio::test]
+async fn a_clock_that_follows_no_other_is_told_once_at_the_start() {
+    let bed = Bed::new(&Engine::Process, "");
+    for (answer, warnings) in [("no", 1), ("yes", 0)] {
+        let before = bed.log().len();
+        let mut command = Command::new(UWSD);
+        command.env("PATH", path_where_timedatectl_says(&bed, answer));
+        let daemon = bed.start_by(command, None).await;
+        let warned =
+            || bed.log()[before..].matches("the host's clock: it is not synchronised, says timedatectl").count();
+        bed.until("the look at the clock", async || bed.path().join("bin/asked").exists() && warned() >= warnings)
+            .await;
+        assert_eq!(daemon.terminate().await, Some(0));
+        assert_eq!(warned(), warnings, "{answer}: {}", bed.log());
+        std::fs::remove_file(bed.path().join("bin/asked")).expect("it was asked");
     }
 }
 
