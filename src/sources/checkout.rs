@@ -175,6 +175,7 @@ impl Sources for GitSources {
             done = self.fetch(&git, &reference) => done?,
             () = size::grows_above(&directory, self.max_size) => return Err(too_large()),
             () = tokio::time::sleep(self.timeout) => {
+                self.mirrors.give_up(&remote).await;
                 let limit = self.timeout.as_secs_f64();
                 return Err(SourceError::TimedOut(format!("{} was not checked out within {limit} s", remote.shown)));
             }
@@ -200,6 +201,7 @@ impl Sources for GitSources {
                 self.mirrors.hold(&remote, &reference).await
             } => held.map(drop),
             () = tokio::time::sleep(self.timeout) => {
+                self.mirrors.give_up(&remote).await;
                 let limit = self.timeout.as_secs_f64();
                 Err(SourceError::TimedOut(format!("{} was not fetched within {limit} s", remote.shown)))
             }

@@ -294,6 +294,7 @@ async fn a_server_that_never_answers_is_given_up_and_nothing_is_left() {
         assert!(matches!(&error, SourceError::TimedOut(why) if why.contains("within 0.7 s")), "{error:?}");
         assert!(began.elapsed() < Duration::from_secs(20));
         until("every process has ended", || bench.processes().is_empty());
+        assert_eq!(bench.mirrors(), Vec::<PathBuf>::new(), "half a mirror is left");
     }
 }
 

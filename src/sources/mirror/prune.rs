@@ -4,10 +4,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::repository::{discard, remove};
-use super::store::Mirrors;
+use super::repository::{discard, remove, unfinished};
+use super::store::{Mirrors, name};
 use crate::domain::Timestamp;
 use crate::ports::Clock;
+use crate::sources::remote::Remote;
 
 /// How often mirrors are looked at.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -29,6 +30,16 @@ impl Mirrors {
             if let Err(error) = self.prune_one(&path, now).await {
                 tracing::warn!("failed to remove the unused mirror {}: {error}", path.display());
             }
+        }
+    }
+
+    /// Removes what is left of a mirror of `remote` that was being made when its time was over, unless others go on with it.
+    pub(in crate::sources) async fn give_up(&self, remote: &Remote) {
+        let mirror = self.of(&name(remote));
+        let Ok(_refs) = mirror.refs.try_write() else { return };
+        let half = unfinished(&mirror.path);
+        if let Err(error) = remove(&half).await {
+            tracing::warn!("failed to remove the half-made mirror {}: {error}", half.display());
         }
     }
 

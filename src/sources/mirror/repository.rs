@@ -106,7 +106,7 @@ impl Repository<'_> {
     /// Makes the mirror anew, with all that the remote has; until that is there, an earlier one stays.
     pub(super) async fn make(&self) -> Result<(), SourceError> {
         tracing::info!("making the mirror {} of {}", self.path().display(), self.remote.shown);
-        let new = beside(self.path(), "new");
+        let new = unfinished(self.path());
         self.files(remove(&new).await)?;
         let git = Git { directory: &new, ..self.git() };
         let made = self.within_limit(&new, git.clone_as(&["--bare"])).await;
@@ -202,9 +202,9 @@ impl Repository<'_> {
     }
 }
 
-/// The path of a mirror that is not one yet, or not any more.
-fn beside(path: &Path, what: &str) -> PathBuf {
-    path.with_extension(what)
+/// Where the mirror at `path` is made, until it is one.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 /// Puts `new` in the place of `path`.
@@ -215,7 +215,7 @@ async fn replace(path: &Path, new: &Path) -> io::Result<()> {
 
 /// Takes the mirror at `path` away, whole: a removal that is cut short leaves none that looks like one.
 pub(super) async fn discard(path: &Path) -> io::Result<()> {
-    let old = beside(path, "old");
+    let old = path.with_extension("old");
     remove(&old).await?;
     match tokio::fs::rename(path, &old).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

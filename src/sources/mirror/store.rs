@@ -149,7 +149,7 @@ impl Mirrors {
 }
 
 /// The name of the mirror of `remote`: a digest of its URL, and of whether there is a login, but of no login.
-fn name(remote: &Remote) -> String {
+pub(super) fn name(remote: &Remote) -> String {
     let kind = if remote.login.is_some() { "login" } else { "open" };
     let digest = digest(&SHA256, format!("{kind} {}", remote.url).as_bytes());
     digest.as_ref().iter().fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
