@@ -9,8 +9,9 @@ use uuid::Uuid;
 use uwsd::backend::docker::Instance;
 use uwsd::ports::{Backend, How, RunRef, RunSpec};
 
-use super::{DockerBed, adapter, is_version_1, own};
-use crate::suite::{Bed, can, clean, end_of, launch, live, new_run, prepare};
+use super::interposed::{Interposed, Treatment};
+use super::{DockerBed, adapter, ask, is_version_1, own};
+use crate::suite::{Bed, Can, can, clean, end_of, launch, live, new_run, prepare};
 
 const MIB: u64 = 1 << 20;
 
@@ -97,7 +98,7 @@ async fn a_kill_because_a_group_above_ran_out_is_no_oom_of_the_run() {
 async fn a_child_that_was_killed_for_want_of_memory_is_told_by_every_look() {
     let Some(bed) = bed().await else { return };
     let bed: Arc<dyn Bed> = Arc::new(bed);
-    if !can(&*bed, crate::suite::Can::TellOutOfMemory) {
+    if !can(&*bed, Can::TellOutOfMemory) {
         return;
     }
     // The command gives up at once: the engine may well hear of its exit before it hears of the kill.
@@ -109,6 +110,31 @@ async fn a_child_that_was_killed_for_want_of_memory_is_told_by_every_look() {
         assert!(matches!(ending.how, How::OutOfMemory { exit_code: Some(7 | 137) }), "{ending:?}");
         let again = end_of(&*bed.fresh_backend(), &spec).await;
         assert_eq!(again, ending, "as the next life sees it");
+        clean(&*backend, &spec).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oom_that_the_engine_puts_into_no_state_is_read_from_its_events() {
+    let Some(bed) = bed().await else { return };
+    if !can(&bed, Can::TellOutOfMemory) {
+        return;
+    }
+    if !is_version_1() {
+        eprintln!("SKIPPED: version 2 tells an OOM in the group above the container, and nobody asks the engine");
+        return;
+    }
+    // As when it hears of the exit first.
+    let treatment = Treatment::Reword("\"OOMKilled\":true,\"Dead\":false", "\"OOMKilled\":false,\"Dead\":null");
+    let interposed = Interposed::before(&bed.socket(), treatment);
+    let backend = bed.through(&interposed);
+    let glutton = "x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}";
+    for script in [glutton.to_owned(), format!("({glutton}) || exit 7")] {
+        let spec = RunSpec { memory: 48 * MIB, ..bed.spec(&script) };
+        let ending = live(&*backend, &spec).await;
+        let state = ask(&interposed.path(), &format!("containers/{}/json", spec.run.name()));
+        assert!(state.contains("\"OOMKilled\":false"), "{state}");
+        assert!(matches!(ending.how, How::OutOfMemory { exit_code: Some(7 | 137) }), "{script}: {ending:?}");
         clean(&*backend, &spec).await;
     }
 }

@@ -24,6 +24,8 @@ pub enum Treatment {
     Tear(&'static str, u32),
     /// They are answered with the beginning of a log as if it were all of it.
     Shorten(&'static str),
+    /// In all answers the first of these is told as the second, which is as long.
+    Reword(&'static str, &'static str),
 }
 
 /// The socket, gone when this is dropped.
@@ -68,7 +70,10 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
     let Ok(mut engine) = UnixStream::connect(engine) else { return };
     let (Ok(mut answers), Ok(mut to_client)) = (engine.try_clone(), client.try_clone()) else { return };
     let back = move || {
-        let _ = io::copy(&mut answers, &mut to_client);
+        let _ = match treatment {
+            Treatment::Reword(from, to) => reword(&mut answers, &mut to_client, from.as_bytes(), to.as_bytes()),
+            _ => io::copy(&mut answers, &mut to_client).map(drop),
+        };
         let _ = to_client.shutdown(Shutdown::Both);
     };
     Builder::new().spawn(back).expect("a thread");
@@ -102,11 +107,33 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
             | Treatment::Delay(..)
             | Treatment::Fail(..)
             | Treatment::Tear(..)
-            | Treatment::Shorten(_) => {}
+            | Treatment::Shorten(_)
+            | Treatment::Reword(..) => {}
         }
         if engine.write_all(&buffer[..n]).is_err() {
             return;
         }
     }
     // The engine is not told that the client left: an engine's answer may be under way already when a client leaves.
+}
+
+/// Copies all, with `to` in place of `from`, which is as long: so the lengths that an answer tells of itself stay true.
+fn reword(answers: &mut impl Read, client: &mut impl Write, from: &[u8], to: &[u8]) -> io::Result<()> {
+    assert_eq!(from.len(), to.len());
+    let (mut buffer, mut waiting) = (vec![0; 64 * 1024], Vec::new());
+    loop {
+        let n = answers.read(&mut buffer)?;
+        waiting.extend_from_slice(&buffer[..n]);
+        while let Some(at) = waiting.windows(from.len()).position(|words| words == from) {
+            waiting[at..at + to.len()].copy_from_slice(to);
+        }
+        // What may be the beginning of it waits for the rest; anything else may be the end of an answer.
+        let begun = (1..from.len()).rev().find(|n| waiting.ends_with(&from[..*n])).unwrap_or(0);
+        let kept = if n == 0 { 0 } else { begun };
+        client.write_all(&waiting[..waiting.len() - kept])?;
+        waiting.drain(..waiting.len() - kept);
+        if n == 0 {
+            return Ok(());
+        }
+    }
 }
