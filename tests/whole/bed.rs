@@ -124,6 +124,15 @@ impl Bed {
         }
     }
 
+    /// The same with other words in its configuration.
+    pub fn reworded(self, from: &str, to: &str) -> Self {
+        let file = self.path().join("uwsd.toml");
+        let config = std::fs::read_to_string(&file).expect("written");
+        assert!(config.contains(from), "{config}");
+        std::fs::write(file, config.replace(from, to)).expect("written");
+        self
+    }
+
     /// The same, reached at another port.
     pub fn at_port(self, port: u16) -> Self {
         Self { port, ..self }

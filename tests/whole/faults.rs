@@ -16,11 +16,7 @@ fn reason(job: &Value) -> &str {
 impl Bed {
     /// Has the engine given up on sooner than by default.
     fn impatient(self) -> Self {
-        let file = self.path().join("uwsd.toml");
-        let config = std::fs::read_to_string(&file).expect("written");
-        let config = config.replace("[backend.docker]\n", "[backend.docker]\nrequest_timeout = \"2s\"\n");
-        std::fs::write(file, config).expect("written");
-        self
+        self.reworded("[backend.docker]\n", "[backend.docker]\nrequest_timeout = \"2s\"\n")
     }
 
     async fn is_executing(&self, id: &str) {

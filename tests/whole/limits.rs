@@ -1,6 +1,12 @@
-//! The execution limit, told as what it is whatever the command makes of being stopped.
+//! The limits of a job: of its run, told as what they are whatever the command makes of being stopped, and of the time to fetch
+//! what it needs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::bed::{Bed, Engine};
+use crate::silent::Silent;
 
 /// Takes being asked to stop for a reason to succeed.
 const OBLIGING: &str = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
@@ -89,7 +95,51 @@ async fn of_replicas_the_first_that_failed_is_told_also_by_a_later_daemon(engine
     bed.leaves_no_run(&[id]).await;
 }
 
+/// That a job for which one waits in vain at a silent server ends for `reason`, as one that may do better another time, soon
+/// after its second is over, and that nobody goes on waiting for it.
+async fn is_given_up(bed: &Bed, silent: &Silent, job: &serde_json::Value, reason: &str) {
+    let begun = Instant::now();
+    let answer = bed.put(job).await;
+    let id = answer.json()["jobId"].as_str().expect("an id").to_owned();
+    let job = bed.ends(&id).await;
+    assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!("error"), &json!(reason)), "{job}");
+    assert!((Duration::from_secs(1)..Duration::from_secs(15)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    let told = bed.get(&format!("/api/ocps/async/{id}")).await.text();
+    assert!(told.contains(">ERROR<") && told.contains("<uws:errorSummary type=\"transient\""), "{told}");
+    bed.until("the server to be left alone", async || silent.is_left_alone()).await;
+    bed.leaves_no_run(&[id]).await;
+}
+
+async fn a_source_that_is_not_had_in_time_is_a_clone_timeout(engine: &Engine) {
+    let bed = Bed::new(engine, "").reworded("[sources]\n", "[sources]\nclone_timeout = \"1s\"\n");
+    let _daemon = bed.start(None).await;
+    for protocol in ["git", "http"] {
+        let silent = Silent::here();
+        let url = format!("{protocol}://127.0.0.1:{}/job.git", silent.port);
+        let job = json!({ "command": "echo x >> /count/ran", "url": url });
+        is_given_up(&bed, &silent, &job, "clone-timeout").await;
+        assert_eq!(bed.times_run("ran"), 0);
+    }
+    let left = std::fs::read_dir(bed.path().join("state/git/mirrors")).expect("the daemon's").count();
+    assert_eq!(left, 0, "half a mirror is left");
+    let id = bed.submit("exit 4").await;
+    assert_eq!(bed.ends(&id).await["jobInfo"]["exitCode"], 4, "others go on");
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_had_in_time_is_a_pull_timeout() {
+    let Some(Engine::Docker { host, .. }) = Engine::docker() else { return };
+    let Some(silent) = Silent::beside(&host) else { return };
+    let image = format!("127.0.0.1:{}/job:latest", silent.port);
+    let bed = Bed::new(&Engine::Docker { host, image }, "")
+        .reworded("pull = \"never\"", "pull = \"missing\"")
+        .reworded("[backend.docker]\n", "[backend.docker]\npull_timeout = \"1s\"\n");
+    let _daemon = bed.start(None).await;
+    is_given_up(&bed, &silent, &json!({ "command": "true", "url": null }), "pull-timeout").await;
+}
+
 crate::bed::everywhere! {
+    a_source_that_is_not_had_in_time_is_a_clone_timeout,
     files_that_take_too_much_end_the_job_and_an_end_does_not_hide_them,
     what_a_daemon_stopped_for_its_files_before_it_died_is_told_so,
     of_replicas_the_first_that_failed_is_told_also_by_a_later_daemon,

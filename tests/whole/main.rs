@@ -27,5 +27,6 @@ mod prometheus;
 mod reload;
 mod replicas;
 mod restore;
+mod silent;
 mod upgrade;
 mod uploads;
