@@ -262,12 +262,29 @@ impl Bed {
         std::fs::read_to_string(self.path().join("count").join(id)).unwrap_or_default().lines().count()
     }
 
+    /// What of the job runs at this moment: containers, as the engine tells, or processes of its environment.
+    pub async fn runs_of(&self, id: &str) -> Vec<String> {
+        match &self.engine {
+            Engine::Docker { host, .. } => {
+                containers(host, false).await.into_iter().filter(|name| name.contains(id)).collect()
+            }
+            Engine::Process => {
+                let variable = format!("JOB_ID={id}");
+                let is_its = |pid: &String| {
+                    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                    environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+                };
+                directories(Path::new("/proc")).into_iter().filter(is_its).collect()
+            }
+        }
+    }
+
     /// Waits until no run of any job of `ids` is left.
     pub async fn leaves_no_run(&self, ids: &[String]) {
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
             let mut names = match &self.engine {
-                Engine::Docker { host, .. } => containers(host).await,
+                Engine::Docker { host, .. } => containers(host, true).await,
                 Engine::Process => directories(&self.path().join("state/runs")),
             };
             names.retain(|name| ids.iter().any(|id| name.contains(id.as_str())));
@@ -280,12 +297,13 @@ impl Bed {
     }
 }
 
-async fn containers(host: &str) -> Vec<String> {
+/// The names of all containers, or of those that run.
+async fn containers(host: &str, is_all: bool) -> Vec<String> {
     let path = host.strip_prefix("unix://").expect("a local engine");
     let docker = Docker::connect_with_unix(path, 30, bollard::API_DEFAULT_VERSION).expect("connected");
     let docker = docker.negotiate_version().await.expect("an engine");
-    let all = ListContainersOptionsBuilder::default().all(true).build();
-    let containers = docker.list_containers(Some(all)).await.expect("listed");
+    let which = ListContainersOptionsBuilder::default().all(is_all).build();
+    let containers = docker.list_containers(Some(which)).await.expect("listed");
     containers.into_iter().flat_map(|container| container.names.unwrap_or_default()).collect()
 }
 

@@ -10,15 +10,36 @@ use crate::bed::{Bed, Engine};
 const TIDY: &str =
     "trap 'echo heard; sleep 4; echo tidy; exit 0' TERM; echo x >> /count/$JOB_ID; while :; do sleep 0.05; done";
 
+/// Asks without a pause until the answer says that the job is aborted: at that moment nothing of it runs any more.
+async fn is_gone_once_aborted(bed: &Bed, id: &str, path: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let told = bed.get(path).await.text();
+        if told.to_lowercase().contains("aborted") {
+            assert_eq!(bed.runs_of(id).await, Vec::<String>::new(), "{path} says {told}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{path} says {told}");
+    }
+}
+
 /// Aborts such a job once it runs; returns its last document, what it printed, and how long its end took.
 async fn aborted(bed: &Bed, more: &Value) -> (Value, String, Duration) {
     let mut request = json!({ "command": TIDY, "url": null });
     request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     let id = bed.put(&request).await.json()["jobId"].as_str().expect("an id").to_owned();
     bed.until("the start", async || bed.times_run(&id) == 1).await;
+    assert_ne!(bed.runs_of(&id).await, Vec::<String>::new());
     let asked = Instant::now();
     let form = [("content-type", "application/x-www-form-urlencoded")];
     bed.request("POST", &format!("/api/ocps/async/{id}/phase"), &form, "PHASE=ABORT").await;
+    let places = [
+        format!("/api/ocps/async/{id}?WAIT=30&PHASE=EXECUTING"),
+        format!("/api/ocps/async/{id}/phase"),
+        format!("/api/v1/job/{id}/phase"),
+    ];
+    let [waiting, uws, json] = places.each_ref().map(|path| is_gone_once_aborted(bed, &id, path));
+    tokio::join!(waiting, uws, json);
     let job = bed.ends(&id).await;
     let took = asked.elapsed();
     assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!("aborted"), &json!("aborted")), "{job}");
