@@ -27,18 +27,34 @@ impl Disk {
         std::fs::create_dir(&at).expect("made");
         std::fs::File::create(&image).and_then(|file| file.set_len(mebibytes << 20)).expect("a file");
         run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
-        // A failure makes it read-only, as Debian's installer sets it up.
-        let mounted = Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(&image).arg(&at).output();
-        let mounted = mounted.expect("mount");
-        if !mounted.status.success() {
-            eprintln!("SKIPPED: no file can be mounted here: {}", String::from_utf8_lossy(&mounted.stderr));
+        if let Err(why) = disk.mount(&image) {
+            eprintln!("SKIPPED: no file can be mounted here: {why}");
             return None;
         }
         Some(disk)
     }
 
+    fn mount(&self, image: &Path) -> Result<(), String> {
+        // A failure makes it read-only, as Debian's installer sets it up.
+        let mounted = Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(image).arg(self.path()).output();
+        let mounted = mounted.expect("mount");
+        if mounted.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&mounted.stderr).into_owned()) }
+    }
+
     fn path(&self) -> PathBuf {
         self.dir.path().join("disk")
+    }
+
+    /// Unmounts it, has it checked, and mounts it again: a copy of it, since a process with a view of its own on what is mounted,
+    /// as other tests start them, may hold the old one for a while.
+    fn repair(&self) {
+        run(Command::new("umount").arg(self.path()));
+        let (image, copy) = (self.dir.path().join("image"), self.dir.path().join("copy"));
+        run(Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy));
+        let checked = Command::new("/usr/sbin/e2fsck").args(["-f", "-p"]).arg(&copy).output().expect("e2fsck");
+        // 1: what was wrong has been put right.
+        assert!(matches!(checked.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&checked.stdout));
+        self.mount(&copy).expect("it was mounted before");
     }
 
     /// Fills it to the last block.
@@ -109,14 +125,22 @@ async fn a_database_that_somebody_locks_is_waited_for_and_then_told() {
     assert_eq!(submission(&bed).await.0, 200);
 }
 
-#[tokio::test]
-async fn a_disk_that_becomes_read_only_is_told_and_nothing_of_a_job_is_forgotten() {
+async fn a_disk_that_becomes_read_only_is_told_and_nothing_of_a_job_is_forgotten(engine: &Engine) {
     let Some(disk) = Disk::make(64) else { return };
-    let bed = Bed::new(&Engine::Process, "\n[disk]\nrefuse_below = \"1MiB\"\nclean_below = \"1MiB\"\n");
-    state_on(&disk, &bed);
+    let store = match engine {
+        Engine::Docker { .. } => String::new(),
+        // What looks after its command can write the end down below the state directory only: then the database alone is on it.
+        Engine::Process => format!("[store]\npath = '{}'\n", disk.path().join("uwsd.db").display()),
+    };
+    let bed = Bed::new(engine, &format!("\n[disk]\nrefuse_below = \"1MiB\"\nclean_below = \"1MiB\"\n{store}"));
+    if store.is_empty() {
+        state_on(&disk, &bed);
+    }
     let daemon = bed.start(None).await;
     let ended = bed.submit("exit 6").await;
     bed.ends(&ended).await;
+    let runs = bed.submit("echo x >> /count/$JOB_ID; until [ -e /count/go ]; do sleep 0.1; done; exit 7").await;
+    bed.until("the start", async || bed.times_run(&runs) == 1).await;
     disk.fail();
     let (status, text, is_told_when) = submission(&bed).await;
     assert_eq!((status, is_told_when), (503, true), "{text}");
@@ -125,8 +149,23 @@ async fn a_disk_that_becomes_read_only_is_told_and_nothing_of_a_job_is_forgotten
     assert!(told.contains("readonly") || told.contains("read-only") || told.contains("I/O"), "{told}");
     let job = bed.get(&format!("/api/v1/job/{ended}")).await.json();
     assert_eq!(job["jobInfo"]["exitCode"], 6, "it is still read: {job}");
+    // The command ends while nobody can write that down.
+    std::fs::write(bed.path().join("count/go"), "").expect("written");
+    bed.until("the end of the command", async || bed.runs_of(&runs).await.is_empty()).await;
+    bed.until("the daemon to see it", async || bed.log().contains(&format!("job {runs} waits to be written"))).await;
+    assert_eq!(bed.get(&format!("/api/v1/job/{runs}")).await.json()["phase"], "executing", "it is not told unwritten");
     daemon.kill();
-    drop(disk);
+    disk.repair();
+    let daemon = bed.start(None).await;
+    let job = bed.ends(&runs).await;
+    assert_eq!((&job["jobInfo"]["reason"], &job["jobInfo"]["exitCode"]), (&"nonzero".into(), &7.into()), "{job}");
+    assert_eq!(bed.times_run(&runs), 1);
+    assert_eq!(submission(&bed).await.0, 200);
+    daemon.kill();
+}
+
+crate::bed::everywhere! {
+    a_disk_that_becomes_read_only_is_told_and_nothing_of_a_job_is_forgotten,
 }
 
 #[tokio::test]
