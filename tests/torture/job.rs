@@ -5,7 +5,7 @@ use std::time::Instant;
 /// How many bytes a job of [`Kind::Writes`] leaves.
 pub const WRITTEN: usize = 2 * 1024 * 1024;
 /// How many lines a job of [`Kind::Talks`] prints.
-pub const LINES: usize = 20_000;
+const LINES: usize = 20_000;
 
 /// What a job does, and with it how it must end if nothing goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +58,32 @@ impl Kind {
         if matches!(self, Self::Overruns) { Some(2) } else { None }
     }
 
+    /// What a replica prints that comes to its own end.
+    pub fn prints(self, replica: usize) -> String {
+        let count = |last: usize| (1..=last).fold(String::new(), |text, n| text + &n.to_string() + "\n");
+        match self {
+            Self::Talks => count(LINES),
+            Self::Fails(code) => "tried\n".to_owned() + &count(code.into()),
+            Self::Succeeds(_) | Self::Twins => "said\n".to_owned(),
+            Self::Uneven if replica == 1 => "said\n".to_owned(),
+            Self::Uneven | Self::Writes | Self::Crashes | Self::RunsOut | Self::Aborted => String::new(),
+            Self::Overruns => "stopped\n".to_owned(),
+        }
+    }
+
     /// The command. It keeps a ledger of its own: a line when it begins and one, with its exit code, when it ends.
     pub fn command(self) -> String {
         let body = match self {
             Self::Succeeds(ms) => format!("sleep {}.{:03}; echo said; end 0", ms / 1000, ms % 1000),
-            Self::Fails(code) => format!("sleep 0.2; end {code}"),
+            Self::Fails(code) => format!("echo tried; sleep 0.2; seq 1 {code}; end {code}"),
             Self::Crashes => "ulimit -c 0; echo e SEGV >> $ledger; kill -SEGV $$; sleep 5".to_owned(),
             Self::Overruns => "trap 'echo stopped; exit 0' TERM; while :; do sleep 0.1; done".to_owned(),
             Self::RunsOut => "x=$(head -c 300000000 /dev/zero | tr '\\0' x); end 0".to_owned(),
             Self::Aborted => "while :; do sleep 0.1; done".to_owned(),
             Self::Twins => "sleep 0.5; echo said; end 0".to_owned(),
-            Self::Uneven => "[ $JOB_REPLICA = 0 ] || { sleep 0.5; end 5; }; while :; do sleep 0.1; done".to_owned(),
+            Self::Uneven => {
+                "[ $JOB_REPLICA = 0 ] || { sleep 0.5; echo said; end 5; }; while :; do sleep 0.1; done".to_owned()
+            }
             Self::Talks => format!("seq 1 {LINES}; end 0"),
             Self::Writes => {
                 format!(

@@ -95,15 +95,19 @@ fn happened(faults: &[Done], job: &Job, seen: Instant) -> Vec<Fault> {
 fn is_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
     let is_had = match told.exit_code {
         // Asked to stop, it exits so without a line.
-        Some(code) if kind == Kind::Overruns && code < 128 => code == 0,
-        Some(code) if code < 128 => ledger.one_ended(code),
-        // None; or a signal, which the command did not write down.
-        _ => true,
+        Some(0) if kind == Kind::Overruns => true,
+        Some(code) => ledger.one_ended(code) || is_of_a_kill(kind, code),
+        None => true,
     };
     let mut replicas = told.replicas.iter().enumerate();
-    let are_had =
-        replicas.all(|(replica, code)| code.is_none_or(|code| code >= 128 || ledger.has_ended(replica, code)));
+    let are_had = replicas
+        .all(|(replica, code)| code.is_none_or(|code| ledger.has_ended(replica, code) || is_of_a_kill(kind, code)));
     is_had && are_had && is_reason_true(kind, told, ledger)
+}
+
+/// Whether it is the code of a kill, which the command did not write down: by KILL or TERM from outside, or by its own hand.
+fn is_of_a_kill(kind: Kind, code: i64) -> bool {
+    [128 + 9, 128 + 15].contains(&code) || (kind == Kind::Crashes && code == 128 + 11)
 }
 
 fn is_reason_true(kind: Kind, told: &Told, ledger: &Ledger) -> bool {
