@@ -151,6 +151,10 @@ pub struct Facts {
     pub memory_limit: Option<u64>,
     /// The CPU limit of each replica, in thousandths of a CPU.
     pub cpu_limit_milli: Option<u32>,
+    /// How many processes and threads each replica may have.
+    pub pids_limit: Option<u32>,
+    /// How much of the disk the job's files may take, in bytes; `None`: as much as there is, or it is not known.
+    pub output_limit: Option<u64>,
     /// Whether some limit of the run could only be asked for and not enforced (`limits: advisory`).
     pub is_advisory: bool,
 }

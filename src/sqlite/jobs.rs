@@ -101,8 +101,9 @@ pub(super) fn standing(connection: &Connection, id: JobId) -> Result<(i64, Phase
 
 pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO run (job, host, image, image_digest, commit_hash, boot_id, engine_start, \
-               launched_ms, is_advisory, engine, image_source, memory_limit, cpu_limit_milli, launched_boot) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+               launched_ms, is_advisory, engine, image_source, memory_limit, cpu_limit_milli, launched_boot, \
+               pids_limit, output_limit) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     let values = params![
         seq,
         facts.host,
@@ -118,6 +119,8 @@ pub(super) fn set_facts(connection: &Connection, seq: i64, facts: &Facts) -> Res
         facts.memory_limit.map(signed),
         facts.cpu_limit_milli,
         facts.launched_boot,
+        facts.pids_limit,
+        facts.output_limit.map(signed),
     ];
     connection
         .prepare_cached(sql)

@@ -18,7 +18,7 @@ pub(super) const JOB_COLUMNS: &str = "\
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.replicas, \
     w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.launched_boot, r.is_advisory, \
-    r.engine, r.image_source, r.memory_limit, r.cpu_limit_milli";
+    r.engine, r.image_source, r.memory_limit, r.cpu_limit_milli, r.pids_limit, r.output_limit";
 
 /// Where they come from.
 pub(super) const JOB_TABLES: &str = "job j JOIN work w ON w.job = j.seq LEFT JOIN run r ON r.job = j.seq";
@@ -186,6 +186,8 @@ fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
         image_source: row.get("image_source")?,
         memory_limit: row.get::<_, Option<i64>>("memory_limit")?.map(i64::unsigned_abs),
         cpu_limit_milli: row.get("cpu_limit_milli")?,
+        pids_limit: row.get("pids_limit")?,
+        output_limit: row.get::<_, Option<i64>>("output_limit")?.map(i64::unsigned_abs),
     })
 }
 

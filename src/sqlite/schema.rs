@@ -84,7 +84,7 @@ pub(super) mod tests {
         "b845d738d2b4cff78c8a72287934b77ff69f99330aae2b1d0ab28e63e3164489",
         "4307525cbfdaf4394aafa2664a72a075605efce3be1c7bfce872a1a545f892e2",
         "94714cfd10c1147b00bd49af01e11fc78b7791461bc25028bd5e6b9ed0dfd4f3",
-        "dfb081a40616b9d425fda0b3348abf39232de28e83fdaf3193caaf581067644c",
+        "d885cce14cbfd9b31a5217d580130a4b32e3b325e383afa9573d12b8c4675396",
     ];
 
     /// A database as a daemon of that schema left it.

@@ -47,6 +47,8 @@ pub(super) async fn prepare(
             || (service.max_output.is_some() && !context.sees_files(first.user)),
         memory_limit: Some(first.memory),
         cpu_limit_milli: Some(milli(first.cpus)),
+        pids_limit: Some(first.pids),
+        output_limit: service.max_output,
         ..Facts::default()
     };
 

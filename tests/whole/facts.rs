@@ -11,7 +11,7 @@ const UWSCTL: &str = env!("CARGO_BIN_EXE_uwsctl");
 
 async fn what_is_known_of_a_run_is_told_in_json_in_xml_and_by_uwsctl(engine: &Engine) {
     let git = GitServer::start().await;
-    let bed = Bed::new(engine, "");
+    let bed = Bed::new(engine, "max_output = \"1GiB\"\npids = 77");
     let _daemon = bed.start(None).await;
     let command = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); echo said; sleep 0.5; kill -9 $$";
     let put = bed.put(&json!({ "command": command, "url": git.url(), "commit_ref": "main" })).await;
@@ -23,6 +23,7 @@ async fn what_is_known_of_a_run_is_told_in_json_in_xml_and_by_uwsctl(engine: &En
     assert_eq!((text("reason").as_str(), number("signal")), ("signal", Some(9)), "{job}");
     assert_eq!((text("commit"), text("host").is_empty()), (git.head(), false), "{job}");
     assert_eq!((number("memoryLimit"), info["cpuLimit"].as_f64()), (Some(256 << 20), Some(0.5)), "{job}");
+    assert_eq!((number("pidsLimit"), number("outputLimit")), (Some(77), Some(1 << 30)), "{job}");
     let docker = matches!(engine, Engine::Docker { .. });
     assert!(text("engine").contains(if docker { "API 1." } else { "bubblewrap 0." }), "{job}");
     assert_eq!(text("imageDigest").contains("sha256:"), docker, "{job}");
@@ -35,8 +36,19 @@ async fn what_is_known_of_a_run_is_told_in_json_in_xml_and_by_uwsctl(engine: &En
     command.args(["--url", &bed.url("/api"), "show", &id]);
     let shown = tokio::task::spawn_blocking(move || command.output().expect("started")).await.expect("it ran");
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    let names =
-        ["reason", "signal", "commit", "host", "engine", "memoryLimit", "cpuLimit", "stdoutBytes", "imageDigest"];
+    let names = [
+        "reason",
+        "signal",
+        "commit",
+        "host",
+        "engine",
+        "memoryLimit",
+        "cpuLimit",
+        "pidsLimit",
+        "outputLimit",
+        "stdoutBytes",
+        "imageDigest",
+    ];
     for name in names.into_iter().chain(engine.has_groups().then_some("peakMemory")) {
         let Some(value) = info.get(name) else { continue };
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -182,6 +182,12 @@ struct JobInfoObject<'a> {
     /// The CPU limit of each replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_limit: Option<f64>,
+    /// How many processes and threads each replica may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pids_limit: Option<u32>,
+    /// How much of the disk its files may take, in bytes, if that is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_limit: Option<u64>,
     /// How many seconds it has between TERM and KILL when it is stopped, if it asked for a time of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     kill_grace: Option<f64>,
@@ -284,6 +290,8 @@ impl<'a> JobInfoObject<'a> {
             limits: job.facts.is_advisory.then_some("advisory"),
             engine: job.facts.engine.as_deref(),
             memory_limit: job.facts.memory_limit,
+            pids_limit: job.facts.pids_limit,
+            output_limit: job.facts.output_limit,
             cpu_limit: job.facts.cpu_limit_milli.map(|milli| f64::from(milli) / 1000.0),
             files_removed: job.cleaned_at.map(Timestamp::to_iso),
             stage: is_waiting.then(|| standing.as_ref().map_or(Stage::Waiting, |standing| standing.stage).as_str()),

@@ -278,6 +278,8 @@ impl<'a> JobInfo<'a> {
             ("engine", facts.engine.as_deref().map(text)),
             ("memoryLimit", facts.memory_limit.map(|limit| Info::Number(limit.into()))),
             ("cpuLimit", facts.cpu_limit_milli.map(|milli| Info::Text(Cow::Owned(cpus(milli))))),
+            ("pidsLimit", facts.pids_limit.map(|limit| Info::Number(limit.into()))),
+            ("outputLimit", facts.output_limit.map(|limit| Info::Number(limit.into()))),
             ("killGrace", job.work.kill_grace.map(|grace| Info::Text(Cow::Owned(grace.as_secs_f64().to_string())))),
             ("limits", facts.is_advisory.then_some(text("advisory"))),
             ("filesRemoved", job.cleaned_at.map(|at| Info::Text(Cow::Owned(at.to_iso())))),

@@ -10,6 +10,10 @@ CREATE TABLE destroyed (
 -- Which boot of the daemon's own host launched_ms is of.
 ALTER TABLE run ADD COLUMN launched_boot TEXT;
 
+-- More of what a run was limited to: how many processes, and how many bytes of files.
+ALTER TABLE run ADD COLUMN pids_limit INTEGER;
+ALTER TABLE run ADD COLUMN output_limit INTEGER;
+
 -- How long a job executed, in milliseconds by a clock that nobody sets.
 ALTER TABLE job ADD COLUMN ran_ms INTEGER;
 
