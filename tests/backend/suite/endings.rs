@@ -80,14 +80,15 @@ pub async fn a_child_out_of_memory_that_was_survived_is_no_oom(bed: &Arc<dyn Bed
 }
 
 pub async fn the_times_are_told(bed: &Arc<dyn Bed>) {
-    let (backend, spec) = (bed.backend(), bed.spec("sleep 0.3"));
+    let (backend, spec) = (bed.backend(), bed.spec("sleep 1"));
     let before = SystemClock.now();
     let ending = live(&*backend, &spec).await;
     let after = SystemClock.now();
     let started = ending.started_at.expect("the start is known");
     let ended = ending.ended_at.expect("the end is known");
     assert!(before <= started && ended <= after, "{before} {started} {ended} {after}");
-    assert!(ended.since(started).as_millis() >= 250, "{started} {ended}");
+    // Podman takes the time of the start a little after it.
+    assert!(ended.since(started).as_millis() >= 800, "{started} {ended}");
     clean(&*backend, &spec).await;
 }
 
