@@ -295,6 +295,9 @@ async fn a_server_that_never_answers_is_given_up_and_nothing_is_left() {
         assert!(began.elapsed() < Duration::from_secs(20));
         until("every process has ended", || bench.processes().is_empty());
         assert_eq!(bench.mirrors(), Vec::<PathBuf>::new(), "half a mirror is left");
+        let error = bench.sources.prefetch(&format!("{scheme}://127.0.0.1:{port}/x")).await.unwrap_err();
+        assert!(matches!(&error, SourceError::TimedOut(_)), "{error:?}");
+        assert_eq!(bench.mirrors(), Vec::<PathBuf>::new(), "half a mirror is left by a prefetch");
     }
 }
 
