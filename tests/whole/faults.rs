@@ -32,6 +32,15 @@ impl Bed {
     }
 }
 
+/// The engine, where a daemon can be given another boot id.
+fn engine_for_another_boot() -> Option<Engine> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: another boot id is given to one process by root only");
+        return None;
+    }
+    Engine::docker()
+}
+
 /// Starts a daemon that takes what `file` says for the boot id of its host.
 async fn start_booted(bed: &Bed, boot_id: &str) -> Daemon {
     let file = bed.path().join("boot_id");
@@ -67,11 +76,7 @@ async fn after_a_loss_of_power_nothing_is_a_success() {
 
 #[tokio::test]
 async fn an_end_of_which_only_the_boot_id_tells_the_truth_is_a_restart_of_the_host() {
-    let Some(engine) = Engine::docker() else { return };
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED: another boot id is given to one process by root only");
-        return;
-    }
+    let Some(engine) = engine_for_another_boot() else { return };
     let bed = Bed::new(&engine, "");
     let daemon = start_booted(&bed, "11111111-1111-4111-8111-111111111111").await;
     let id = bed.submit("echo x >> /count/$JOB_ID; sleep 0.5; exit 0").await;
@@ -88,11 +93,7 @@ async fn an_end_of_which_only_the_boot_id_tells_the_truth_is_a_restart_of_the_ho
 
 #[tokio::test]
 async fn what_seems_to_run_on_after_another_boot_is_a_restart_of_the_host() {
-    let Some(engine) = Engine::docker() else { return };
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED: another boot id is given to one process by root only");
-        return;
-    }
+    let Some(engine) = engine_for_another_boot() else { return };
     let bed = Bed::new(&engine, "");
     let daemon = start_booted(&bed, "11111111-1111-4111-8111-111111111111").await;
     let body = json!({ "command": "echo x >> /count/$JOB_ID; echo here; sleep 6; exit 0", "replicas": 2 });

@@ -8,13 +8,13 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 use bollard::container::LogOutput;
+use bollard::errors::Error;
 use bollard::query_parameters::LogsOptions;
 use futures_util::StreamExt;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::connect::Client;
-use super::error::is_unreachable;
 use crate::backend::capped::CappedFile;
 use crate::domain::LogBytes;
 
@@ -63,13 +63,13 @@ impl Stream {
 /// kept of the ends of its container's.
 ///
 /// # Errors
-/// The engine does not tell; whether it may another time.
+/// The engine does not tell.
 pub(super) async fn is_whole(
     client: &Client,
     container: &str,
     (dir, most): (&Path, u64),
     bytes: [LogBytes; 2],
-) -> Result<bool, bool> {
+) -> Result<bool, Error> {
     let options = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
     let mut output = client.docker.logs(container, Some(options)).boxed();
     let (mut stdout, mut stderr) = (Stream::default(), Stream::default());
@@ -79,7 +79,7 @@ pub(super) async fn is_whole(
             Ok(LogOutput::StdErr { message }) => stderr.take(&message),
             // The engine's own words, that it cannot read on: who reads all of it again deals with that.
             Ok(LogOutput::Console { .. } | LogOutput::StdIn { .. }) => return Ok(false),
-            Err(error) => return Err(is_unreachable(&error)),
+            Err(error) => return Err(error),
         }
     }
     let (out, err) = (dir.join("stdout"), dir.join("stderr"));

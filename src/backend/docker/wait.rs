@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::backend::Shared;
 use super::ending::{Logged, UNKNOWN, ending, instant, standing, vanished};
-use super::error::DOCKER;
+use super::error::{DOCKER, is_unreachable};
 use super::logs::{Drained, Pump};
 use super::memory::Seen;
 use super::parents::Parent;
@@ -270,16 +270,15 @@ impl Shared {
         let mut backoff = Backoff::new();
         let asked = async {
             loop {
-                let (name, dir) = (run.name(), dirs.log(run));
-                let asked = match self.engine.client().await {
-                    Ok(client) => tail::is_whole(&client, &name, (&dir, self.settings.max_log), bytes).await,
-                    Err(_) => Err(true),
-                };
-                match asked {
-                    Ok(is_whole) => return Some(is_whole),
-                    Err(is_unreachable) if !is_unreachable => return None,
-                    Err(_) => backoff.wait().await,
+                if let Ok(client) = self.engine.client().await {
+                    let (name, dir) = (run.name(), dirs.log(run));
+                    match tail::is_whole(&client, &name, (&dir, self.settings.max_log), bytes).await {
+                        Ok(is_whole) => return Some(is_whole),
+                        Err(error) if is_unreachable(&error) => {}
+                        Err(_) => return None,
+                    }
                 }
+                backoff.wait().await;
             }
         };
         tokio::time::timeout(READING, asked).await.unwrap_or(None)
