@@ -28,6 +28,8 @@ const READING: Duration = Duration::from_secs(600);
 const TORN: u32 = 5;
 /// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
 const LATE_OOM: Duration = Duration::from_millis(1500);
+/// The same after another failure, where it is not known whether the limit was reached.
+const BLIND_OOM: Duration = Duration::from_millis(300);
 /// Between the looks for it.
 const OOM_LOOK: Duration = Duration::from_millis(100);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
@@ -203,8 +205,12 @@ impl Shared {
             return found;
         }
         let has_reached = parent.zip(limit).is_some_and(|(parent, limit)| parent.has_reached(limit));
-        // Of a child that was killed, the command that gave up then tells any code.
-        let is_suspect = |code: Option<i64>| code == Some(137) || (has_reached && code != Some(0));
+        // Of a child that was killed, the command that gave up then tells any code. Without a group of ours nobody knows whether
+        // the limit was reached: then the engine's word is waited for, though not as long.
+        let is_blind = parent.is_none();
+        let is_suspect = |code: Option<i64>| code == Some(137) || ((has_reached || is_blind) && code != Some(0));
+        let is_grave = has_reached || found.state.as_ref().is_some_and(|state| state.exit_code == Some(137));
+        let patience = if is_grave { LATE_OOM } else { BLIND_OOM };
         let may_be_oom = |found: &ContainerInspectResponse| {
             found.state.as_ref().is_some_and(|state| is_suspect(state.exit_code) && state.oom_killed != Some(true))
         };
@@ -214,7 +220,7 @@ impl Shared {
         let Ok(client) = self.engine.client().await else { return found };
         let mut ooms = client.docker.events(Some(ooms_of(run, &found))).fuse().boxed();
         let begin = tokio::time::Instant::now();
-        while may_be_oom(&found) && begin.elapsed() < LATE_OOM {
+        while may_be_oom(&found) && begin.elapsed() < patience {
             match tokio::time::timeout(OOM_LOOK, ooms.next()).await {
                 Ok(Some(Ok(_))) => {
                     if let Some(state) = &mut found.state {
