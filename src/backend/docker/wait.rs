@@ -29,7 +29,7 @@ const TORN: u32 = 5;
 /// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
 const LATE_OOM: Duration = Duration::from_millis(1500);
 /// The same after another failure, where it is not known whether the limit was reached.
-const BLIND_OOM: Duration = Duration::from_millis(300);
+const BLIND_OOM: Duration = Duration::from_millis(500);
 /// Between the looks for it.
 const OOM_LOOK: Duration = Duration::from_millis(100);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.

@@ -138,3 +138,30 @@ async fn an_oom_that_the_engine_puts_into_no_state_is_read_from_its_events() {
         clean(&*backend, &spec).await;
     }
 }
+
+/// So for a daemon that is not root, which is how the package runs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oom_of_a_child_is_told_where_there_is_no_group_of_ours() {
+    let Some(bed) = bed().await else { return };
+    if !can(&bed, Can::TellOutOfMemory) {
+        return;
+    }
+    if !is_version_1() {
+        eprintln!("SKIPPED: version 2 counts a kill in the container's group before its last process is gone, and it is seen there");
+        return;
+    }
+    // Groups that are systemd's to make, and an engine that hears of the exit first.
+    let driver = Treatment::Reword("\"CgroupDriver\":\"cgroupfs\"", "\"CgroupDriver\":\"systemd\" ");
+    let drives = Interposed::before(&bed.socket(), driver);
+    let late = Treatment::Reword("\"OOMKilled\":true,\"Dead\":false", "\"OOMKilled\":false,\"Dead\":null");
+    let interposed = Interposed::before(&drives.path(), late);
+    let backend = bed.through(&interposed);
+    for _ in 0..3 {
+        let script = "(x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}) || exit 7";
+        let spec = RunSpec { memory: 48 * MIB, ..bed.spec(script) };
+        let ending = live(&*backend, &spec).await;
+        assert!(!group_of(&bed, &spec.run).exists(), "none of ours was made");
+        assert!(matches!(ending.how, How::OutOfMemory { exit_code: Some(7 | 137) }), "{ending:?}");
+        clean(&*backend, &spec).await;
+    }
+}
