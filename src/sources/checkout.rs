@@ -172,10 +172,9 @@ impl Sources for GitSources {
         let too_large = || size::too_large(&remote.shown, self.max_size);
         // Whichever branch loses is dropped, and with it every process of git's ends.
         let commit = tokio::select! {
-            done = self.fetch(&git, &reference) => done?,
+            done = self.mirrors.or_nothing(&remote, self.fetch(&git, &reference)) => done?,
             () = size::grows_above(&directory, self.max_size) => return Err(too_large()),
             () = tokio::time::sleep(self.timeout) => {
-                self.mirrors.give_up(&remote).await;
                 let limit = self.timeout.as_secs_f64();
                 return Err(SourceError::TimedOut(format!("{} was not checked out within {limit} s", remote.shown)));
             }
@@ -196,12 +195,11 @@ impl Sources for GitSources {
         }
         // Dropped, it ends every process that it alone waits for.
         tokio::select! {
-            held = async {
+            held = self.mirrors.or_nothing(&remote, async {
                 self.ensure_open(remote.place.clone(), reach::check).await?;
                 self.mirrors.hold(&remote, &reference).await
-            } => held.map(drop),
+            }) => held.map(drop),
             () = tokio::time::sleep(self.timeout) => {
-                self.mirrors.give_up(&remote).await;
                 let limit = self.timeout.as_secs_f64();
                 Err(SourceError::TimedOut(format!("{} was not fetched within {limit} s", remote.shown)))
             }

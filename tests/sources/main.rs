@@ -283,7 +283,7 @@ async fn a_login_is_sent_and_shown_nowhere() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_never_answers_is_given_up_and_nothing_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -294,15 +294,15 @@ async fn a_server_that_never_answers_is_given_up_and_nothing_is_left() {
         assert!(matches!(&error, SourceError::TimedOut(why) if why.contains("within 0.7 s")), "{error:?}");
         assert!(began.elapsed() < Duration::from_secs(20));
         until("every process has ended", || bench.processes().is_empty());
-        assert_eq!(bench.mirrors(), Vec::<PathBuf>::new(), "half a mirror is left");
+        until("no half of a mirror is left", || bench.mirrors().is_empty());
         let error = bench.sources.prefetch(&format!("{scheme}://127.0.0.1:{port}/x")).await.unwrap_err();
         assert!(matches!(&error, SourceError::TimedOut(_)), "{error:?}");
-        assert_eq!(bench.mirrors(), Vec::<PathBuf>::new(), "half a mirror is left by a prefetch");
+        until("no half of a mirror is left by a prefetch", || bench.mirrors().is_empty());
     }
 }
 
-#[tokio::test]
-async fn dropping_a_checkout_ends_every_process() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_a_checkout_ends_every_process_and_leaves_no_half_of_a_mirror() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let bench = Bench::new(config());
@@ -310,9 +310,13 @@ async fn dropping_a_checkout_ends_every_process() {
     tokio::select! {
         done = bench.checkout(&url, "") => panic!("{done:?}"),
         // A connection shows that git and its helper run.
-        connection = listener.accept() => drop(connection.unwrap()),
+        connection = listener.accept() => {
+            assert_eq!(bench.mirrors().len(), 1, "one is being made");
+            drop(connection.unwrap());
+        }
     }
     until("every process has ended", || bench.processes().is_empty());
+    until("no half of a mirror is left", || bench.mirrors().is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
 
 use super::repository::{discard, remove, unfinished};
 use super::store::{Mirrors, name};
@@ -12,6 +15,23 @@ use crate::sources::remote::Remote;
 
 /// How often mirrors are looked at.
 const EVERY: Duration = Duration::from_secs(3600);
+
+/// Dropped, it has removed what is left of making the mirror: nobody comes for it again.
+struct GivenUp {
+    mirrors: Arc<Mirrors>,
+    remote: Remote,
+    runtime: Handle,
+    is_done: bool,
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let (mirrors, remote) = (Arc::clone(&self.mirrors), self.remote.clone());
+            self.runtime.spawn(async move { mirrors.give_up(&remote).await });
+        }
+    }
+}
 
 impl Mirrors {
     /// Removes mirrors whose time is over, now and from time to time, for ever. Safe to drop.
@@ -33,11 +53,28 @@ impl Mirrors {
         }
     }
 
-    /// Removes what is left of a mirror of `remote` that was being made when its time was over, unless others go on with it.
-    pub(in crate::sources) async fn give_up(&self, remote: &Remote) {
+    /// Waits for `work`, which wants the mirror of `remote`. Dropped before its end, it leaves no half of one, unless others go
+    /// on with it.
+    pub(in crate::sources) async fn or_nothing<T>(
+        self: &Arc<Self>,
+        remote: &Remote,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let (mirrors, runtime) = (Arc::clone(self), Handle::current());
+        let mut given_up = GivenUp { mirrors, remote: remote.clone(), runtime, is_done: false };
+        let done = work.await;
+        given_up.is_done = true;
+        done
+    }
+
+    /// Removes what is left of a mirror of `remote` that was being made, unless others go on with it.
+    async fn give_up(&self, remote: &Remote) {
         let mirror = self.of(&name(remote));
-        let Ok(_refs) = mirror.refs.try_write() else { return };
         let half = unfinished(&mirror.path);
+        if !half.exists() {
+            return;
+        }
+        let Ok(_refs) = mirror.refs.try_write() else { return };
         if let Err(error) = remove(&half).await {
             tracing::warn!("failed to remove the half-made mirror {}: {error}", half.display());
         }
