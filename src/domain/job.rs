@@ -137,7 +137,7 @@ pub struct Facts {
     pub commit: Option<String>,
     /// The boot id of the host when the run was launched.
     pub boot_id: Option<String>,
-    /// When the engine had started, as the engine tells, when the run was launched.
+    /// What told the engine's start from others when the run was launched.
     pub engine_start: Option<String>,
     /// How long the host had been up when the run was launched: its limit goes on from there after a restart.
     pub launched_since_boot: Option<Duration>,

@@ -26,6 +26,8 @@ async fn what_is_known_of_a_run_is_told_in_json_in_xml_and_by_uwsctl(engine: &En
     assert_eq!((number("pidsLimit"), number("outputLimit")), (Some(77), Some(1 << 30)), "{job}");
     let docker = matches!(engine, Engine::Docker { .. });
     assert!(text("engine").contains(if docker { "API 1." } else { "bubblewrap 0." }), "{job}");
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux tells its boot id");
+    assert_eq!((text("bootId").as_str(), text("engineStart").is_empty()), (boot.trim(), !docker), "{job}");
     assert_eq!(text("imageDigest").contains("sha256:"), docker, "{job}");
     assert!(!engine.has_groups() || number("peakMemory").is_some_and(|peak| peak > 20_000_000), "{job}");
     assert_eq!(number("stdoutBytes"), Some(5), "{job}");
@@ -48,6 +50,8 @@ async fn what_is_known_of_a_run_is_told_in_json_in_xml_and_by_uwsctl(engine: &En
         "outputLimit",
         "stdoutBytes",
         "imageDigest",
+        "bootId",
+        "engineStart",
     ];
     for name in names.into_iter().chain(engine.has_groups().then_some("peakMemory")) {
         let Some(value) = info.get(name) else { continue };

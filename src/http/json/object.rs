@@ -176,6 +176,12 @@ struct JobInfoObject<'a> {
     /// Name and version of the engine that runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<&'a str>,
+    /// The boot id of the host when the run was launched, as systemd's journal has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<&'a str>,
+    /// What told that start of the engine from others when the run was launched, where its end is the containers' too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine_start: Option<&'a str>,
     /// The memory limit of each replica, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_limit: Option<u64>,
@@ -289,6 +295,8 @@ impl<'a> JobInfoObject<'a> {
             kill_grace: job.work.kill_grace.map(|grace| grace.as_secs_f64()),
             limits: job.facts.is_advisory.then_some("advisory"),
             engine: job.facts.engine.as_deref(),
+            boot_id: job.facts.boot_id.as_deref(),
+            engine_start: job.facts.engine_start.as_deref(),
             memory_limit: job.facts.memory_limit,
             pids_limit: job.facts.pids_limit,
             output_limit: job.facts.output_limit,

@@ -276,6 +276,8 @@ impl<'a> JobInfo<'a> {
             ("commit", facts.commit.as_deref().map(text)),
             ("host", facts.host.as_deref().map(text)),
             ("engine", facts.engine.as_deref().map(text)),
+            ("bootId", facts.boot_id.as_deref().map(text)),
+            ("engineStart", facts.engine_start.as_deref().map(text)),
             ("memoryLimit", facts.memory_limit.map(|limit| Info::Number(limit.into()))),
             ("cpuLimit", facts.cpu_limit_milli.map(|milli| Info::Text(Cow::Owned(cpus(milli))))),
             ("pidsLimit", facts.pids_limit.map(|limit| Info::Number(limit.into()))),
