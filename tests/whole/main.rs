@@ -14,6 +14,7 @@ mod facts;
 mod faults;
 mod git_server;
 mod grace;
+mod images;
 mod kill;
 mod limits;
 mod log;
