@@ -147,7 +147,7 @@ async fn an_oom_of_a_child_is_told_where_there_is_no_group_of_ours() {
         return;
     }
     if !is_version_1() {
-        eprintln!("SKIPPED: version 2 counts a kill in the container's group before its last process is gone, and it is seen there");
+        eprintln!("SKIPPED: of version 2 a kill is seen in the group of the container itself");
         return;
     }
     // Groups that are systemd's to make, and an engine that hears of the exit first.
