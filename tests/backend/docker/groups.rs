@@ -151,10 +151,10 @@ async fn an_oom_of_a_child_is_told_where_there_is_no_group_of_ours() {
         return;
     }
     // Groups that are systemd's to make, and an engine that hears of the exit first.
-    let driver = Treatment::Reword("\"CgroupDriver\":\"cgroupfs\"", "\"CgroupDriver\":\"systemd\" ");
-    let drives = Interposed::before(&bed.socket(), driver);
+    let systemd = Treatment::Reword("\"CgroupDriver\":\"cgroupfs\"", "\"CgroupDriver\":\"systemd\" ");
+    let first = Interposed::before(&bed.socket(), systemd);
     let late = Treatment::Reword("\"OOMKilled\":true,\"Dead\":false", "\"OOMKilled\":false,\"Dead\":null");
-    let interposed = Interposed::before(&drives.path(), late);
+    let interposed = Interposed::before(&first.path(), late);
     let backend = bed.through(&interposed);
     for _ in 0..3 {
         let script = "(x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}) || exit 7";
