@@ -20,7 +20,7 @@ use super::place::{Place, Seen};
 const EVERY: Duration = Duration::from_secs(2);
 /// How often while outputs are being given up.
 const SOON: Duration = Duration::from_secs(1);
-/// How many jobs' outputs are given up between two looks, and how many in vain.
+/// How many jobs' outputs are given up between two looks at the most, and how many in vain.
 const BATCH: u32 = 10;
 /// How many jobs whose files are on their way out are looked at at a time.
 const PAGE: u32 = 1000;
@@ -30,6 +30,8 @@ pub struct DiskWatch {
     context: Arc<Context>,
     /// Where the daemon and its jobs write.
     places: Vec<Place>,
+    /// How many jobs' outputs are given up at the next look.
+    batch: u32,
 }
 
 /// Where the jobs' files are.
@@ -49,7 +51,8 @@ struct Least {
 impl DiskWatch {
     /// Watches the disks of these places; of each what lies there and where it is.
     pub(super) fn new(context: Arc<Context>, places: Vec<(&'static str, PathBuf)>) -> Self {
-        Self { context, places: places.into_iter().map(|(name, path)| Place::new(name, path)).collect() }
+        let places = places.into_iter().map(|(name, path)| Place::new(name, path)).collect();
+        Self { context, places, batch: 1 }
     }
 
     /// Runs for ever; dropping it is safe at any time.
@@ -62,6 +65,7 @@ impl DiskWatch {
             let is_cleaning = match least.and_then(|least| least.of_jobs) {
                 Some(free) if free < self.settings().clean_below => self.clean(free).await,
                 Some(free) => {
+                    self.batch = 1;
                     self.tell_whether_room_is_made(true, free);
                     false
                 }
@@ -93,29 +97,30 @@ impl DiskWatch {
     /// Tells whether new jobs are accepted. Once they are not, they are again when a tenth more is free.
     fn tell(&self, least: &Least) {
         let Least { place, free, is_of_all, .. } = least;
+        let needed = self.settings().refuse_below;
+        let again = needed.saturating_add(needed / 10);
         self.context.shared.disk.send_if_modified(|before| {
-            let needed = self.settings().refuse_below;
-            let needed = if before.is_some() { needed.saturating_add(needed / 10) } else { needed };
-            let is_low = *free < needed;
+            let was_low = before.is_some();
+            let is_low = *free < if was_low { again } else { needed };
             // A silent place may be the one that lacks it.
-            if is_low == before.is_some() || !(is_low || *is_of_all) {
+            if !is_low && !is_of_all {
                 return false;
             }
             *before = is_low.then(|| {
-                let (place, free, needed) = (place.display(), bytes(*free), bytes(self.settings().refuse_below));
-                format!("no new jobs: {free} are free in {place}, and {needed} are wanted")
+                let (place, free, again) = (place.display(), bytes(*free), bytes(again));
+                format!("no new jobs: {free} are free in {place}, and {again} are wanted")
             });
-            if let Some(why) = before {
-                warn!("{why}");
-            } else {
-                info!("new jobs are accepted again: there is room");
+            match before {
+                Some(why) if !was_low => warn!("{why}"),
+                None if was_low => info!("new jobs are accepted again: there is room"),
+                Some(_) | None => {}
             }
-            true
+            is_low != was_low
         });
     }
 
     /// Gives up the outputs of the jobs that ended first; returns whether there were some.
-    async fn clean(&self, free: u64) -> bool {
+    async fn clean(&mut self, free: u64) -> bool {
         let cleaned = self.give_up(free).await;
         cleaned.unwrap_or_else(|error| {
             error!("old outputs cannot be given up: {}", chain(&error));
@@ -123,7 +128,7 @@ impl DiskWatch {
         })
     }
 
-    async fn give_up(&self, free: u64) -> Result<bool, StoreError> {
+    async fn give_up(&mut self, free: u64) -> Result<bool, StoreError> {
         let shared = &self.context.shared;
         let Some(in_vain) = self.given_up_in_vain().await? else {
             // What is on its way out may be enough.
@@ -137,6 +142,7 @@ impl DiskWatch {
             return Ok(false);
         }
         let now = shared.clock.now();
+        let more = more.min(self.batch);
         let old = shared.store.ended_before(now.before(self.settings().clean_min_age), more).await?;
         for id in &old {
             match shared.store.update(*id, vec![Update::GiveUpFiles(now)]).await {
@@ -149,6 +155,10 @@ impl DiskWatch {
             }
         }
         shared.swept.notify_one();
+        if !old.is_empty() {
+            // It may have been enough; if not, so little makes too little room.
+            self.batch = (self.batch * 2).min(BATCH);
+        }
         Ok(!old.is_empty())
     }
 
