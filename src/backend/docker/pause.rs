@@ -14,7 +14,7 @@ impl Shared {
             return Ok(());
         }
         let client = self.engine.client().await?;
-        match self.engine.bounded(client.docker.pause_container(&run.name())).await {
+        match self.engine.bounded(client.docker.pause_container(&self.handle(run))).await {
             Ok(()) => Ok(()),
             Err(error) if is_not_running(&error) => Ok(()), // it has ended meanwhile
             Err(error) => Err(failed(PAUSING, &error)),
@@ -26,7 +26,7 @@ impl Shared {
             return Ok(());
         }
         let client = self.engine.client().await?;
-        match self.engine.bounded(client.docker.unpause_container(&run.name())).await {
+        match self.engine.bounded(client.docker.unpause_container(&self.handle(run))).await {
             Ok(()) => Ok(()),
             Err(error) if is_not_running(&error) => Ok(()),
             Err(error) => Err(failed(RESUMING, &error)),

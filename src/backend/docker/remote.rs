@@ -29,7 +29,7 @@ impl Shared {
             pack(&mut tar, &dirs, inside.trim_start_matches('/'), user)?;
             std::io::Write::flush(&mut tar.into_inner()?)
         });
-        let container = spec.run.name();
+        let container = self.handle(&spec.run);
         let stream = futures_util::stream::unfold(pieces, |mut pieces| async move {
             pieces.recv().await.map(|piece| (piece, pieces))
         });
@@ -55,7 +55,7 @@ impl Shared {
             std::io::copy(&mut reader, &mut std::io::sink()) // the padding at the end
         });
         let path = format!("{}/out", JobDirs::inside(&spec.run.job));
-        let container = spec.run.name();
+        let container = self.handle(&spec.run);
         let download = async {
             let options = DownloadFromContainerOptions { path };
             let mut stream = Box::pin(client.docker.download_from_container(&container, Some(options)));

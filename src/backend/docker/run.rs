@@ -16,7 +16,7 @@ use super::connect::Client;
 use super::ending::standing;
 use super::error::{DOCKER, failed, is_name_taken, is_unreachable, refused, status_of, words_of};
 use super::logs::{Pump, Spools};
-use super::spec::{HELPER, INSTANCE, Setting, container, run_of};
+use super::spec::{HELPER, INSTANCE, JOB, Setting, container, run_of};
 use crate::backend::system::io_failed;
 use crate::domain::chain;
 use crate::ports::{BackendError, FoundRun, MountKind, RunRef, RunSpec, RunState};
@@ -134,7 +134,7 @@ impl Shared {
             }
             // An earlier request may be carried out at this very moment. What is attached now may come too late for the first
             // words: they are read from what the engine keeps.
-            let name = run.name();
+            let name = self.handle(run);
             let started = client.docker.start_container(&name, None::<StartContainerOptions>);
             return match self.engine.bounded(started).await {
                 Err(error) if status_of(&error) != Some(304) => Err(failed(STARTING, &error)),
@@ -142,7 +142,7 @@ impl Shared {
             };
         }
         let client = self.engine.client().await?;
-        let name = run.name();
+        let name = self.handle(run);
         let spools = Spools::empty(&spec.dirs.log(run), self.settings.max_log).await;
         let spools = spools.map_err(|error| io_failed("opening the logs", error))?;
         let pump = self.engine.bounded(Pump::attach(&client, &name, spools, &self.tasks)).await;
@@ -212,11 +212,34 @@ impl Shared {
     }
 
     /// The container of `run` if there is one and it is ours.
+    /// By what the engine is asked for the container of a run: by its id once that is known, since anybody may give it another name.
+    pub(super) fn handle(&self, run: &RunRef) -> String {
+        self.runs.id(run).unwrap_or_else(|| run.name())
+    }
+
+    /// The container of a run, whatever it is called by now.
     pub(super) async fn inspect(&self, run: &RunRef) -> Result<Option<ContainerInspectResponse>, BackendError> {
         let client = self.engine.client().await?;
-        let name = run.name();
-        let look = || client.docker.inspect_container(&name, None::<InspectContainerOptions>);
-        match Box::pin(self.settled(&client, look)).await {
+        if let Some(found) = self.inspect_as(&client, &self.handle(run), run).await? {
+            return Ok(Some(found));
+        }
+        let Some(id) = self.find_by_labels(&client, run).await? else { return Ok(None) };
+        let found = self.inspect_as(&client, &id, run).await?;
+        if found.is_some() {
+            self.runs.set_id(run, Some(id));
+        }
+        Ok(found)
+    }
+
+    /// The container of that name or id, if it is that of the run.
+    async fn inspect_as(
+        &self,
+        client: &Client,
+        container: &str,
+        run: &RunRef,
+    ) -> Result<Option<ContainerInspectResponse>, BackendError> {
+        let look = || client.docker.inspect_container(container, None::<InspectContainerOptions>);
+        match Box::pin(self.settled(client, look)).await {
             Ok(found) => {
                 let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
                 let is_ours = labels.is_some_and(|labels| {
@@ -227,6 +250,16 @@ impl Shared {
             Err(error) if status_of(&error) == Some(404) => Ok(None),
             Err(error) => Err(failed(INSPECTING, &error)),
         }
+    }
+
+    async fn find_by_labels(&self, client: &Client, run: &RunRef) -> Result<Option<String>, BackendError> {
+        let labels = vec![format!("{INSTANCE}={}", self.instance.0), format!("{JOB}={}", run.job)];
+        let filters = Some(HashMap::from([("label".to_owned(), labels)]));
+        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
+        let listed = self.settled(client, || client.docker.list_containers(Some(options.clone()))).await;
+        let mut listed = listed.map_err(|error| failed(LISTING, &error))?.into_iter();
+        let is_its = |labels: HashMap<String, String>| !labels.contains_key(HELPER) && run_of(&labels) == Some(*run);
+        Ok(listed.find(|found| found.labels.clone().is_some_and(is_its)).and_then(|found| found.id))
     }
 
     pub(super) async fn remove(&self, run: &RunRef) -> Result<(), BackendError> {

@@ -16,7 +16,7 @@ const GIVING: &str = "giving the secrets";
 
 impl Shared {
     pub(super) async fn send_secrets(&self, client: &Client, spec: &RunSpec) -> Result<(), BackendError> {
-        let container = spec.run.name();
+        let container = self.handle(&spec.run);
         for secret in &spec.secrets {
             if let Some(mount) = hiding(spec, &secret.target) {
                 let why =

@@ -20,10 +20,10 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 impl Shared {
     pub(super) async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
         let client = self.engine.client().await?;
-        let name = run.name();
         // One that was created may be started in between: then it is stopped like any other.
         for _ in 0..3 {
             let Some(found) = self.inspect(run).await? else { return Ok(()) };
+            let name = found.id.unwrap_or_else(|| run.name());
             let state = found.state.unwrap_or_default();
             match standing(&state) {
                 None | Some(RunState::Ended) => return Ok(()),
@@ -89,7 +89,7 @@ impl Shared {
     /// Waits until the engine tells that the container does not run; `false` if the request broke before.
     async fn is_told_of_the_end(&self, client: &Client, run: &RunRef) -> bool {
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
-        let mut answer = Box::pin(client.docker.wait_container(&run.name(), Some(options)));
+        let mut answer = Box::pin(client.docker.wait_container(&self.handle(run), Some(options)));
         match answer.next().await {
             Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => true,
             Some(Err(error)) => Self::is_gone(&error),

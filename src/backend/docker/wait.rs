@@ -249,7 +249,7 @@ impl Shared {
     async fn await_end(&self, run: &RunRef) -> Awaited {
         let Ok(client) = self.engine.client().await else { return Awaited::Break };
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
-        let mut answer = Box::pin(client.docker.wait_container(&run.name(), Some(options)));
+        let mut answer = Box::pin(client.docker.wait_container(&self.handle(run), Some(options)));
         match tokio::time::timeout(ONE_WAIT, answer.next()).await {
             Err(_) => Awaited::Nothing,
             // An exit code other than 0, or no such container, which the look at it will tell.
@@ -263,7 +263,7 @@ impl Shared {
     async fn follow(&self, run: &RunRef, dirs: &JobDirs) -> Result<Arc<Pump>, BackendError> {
         let client = self.engine.client().await?;
         let pump = Arc::new(
-            Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), true, &self.tasks).await,
+            Pump::read(&client, &self.handle(run), (&dirs.log(run), self.settings.max_log), true, &self.tasks).await,
         );
         self.runs.set_pump(run, Some(Arc::clone(&pump)));
         Ok(pump)
@@ -277,7 +277,7 @@ impl Shared {
         let asked = async {
             loop {
                 if let Ok(client) = self.engine.client().await {
-                    let (name, dir) = (run.name(), dirs.log(run));
+                    let (name, dir) = (self.handle(run), dirs.log(run));
                     match tail::is_whole(&client, &name, (&dir, self.settings.max_log), bytes).await {
                         Ok(is_whole) => return Some(is_whole),
                         Err(error) if is_unreachable(&error) => {}
@@ -312,7 +312,8 @@ impl Shared {
                 continue;
             };
             let again =
-                Pump::read(&client, &run.name(), (&dirs.log(run), self.settings.max_log), false, &self.tasks).await;
+                Pump::read(&client, &self.handle(run), (&dirs.log(run), self.settings.max_log), false, &self.tasks)
+                    .await;
             let why = match tokio::time::timeout(READING, again.end()).await {
                 Ok(Drained::Whole) => return again.logged(),
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
@@ -367,7 +368,8 @@ fn lost(why: &str) -> LogLoss {
 /// A question for the OOMs of a run's container, those before it was asked and those to come.
 fn ooms_of(run: &RunRef, found: &ContainerInspectResponse) -> EventsOptions {
     let started = found.state.as_ref().and_then(|state| instant(state.started_at.as_deref()));
-    let filters = [("container", run.name()), ("event", "oom".to_owned()), ("type", "container".to_owned())];
+    let container = found.id.clone().unwrap_or_else(|| run.name());
+    let filters = [("container", container), ("event", "oom".to_owned()), ("type", "container".to_owned())];
     EventsOptions {
         since: Some(started.map_or(0, |started| started.millis() / 1000).to_string()),
         until: None,
