@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 pub(super) use crate::domain::shown_bytes as bytes;
-use crate::domain::{Outcome, PeakMemory, Reason, ReplicaEnd, SummaryKind, Timestamp, chain};
+use crate::domain::{Outcome, PeakMemory, Phase, Reason, ReplicaEnd, SummaryKind, Timestamp, chain};
 use crate::ports::{BackendError, Ending, How};
 
 use super::cause::{Cause, Waited, first_failure};
@@ -48,9 +48,8 @@ pub(super) fn verdict(cause: Option<Cause>, waited: &[Waited], memory: u64) -> V
         let message = format!("its log is not whole: {}", loss.why);
         outcome = Outcome { exit_code: Some(0), ..Outcome::new(reason, message) };
     }
-    if outcome.exit_code.is_none() && outcome.signal.is_none() {
-        // Ended by us: what the command made of it is a fact all the same.
-        (outcome.exit_code, outcome.signal) = endings().next().map_or((None, None), codes);
+    if outcome.reason.phase() == Phase::Aborted {
+        (outcome.exit_code, outcome.signal) = codes_of_all(waited);
     }
     outcome.peak_memory = endings().filter_map(|ending| ending.peak_memory).reduce(PeakMemory::or_higher);
     outcome.replicas = waited.iter().map(|waited| waited.as_ref().map(replica).unwrap_or_default()).collect();
@@ -78,6 +77,13 @@ fn codes(ending: &Ending) -> (Option<i32>, Option<i32>) {
         How::OutOfMemory { exit_code } => (*exit_code, None),
         How::NotStarted(_) | How::NoRoom(_) | How::HostRestarted | How::Unknown(_) | How::Vanished => (None, None),
     }
+}
+
+/// What the commands made of it that we ended them is a fact all the same, where they agree; else each replica's tells it.
+fn codes_of_all(waited: &[Waited]) -> (Option<i32>, Option<i32>) {
+    let mut all = waited.iter().map(|waited| waited.as_ref().map_or((None, None), codes));
+    let first = all.next().unwrap_or_default();
+    if all.all(|codes| codes == first) { first } else { (None, None) }
 }
 
 /// What is known of one of them.
@@ -182,7 +188,6 @@ mod tests {
     use super::super::cause::or_full;
     use super::super::room::Full;
     use super::*;
-    use crate::domain::{Phase, SummaryKind};
     use crate::ports::LogLoss;
 
     fn ended(how: How) -> Ending {
@@ -280,6 +285,24 @@ mod tests {
         for how in [How::Vanished, How::HostRestarted, How::NotStarted(String::new())] {
             assert_eq!(or_full(None, &[Ok(ended(how))], full), None);
         }
+    }
+
+    #[test]
+    fn of_several_no_code_is_told_that_is_not_of_the_one_that_decided() {
+        let told = |cause, ends: [How; 2]| {
+            let outcome = verdict(cause, &ends.map(|how| Ok(ended(how))), 1).outcome;
+            (outcome.reason, outcome.exit_code, outcome.signal)
+        };
+        let term = || How::Signaled { signal: 15, exit_code: Some(143) };
+        let failed = Some(Cause::Replica(1));
+        assert_eq!(told(failed, [How::Exited(0), How::Vanished]), (Reason::Lost, None, None));
+        assert_eq!(told(failed, [How::Exited(0), How::OutOfMemory { exit_code: None }]), (Reason::Oom, None, None));
+        let aborted = Some(Cause::Asked(StopWhy::Aborted));
+        assert_eq!(told(aborted, [term(), term()]), (Reason::Aborted, Some(143), Some(15)));
+        assert_eq!(told(aborted, [How::Exited(0), term()]), (Reason::Aborted, None, None));
+        let gone = Ending { ended_at: None, ..ended(How::Vanished) };
+        let outcome = verdict(failed, &[Ok(ended(term())), Ok(gone)], 1).outcome;
+        assert_eq!((outcome.reason, outcome.exit_code, outcome.signal), (Reason::Lost, None, None));
     }
 
     #[test]
