@@ -1,8 +1,9 @@
 //! A job, as the store keeps it.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, Reason, RunId, Timestamp, Upload, Work};
+use super::{JobId, JobResult, Outcome, OwnerId, Phase, Place, Reason, RunId, Timestamp, Upload, Work, shown_bytes};
 
 /// What a job takes from the queue's budget while it runs, all replicas together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,6 +79,7 @@ impl NewJob {
             abort_requested: false,
             is_expired: false,
             limit_reached: false,
+            overuse: None,
             held_from: None,
             suspension: Suspension::default(),
             cleaned_at: None,
@@ -178,6 +180,26 @@ pub struct Suspension {
     pub since_boot: Option<Duration>,
 }
 
+/// Files that took too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overuse {
+    /// How many bytes they might take.
+    pub most: u64,
+    /// How many they took: no more where the file system did not let them.
+    pub found: u64,
+}
+
+impl fmt::Display for Overuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = shown_bytes(self.most);
+        if self.found > self.most {
+            write!(f, "its files took {} and may take {most}", shown_bytes(self.found))
+        } else {
+            write!(f, "its files took all of the {most} that they may take")
+        }
+    }
+}
+
 /// A client's or operator's wish that an active job be deleted, being carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {
@@ -230,6 +252,8 @@ pub struct Job {
     pub is_expired: bool,
     /// Set when its execution limit was reached while it ran: it is stopped for that, also by a later daemon.
     pub limit_reached: bool,
+    /// Set when its files took too much while it ran: it is stopped for that, also by a later daemon.
+    pub overuse: Option<Overuse>,
     /// The phase from which an operator holds it, while one does: only an operator releases it then.
     pub held_from: Option<Phase>,
     /// How long it was SUSPENDED.

@@ -25,7 +25,7 @@ pub use environment::{SOURCE_URL, own_variables};
 pub use filter::{JobFilter, JobRef, Page, Place};
 pub use id::{BadId, JobId, OwnerId, RunId};
 pub use image::{HUB, ImagePattern, full_name, in_registry, repository_of, tag_of, tagged, with_tag};
-pub use job::{Deletion, Facts, IdempotencyKey, Job, NewJob, Reservation, Stage, Standing, Suspension};
+pub use job::{Deletion, Facts, IdempotencyKey, Job, NewJob, Overuse, Reservation, Stage, Standing, Suspension};
 pub use log::Log;
 pub use outcome::{JobResult, LogBytes, Outcome, PeakMemory, ReplicaEnd, Summary, SummaryKind};
 pub use phase::{Phase, UnknownPhase};

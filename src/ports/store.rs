@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, JobResult, NewJob, Outcome, OwnerId, Page, Phase, Reason,
-    Reservation, RunId, Timestamp, Work,
+    Facts, IdempotencyKey, Job, JobFilter, JobId, JobRef, JobResult, NewJob, Outcome, Overuse, OwnerId, Page, Phase,
+    Reason, Reservation, RunId, Timestamp, Work,
 };
 
 /// What a driver writes when a job begins to execute.
@@ -86,6 +86,8 @@ pub enum Update {
     Priority(u32),
     /// Its execution limit was reached while it ran, and it is stopped for that now: while EXECUTING.
     LimitReached,
+    /// Its files took too much while it ran, and it is stopped for that now: while EXECUTING.
+    Overused(Overuse),
     /// None of its runs had been started, and they are now: while EXECUTING.
     LateStart {
         /// When they are.
@@ -107,7 +109,7 @@ impl Update {
             Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
             Self::GiveUpFiles(_) => job.has_files(),
             Self::LetGo => matches!(job.phase, Phase::Held),
-            Self::LateStart { .. } | Self::LimitReached => matches!(job.phase, Phase::Executing),
+            Self::LateStart { .. } | Self::LimitReached | Self::Overused(_) => matches!(job.phase, Phase::Executing),
         }
     }
 }

@@ -193,6 +193,10 @@ fn apply(connection: &Connection, seq: i64, update: &Update) -> Result<(), Store
         }
         Update::Priority(priority) => set("UPDATE job SET priority = ?2 WHERE seq = ?1", priority)?,
         Update::LimitReached => set("UPDATE job SET limit_reached = ?2 WHERE seq = ?1", &true)?,
+        Update::Overused(overuse) => {
+            set("UPDATE job SET output_found = ?2 WHERE seq = ?1", &signed(overuse.found))?;
+            set("UPDATE job SET output_most = ?2 WHERE seq = ?1", &signed(overuse.most))?;
+        }
         Update::LateStart { started_at, facts } => {
             set("UPDATE job SET started_at = ?2 WHERE seq = ?1", &started_at.millis())?;
             set_facts(connection, seq, facts)?;

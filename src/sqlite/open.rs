@@ -108,7 +108,7 @@ mod tests {
         drop(connection);
         let before = std::fs::read(&path).expect("read");
         let refused = open_writer(&path).expect_err("newer");
-        assert!(refused.to_string().contains("schema version 99, this program knows up to 6"), "{refused}");
+        assert!(refused.to_string().contains("schema version 99, this program knows up to 7"), "{refused}");
         assert_eq!(std::fs::read(&path).expect("read"), before);
     }
 

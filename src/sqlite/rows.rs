@@ -7,14 +7,15 @@ use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Deletion, Facts, Job, JobId, JobRef, LogBytes, Outcome, OwnerId, Parameter, PeakMemory, Phase, Place, Reason,
-    ReplicaEnd, Reservation, RunId, Source, Summary, SummaryKind, Suspension, Timestamp, Upload, Variable, Work,
+    Deletion, Facts, Job, JobId, JobRef, LogBytes, Outcome, Overuse, OwnerId, Parameter, PeakMemory, Phase, Place,
+    Reason, ReplicaEnd, Reservation, RunId, Source, Summary, SummaryKind, Suspension, Timestamp, Upload, Variable,
+    Work,
 };
 
 /// The columns that [`job`] reads, of `job j`, `work w` and `run r`.
 pub(super) const JOB_COLUMNS: &str = "\
     j.seq, j.id, j.service, j.owner, j.run_id, j.phase, j.created_at, j.started_at, j.ended_at, j.ran_ms, \
-    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.limit_reached, j.held_from, j.cleaned_at, \
+    j.execution_duration_ms, j.destruction, j.cpus, j.memory, j.abort_requested, j.is_expired, j.limit_reached, j.output_found, j.output_most, j.held_from, j.cleaned_at, \
     j.suspended_ms, j.suspended_since_ms, j.deleted_at, j.visible_until, \
     j.reason, j.summary_kind, j.summary, j.exit_code, j.signal, j.peak_memory, j.peak_is_sampled, j.replicas, \
     w.body, r.host, r.image, r.image_digest, r.commit_hash, r.boot_id, r.engine_start, r.launched_ms, r.launched_boot, r.is_advisory, \
@@ -51,6 +52,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
         abort_requested: row.get("abort_requested")?,
         is_expired: row.get("is_expired")?,
         limit_reached: row.get("limit_reached")?,
+        overuse: overuse(row)?,
         held_from: word(row, "held_from")?,
         suspension: Suspension {
             total: duration(row.get("suspended_ms")?),
@@ -62,6 +64,11 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
             visible_until: visible_until.map(Timestamp::from_millis),
         }),
     })
+}
+
+fn overuse(row: &Row<'_>) -> Result<Option<Overuse>, rusqlite::Error> {
+    let [found, most]: [Option<i64>; 2] = [row.get("output_found")?, row.get("output_most")?];
+    Ok(found.zip(most).map(|(found, most)| Overuse { most: most.unsigned_abs(), found: found.unsigned_abs() }))
 }
 
 /// A job's entry in a list, of `job j` alone.

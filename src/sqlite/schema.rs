@@ -8,13 +8,14 @@ use rusqlite::{Connection, TransactionBehavior};
 ///
 /// All of them are released: none is ever edited, which a test watches. A change of the schema is a new one at the end,
 /// with its digest in that test and a fixture in `tests/fixtures`.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_jobs.sql"),
     include_str!("migrations/0002_lists_holds_archive.sql"),
     include_str!("migrations/0003_run_facts.sql"),
     include_str!("migrations/0004_images.sql"),
     include_str!("migrations/0005_checks_without_tables.sql"),
     include_str!("migrations/0006_destroyed.sql"),
+    include_str!("migrations/0007_overuse.sql"),
 ];
 
 /// The version that this program writes, the newest that it knows.
@@ -78,13 +79,14 @@ pub(super) mod tests {
     use super::*;
 
     /// The digest of every released migration.
-    const RELEASED: [&str; 6] = [
+    const RELEASED: [&str; 7] = [
         "55a4b5ce457b2665dffd240c164a8eab442d6beb622d9411b3dcba86e0ad59e9",
         "0deb2b6bdd4c15e34302e667f14c5bb166f9c205e6b6de62a9cc1c94fbfc7473",
         "b845d738d2b4cff78c8a72287934b77ff69f99330aae2b1d0ab28e63e3164489",
         "4307525cbfdaf4394aafa2664a72a075605efce3be1c7bfce872a1a545f892e2",
         "94714cfd10c1147b00bd49af01e11fc78b7791461bc25028bd5e6b9ed0dfd4f3",
         "d885cce14cbfd9b31a5217d580130a4b32e3b325e383afa9573d12b8c4675396",
+        "0919897cad42e468a840a129b333e9564b04201dd42434f446b247d54f7e56a0",
     ];
 
     /// A database as a daemon of that schema left it.

@@ -50,9 +50,9 @@ impl Driver {
                         self.note_late_start().await;
                     }
                     let to_start = specs.iter().filter(|spec| !is_stopped && unstarted.contains(&spec.run));
-                    let started = self.start_all(to_start).await;
+                    let clock = (!is_late).then(|| self.adopted_clock());
+                    let (started, clock) = self.start_all(to_start, clock).await;
                     self.keep_as_stored(&specs).await;
-                    let clock = if is_late { RunClock::started() } else { self.adopted_clock() };
                     self.watch(&specs, started, clock).await;
                 }
                 Adoption::Restarted => self.end_restarted(&specs).await,
@@ -92,8 +92,8 @@ impl Driver {
         let waited = self.watched(specs).stop_and_drain().await;
         let restarted = |ending: Ending| Ending { how: How::HostRestarted, started_at: self.job.started_at, ..ending };
         let waited: Vec<Waited> = waited.into_iter().map(|waited| waited.map(restarted)).collect();
-        // Who was asked to stop before that was to end, and has.
-        let cause = self.stop.borrow().map(Cause::Asked);
+        // Who was to stop before that was to end, and has.
+        let cause = Cause::noted(&self.job).or_else(|| self.stop.borrow().map(Cause::Asked));
         self.end(specs, verdict(cause, &waited, 0)).await;
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::message::StopWhy;
 use super::room::Full;
-use crate::domain::Timestamp;
-use crate::ports::{BackendError, Ending, How};
+use crate::domain::{Job, Timestamp};
+use crate::ports::{BackendError, Ending, How, Update};
 
 /// What a wait for a run came to.
 pub(super) type Waited = Result<Ending, BackendError>;
@@ -25,6 +25,23 @@ pub(super) enum Cause {
 }
 
 impl Cause {
+    /// The cause for which an earlier daemon began to stop the job, if it noted one.
+    pub(super) fn noted(job: &Job) -> Option<Self> {
+        let limit = job.execution_duration.filter(|_| job.limit_reached);
+        let limit = limit.map(|limit| Self::Limit { limit, own_within: None });
+        job.overuse.map(Self::Output).or(limit)
+    }
+
+    /// What a later daemon could not see by itself, once the runs were stopped for this.
+    pub(super) const fn to_note(self) -> Option<Update> {
+        match self {
+            Self::Limit { own_within: None, .. } => Some(Update::LimitReached),
+            Self::Output(overuse) => Some(Update::Overused(overuse)),
+            // The store knows it already, or it is told by the ends of the runs, or by their lack.
+            Self::Asked(_) | Self::Limit { own_within: Some(_), .. } | Self::Replica(_) => None,
+        }
+    }
+
     /// Whether it is surely the cause of the end, whatever else befell the runs.
     pub(super) const fn is_sure(self) -> bool {
         match self {

@@ -16,8 +16,9 @@ use tracing::{Instrument, error, info, warn};
 
 use crate::config::Service;
 use crate::domain::{Facts, Job, JobResult, Outcome, Phase, Reason, Timestamp, chain};
-use crate::ports::{BackendError, Change, End, Launch, RunRef, RunSpec, StoreError, Update};
+use crate::ports::{BackendError, Change, End, Launch, RunRef, RunSpec, StoreError};
 
+use super::cause::Cause;
 use super::context::{Context, runs};
 use super::ending::{Verdict, host_restarted, not_had, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
@@ -132,8 +133,7 @@ impl Driver {
         self.facts = launched.facts;
         self.job.phase = Phase::Executing;
         crate::crash::point("launched");
-        let started = self.start_all(specs.iter()).await;
-        let clock = RunClock::started();
+        let (started, clock) = self.start_all(specs.iter(), None).await;
         crate::crash::point("started");
         self.watch(&specs, started, clock).await;
     }
@@ -146,12 +146,26 @@ impl Driver {
         (clock.now(), launched)
     }
 
-    pub(super) async fn start_all(&self, specs: impl Iterator<Item = &RunSpec>) -> Result<(), BackendError> {
+    /// Starts the runs, one after the other, until the job is to be stopped; whoever watches them then sees why. Its clock is
+    /// `clock`, else it begins with the first of them.
+    pub(super) async fn start_all(
+        &self,
+        specs: impl Iterator<Item = &RunSpec>,
+        clock: Option<RunClock>,
+    ) -> (Result<(), BackendError>, RunClock) {
+        let mut clock = clock;
         for spec in specs {
-            patiently(|| self.context.backend.start(spec)).await?;
+            let is_over = clock.and_then(|clock| clock.limit(&self.job)).is_some_and(|limit| limit.is_reached());
+            if is_over || self.stop.borrow().is_some() {
+                break;
+            }
+            if let Err(error) = patiently(|| self.context.backend.start(spec)).await {
+                return (Err(error), clock.unwrap_or_else(RunClock::started));
+            }
+            clock.get_or_insert_with(RunClock::started);
             crate::crash::point("started-one");
         }
-        Ok(())
+        (Ok(()), clock.unwrap_or_else(RunClock::started))
     }
 
     /// Waits for the runs, within what is left of the execution limit and until asked to stop, then ends the job.
@@ -169,20 +183,21 @@ impl Driver {
             return self.end(specs, verdict).await;
         }
         loop {
-            let limit = clock.limit(&self.job);
+            let timing = watching::Timing { limit: clock.limit(&self.job), is_halted: clock.is_halted() };
             // Not by `watched`: the wait needs other parts of this driver for itself.
             let watched = watching::Watched::of(&self.context, &self.service, &self.job.work, specs);
             let (shared, id) = (Arc::clone(&self.context.shared), self.job.id);
-            let note_limit = async move {
+            let note = async move |cause: Cause| {
+                let Some(update) = cause.to_note() else { return };
                 // Without it the job is stopped all the same: only a daemon that comes after a kill of this one must guess then.
-                let noted = shared.store.update(id, vec![Update::LimitReached]);
-                match tokio::time::timeout(NOTING, noted).await {
+                match tokio::time::timeout(NOTING, shared.store.update(id, vec![update])).await {
                     Ok(Ok(_)) => {}
-                    Ok(Err(error)) => warn!("it is not noted that job {id} has reached its limit: {}", chain(&error)),
-                    Err(_) => warn!("it is not noted that job {id} has reached its limit: the database takes too long"),
+                    Ok(Err(error)) => warn!("it is not noted why job {id} is stopped: {}", chain(&error)),
+                    Err(_) => warn!("it is not noted why job {id} is stopped: the database takes too long"),
                 }
             };
-            match watched.until_end(limit, note_limit, &mut self.stop, &mut self.orders).await {
+            let noted = Cause::noted(&self.job);
+            match watched.until_end(timing, noted, note, &mut self.stop, &mut self.orders).await {
                 Until::Ordered(ordered) => self.obey(specs, &mut clock, ordered).await,
                 Until::End(cause, waited) => {
                     crate::crash::point("ended");

@@ -1,42 +1,21 @@
 //! What a job's files may take: kept by the file system where that can be, and measured in any case.
 
-use std::fmt;
 use std::time::Duration;
 
 use nix::unistd::{Uid, geteuid};
 use tracing::warn;
 
 use crate::config::Service;
+pub(super) use crate::domain::Overuse as Full;
 use crate::domain::{JobId, chain};
 use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room, User};
 
 use super::context::Context;
-use super::ending::bytes;
 use super::gate::Gate;
 use super::measure::{exceeds, measured};
 
 /// How often what the file system counts is looked at.
 const EVERY: Duration = Duration::from_secs(2);
-
-/// Files that took too much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full {
-    /// How many bytes they may take.
-    pub(super) most: u64,
-    /// How many they take: no more where the file system did not let them.
-    pub(super) found: u64,
-}
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = bytes(self.most);
-        if self.found > self.most {
-            write!(f, "its files took {} and may take {most}", bytes(self.found))
-        } else {
-            write!(f, "its files took all of the {most} that they may take")
-        }
-    }
-}
 
 /// The room of a job's files.
 #[derive(Clone, Copy)]

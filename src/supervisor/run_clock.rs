@@ -15,8 +15,13 @@ pub(super) struct Limit {
     pub(super) deadline: Instant,
     /// What ran shorter than this, times of being SUSPENDED included, ended before.
     pub(super) with_pauses: Duration,
-    /// Whether it was noted before: then we stopped the job.
-    pub(super) is_noted: bool,
+}
+
+impl Limit {
+    /// Whether its time has come.
+    pub(super) fn is_reached(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
 }
 
 /// The clock of one job.
@@ -42,6 +47,11 @@ impl RunClock {
         Self { used: used.saturating_sub(suspended.total), running_since }
     }
 
+    /// Whether it stands still.
+    pub(super) const fn is_halted(&self) -> bool {
+        self.running_since.is_none()
+    }
+
     /// It stands still from now on.
     pub(super) fn halt(&mut self) {
         self.used = self.used();
@@ -57,7 +67,7 @@ impl RunClock {
     pub(super) fn limit(&self, job: &Job) -> Option<Limit> {
         let whole = job.execution_duration?;
         let with_pauses = whole + job.suspension.total;
-        Some(Limit { whole, deadline: self.deadline(whole)?, with_pauses, is_noted: job.limit_reached })
+        Some(Limit { whole, deadline: self.deadline(whole)?, with_pauses })
     }
 
     fn deadline(&self, limit: Duration) -> Option<Instant> {

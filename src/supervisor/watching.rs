@@ -23,6 +23,18 @@ use crate::ports::Backoff;
 /// How long a run whose files take too much has between TERM and KILL, at the most: it may write on meanwhile.
 const GRACE_OF_FULL: Duration = Duration::from_secs(2);
 
+/// How often the runs of a SUSPENDED job are halted again, if somebody let them go on.
+const HALT_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the clock of a job says when a wait for its runs begins.
+#[derive(Clone, Copy)]
+pub(super) struct Timing {
+    /// When its limit is reached.
+    pub(super) limit: Option<Limit>,
+    /// Whether it stands still: then its runs do, too.
+    pub(super) is_halted: bool,
+}
+
 /// The runs of a job, one a replica.
 #[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
@@ -50,11 +62,12 @@ impl<'a> Watched<'a> {
 
     /// Waits until every run has ended, by itself or because of a cause: the limit, its
     /// files' room, a wish, or the first failure among several replicas. An order interrupts the wait, which may then be begun
-    /// again. `note_limit` comes before a run is stopped for the limit.
+    /// again. `noted` is the cause for which the runs are being stopped already; another one is given to `note` before they are.
     pub(super) async fn until_end(
         self,
-        limit: Option<Limit>,
-        note_limit: impl Future<Output = ()>,
+        timing: Timing,
+        noted: Option<Cause>,
+        note: impl AsyncFnOnce(Cause),
         stop: &mut StopSignal,
         orders: &mut mpsc::Receiver<Ordered>,
     ) -> Until {
@@ -63,17 +76,16 @@ impl<'a> Watched<'a> {
         let mut waited: Vec<Option<Waited>> = self.specs.iter().map(|_| None).collect();
         let mut full = pin!(self.is_full());
         let cause = loop {
+            if noted.is_some() {
+                break noted;
+            }
             tokio::select! {
                 // In this order: what we stop must not be taken for an end of its own.
                 // Every branch is safe to cancel: a wait goes on where it was, the others keep no state.
                 biased;
                 why = asked(stop) => break Some(Cause::Asked(why)),
-                limit = reached(limit) => {
-                    let is_sure = limit.is_noted || self.runs_still().await;
-                    if is_sure && !limit.is_noted {
-                        note_limit.await;
-                    }
-                    let own_within = if is_sure { None } else { Some(limit.with_pauses) };
+                limit = reached(timing.limit) => {
+                    let own_within = if self.runs_still().await { None } else { Some(limit.with_pauses) };
                     break Some(Cause::Limit { limit: limit.whole, own_within });
                 }
                 full = &mut full => break Some(Cause::Output(full)),
@@ -85,10 +97,14 @@ impl<'a> Watched<'a> {
                         break u32::try_from(position).ok().map(Cause::Replica);
                     }
                 }
+                () = self.keep_halted(timing.is_halted) => {}
                 // A replica that has ended is told of again by the next wait.
                 Some(ordered) = orders.recv() => return Until::Ordered(ordered),
             }
         };
+        if let (None, Some(cause)) = (noted, cause) {
+            note(cause).await;
+        }
         // With a cause something may still run: stop it, while the waits take the last of its logs.
         let drained = async {
             while let Some((position, ending)) = waits.next().await {
@@ -131,6 +147,17 @@ impl<'a> Watched<'a> {
             Some(spec) => self.room.exceeded(&spec.dirs).await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Sees that what is halted is not let go on by others. Never resolves.
+    async fn keep_halted(self, is_halted: bool) {
+        while is_halted {
+            tokio::time::sleep(HALT_AGAIN).await;
+            if let Err(error) = self.pause().await {
+                warn!("it is not known whether a run is still halted: {}", chain(&error));
+            }
+        }
+        std::future::pending().await
     }
 
     /// Halts every run. If one does not obey, those that did go on again.
@@ -215,7 +242,7 @@ async fn reached(limit: Option<Limit>) -> Limit {
         Some(limit) => {
             // A timer tells of a time that has passed a little later, and the end that an earlier daemon brought about may be
             // told before it.
-            if tokio::time::Instant::now() < limit.deadline {
+            if !limit.is_reached() {
                 tokio::time::sleep_until(limit.deadline).await;
             }
             limit

@@ -272,6 +272,28 @@ async fn a_container_that_somebody_removes_is_lost_and_one_that_somebody_kills_i
 }
 
 #[tokio::test]
+async fn a_suspended_job_that_somebody_lets_go_on_is_halted_again() {
+    let Some(own) = OwnEngine::start(false).await else { return };
+    let bed = Bed::new(&own.engine(), "execution_duration = \"6s\"");
+    let _daemon = bed.start(None).await;
+    let id = bed.submit("echo x >> /count/$JOB_ID; sleep 1000").await;
+    bed.until("it to run", async || bed.times_run(&id) == 1).await;
+    let mut suspend = std::process::Command::new(env!("CARGO_BIN_EXE_uwsctl"));
+    suspend.args(["--url", &bed.url("/api"), "--admin-socket"]).arg(bed.path().join("state/uwsd.sock"));
+    let suspended = suspend.args(["suspend", &id]).output().expect("started");
+    assert!(suspended.status.success(), "{}", String::from_utf8_lossy(&suspended.stderr));
+    own.ask("POST", &format!("/containers/uwsd-{id}/unpause"));
+    let is_paused = || own.ask("GET", &format!("/containers/uwsd-{id}/json")).contains("\"Paused\":true");
+    assert!(!is_paused());
+    bed.until("it to be halted again", async || is_paused()).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let uws = bed.get(&format!("/api/ocps/async/{id}/phase")).await.text();
+    assert_eq!((uws.as_str(), is_paused()), ("SUSPENDED", true));
+    bed.request("DELETE", &format!("/api/v1/job/{id}"), &[], "").await;
+    bed.leaves_no_run(&[id]).await;
+}
+
+#[tokio::test]
 async fn an_image_that_is_gone_is_told_and_what_runs_from_it_runs_on() {
     let Some(own) = OwnEngine::start(false).await else { return };
     let bed = Bed::new(&own.engine(), "");

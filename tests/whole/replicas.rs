@@ -69,7 +69,27 @@ async fn of_a_set_that_goes_well_every_peak_and_log_is_told(engine: &Engine) {
     bed.leaves_no_run(&[id]).await;
 }
 
+async fn an_abort_while_they_are_being_started_starts_no_more_of_them(engine: &Engine) {
+    let bed = Bed::new(engine, "");
+    let _daemon = bed.start(None).await;
+    let many = json!({ "command": "echo x >> /count/$JOB_ID; sleep 1000", "url": null, "replicas": 12 });
+    let id = bed.put(&many).await.json()["jobId"].as_str().expect("an id").to_owned();
+    bed.until("the first to run", async || bed.times_run(&id) > 0).await;
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let asked = bed.request("POST", &format!("/api/ocps/async/{id}/phase"), &form, "PHASE=ABORT").await;
+    assert_eq!(asked.status, 303, "{}", asked.text());
+    let began = bed.times_run(&id);
+    let job = bed.ends(&id).await;
+    assert_eq!((&job["phase"], &job["jobInfo"]["reason"]), (&json!("aborted"), &json!("aborted")), "{job}");
+    // One was perhaps on its way, and one that began may not have said so yet.
+    assert!(bed.times_run(&id) <= began + 2, "{began} had begun, {} did: {job}", bed.times_run(&id));
+    assert!(began < 9, "the test came too late");
+    assert_eq!(job["jobInfo"]["replicas"].as_array().expect("a list").len(), 12, "{job}");
+    bed.leaves_no_run(&[id]).await;
+}
+
 crate::bed::everywhere! {
+    an_abort_while_they_are_being_started_starts_no_more_of_them,
     the_first_failure_ends_all_and_what_each_came_to_is_told,
     of_a_set_that_goes_well_every_peak_and_log_is_told,
 }

@@ -7,7 +7,7 @@ use crate::bed::{Bed, Engine};
 use crate::program::{SmallDisk, Told, command, database, ids, integrity, look, names, uwsd};
 
 /// The newest schema.
-const NEWEST: u32 = 6;
+const NEWEST: u32 = 7;
 
 /// The job that a daemon of schema 6 has forgotten.
 const FORGOTTEN: &str = "019ff3b0000074008000000a11ce0fff";
@@ -16,7 +16,7 @@ const FORGOTTEN: &str = "019ff3b0000074008000000a11ce0fff";
 type Facts = &'static [(&'static str, &'static str)];
 
 /// What the jobs of a fixture are, by their run ids: since which schema, and what is told of them after the start.
-const JOBS: [(&str, u32, Facts); 16] = [
+const JOBS: [(&str, u32, Facts); 17] = [
     ("pending", 1, &[("/phase", "\"pending\""), ("/parameters/command/2", "\"echo not yet\""), ("/startTime", "null")]),
     ("queued", 1, &[("/phase", "\"completed\""), ("/jobInfo/exitCode", "0"), ("/results/0/id", "0")]),
     ("executing", 1, &[("/phase", "\"error\""), ("/jobInfo/reason", "\"host-restart\"")]),
@@ -59,6 +59,8 @@ const JOBS: [(&str, u32, Facts); 16] = [
     ("cleaned", 3, &[("/phase", "\"completed\""), ("/jobInfo/filesRemoved", "\"2026-07-12T04:00:00.000Z\"")]),
     // By the clock that nobody sets, not the difference of its stamps.
     ("failed", 6, &[("/executionDuration", "1.25")]),
+    // What it was being stopped for before the host went down.
+    ("overused", 7, &[("/phase", "\"aborted\""), ("/jobInfo/reason", "\"output-too-large\"")]),
 ];
 
 /// The UWS phase, where it is not that of the JSON API.
@@ -221,8 +223,13 @@ async fn a_database_of_schema_5_is_upgraded_and_served() {
 }
 
 #[tokio::test]
-async fn a_database_of_schema_6_is_served() {
+async fn a_database_of_schema_6_is_upgraded_and_served() {
     served(6).await;
+}
+
+#[tokio::test]
+async fn a_database_of_schema_7_is_served() {
+    served(7).await;
 }
 
 /// The order of docs/maintenance.md, "Go back": this program is the older one, on what a newer one left.
@@ -270,7 +277,7 @@ async fn without_room_for_the_backup_nothing_is_migrated_and_what_to_do_is_said(
         bounded.arg("60").arg(serve.get_program()).args(serve.get_args()).output().expect("started").into();
     assert_eq!(told.code, Some(1), "{}", told.complaint);
     for part in [
-        "uwsd.db has schema version 3 and was not brought to 6, since it could not be backed up before; make room beside it",
+        "uwsd.db has schema version 3 and was not brought to 7, since it could not be backed up before; make room beside it",
         ": the copy takes ",
     ] {
         assert!(told.complaint.contains(part), "{part} in {}", told.complaint);
