@@ -76,7 +76,7 @@ async fn with_little_room_new_jobs_are_refused_until_there_is_room_again() {
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert_eq!(refused.header("retry-after"), "60");
     let sentence = format!(
-        "MiB are free in {}, and 17.6 MiB are wanted; try again later",
+        "MiB are free in {}, and 17.5 MiB are wanted; try again later",
         daemon.config.server.jobs_dir.display()
     );
     assert!(refused.text().starts_with("no new jobs: ") && refused.text().ends_with(&sentence), "{}", refused.text());
