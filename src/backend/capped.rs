@@ -1,4 +1,5 @@
-//! A log that is kept within a size: its beginning and its end, and between them a mark that says how much is missing.
+//! A log that is kept within a size. One that is no longer is in its file as it was told; of a longer one there are its beginning and
+//! its end, and between them a mark that says how much is missing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,15 +7,18 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::domain::LogBytes;
+use crate::ports::JobDirs;
 
-/// A file that grows up to half of its size. What comes then is kept in a ring beside it, whose content is put behind the
-/// mark in the end.
+/// A file that grows up to half of its size. What comes then is kept in a ring beside it, whose content is put behind that
+/// in the end: only then it is known whether something is missing.
 #[derive(Debug)]
 pub(super) struct CappedFile {
     file: File,
     path: PathBuf,
-    /// The bytes of the stream that the file may hold, and as many of its end.
+    /// How much of the stream's beginning the file may hold.
     half: u64,
+    /// How much of its end the ring may hold: the other half.
+    room: u64,
     /// The bytes of the stream so far.
     told: u64,
     ring: Option<File>,
@@ -24,7 +28,8 @@ impl CappedFile {
     /// The log at `path`, which holds the first `told` bytes of its stream and nothing else; `most` is how large the log may
     /// become, but for the mark.
     pub(super) fn new(file: File, path: &Path, told: u64, most: u64) -> Self {
-        Self { file, path: path.to_owned(), half: most / 2, told, ring: None }
+        let half = Self::half(most);
+        Self { file, path: path.to_owned(), half, room: most - half, told, ring: None }
     }
 
     /// How much of the stream its beginning holds at the most: what is beyond in a file is no part of the beginning.
@@ -48,20 +53,16 @@ impl CappedFile {
 
     fn take_beyond(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if self.ring.is_none() {
-            let most = self.half * 2;
-            let mark =
-                format!("\n[uwsd: this log may have {most} bytes; what follows is shown when the job has ended]\n");
-            self.file.write_all(mark.as_bytes())?;
-            self.ring = Some(open_ring(&ring_of(&self.path))?);
+            self.ring = Some(open_ring(&JobDirs::rest_of(&self.path))?);
         }
         let Some(ring) = &self.ring else { return Ok(()) };
         // Of more than the ring holds only the end would stay.
-        let skipped = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_sub(self.half);
+        let skipped = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_sub(self.room);
         bytes = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
         self.told += skipped;
         while !bytes.is_empty() {
-            let at = (self.told - self.half) % self.half;
-            let room = usize::try_from(self.half - at).unwrap_or(usize::MAX).min(bytes.len());
+            let at = (self.told - self.half) % self.room;
+            let room = usize::try_from(self.room - at).unwrap_or(usize::MAX).min(bytes.len());
             ring.write_all_at(&bytes[..room], at)?;
             self.told += room as u64;
             bytes = &bytes[room..];
@@ -73,17 +74,18 @@ impl CappedFile {
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if let Some(mut ring) = self.ring.take() {
             let beyond = self.told - self.half;
-            let cut = beyond.saturating_sub(self.half);
+            let cut = beyond.saturating_sub(self.room);
             if cut > 0 {
-                writeln!(self.file, "[uwsd: {cut} bytes are cut here]")?;
+                let most = self.half + self.room;
+                writeln!(self.file, "\n[uwsd: this log may have {most} bytes; {cut} bytes are cut here]")?;
             }
-            let at = if cut > 0 { beyond % self.half } else { 0 };
-            let kept = beyond.min(self.half);
+            let at = if cut > 0 { beyond % self.room } else { 0 };
+            let kept = beyond.min(self.room);
             ring.seek(SeekFrom::Start(at))?;
             io::copy(&mut (&ring).take(kept - at.min(kept)), &mut self.file)?;
             ring.seek(SeekFrom::Start(0))?;
             io::copy(&mut (&ring).take(at), &mut self.file)?;
-            fs::remove_file(ring_of(&self.path))?;
+            fs::remove_file(JobDirs::rest_of(&self.path))?;
         }
         self.file.sync_all()
     }
@@ -98,11 +100,6 @@ impl CappedFile {
     pub(super) const fn told(&self) -> u64 {
         self.told
     }
-}
-
-/// Where the end of the log at `path` is kept meanwhile.
-fn ring_of(path: &Path) -> PathBuf {
-    path.with_extension("end")
 }
 
 fn open_ring(path: &Path) -> io::Result<File> {
@@ -128,15 +125,36 @@ mod tests {
         fs::read_to_string(&path).expect("read")
     }
 
-    const CUT: &str = "\n[uwsd: this log may have 8 bytes; what follows is shown when the job has ended]\n";
+    fn cut(most: u64, bytes: u64) -> String {
+        format!("\n[uwsd: this log may have {most} bytes; {bytes} bytes are cut here]\n")
+    }
 
     #[test]
-    fn beginning_and_end_are_kept_and_the_cut_is_marked() {
+    fn a_log_that_is_not_too_long_is_kept_as_it_was_told() {
         assert_eq!(logged(8, &[b"abcd"]), "abcd");
-        assert_eq!(logged(8, &[b"abc", b"def"]), format!("abcd{CUT}ef"));
-        assert_eq!(logged(8, &[b"abcdefgh"]), format!("abcd{CUT}efgh"));
-        assert_eq!(logged(8, &[b"abcdefgh", b"i"]), format!("abcd{CUT}[uwsd: 1 bytes are cut here]\nfghi"));
-        assert_eq!(logged(8, &[b"abcdefghijklmn"]), format!("abcd{CUT}[uwsd: 6 bytes are cut here]\nklmn"));
+        assert_eq!(logged(8, &[b"abc", b"def"]), "abcdef");
+        assert_eq!(logged(8, &[b"abcdefgh"]), "abcdefgh");
+        assert_eq!(logged(9, &[b"abcde", b"fghi"]), "abcdefghi");
+    }
+
+    #[test]
+    fn of_a_longer_one_beginning_and_end_are_kept_and_the_cut_is_marked() {
+        assert_eq!(logged(8, &[b"abcdefgh", b"i"]), format!("abcd{}fghi", cut(8, 1)));
+        assert_eq!(logged(8, &[b"abcdefghijklmn"]), format!("abcd{}klmn", cut(8, 6)));
+        assert_eq!(logged(9, &[b"abcdefghi", b"j"]), format!("abcd{}fghij", cut(9, 1)));
+    }
+
+    #[test]
+    fn while_it_is_written_it_grows_by_what_was_told_only() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("stdout");
+        let mut log = CappedFile::new(File::create(&path).expect("made"), &path, 0, 8);
+        for (piece, shown) in [("abc", "abc"), ("def", "abcd"), ("ghijkl", "abcd")] {
+            log.take(piece.as_bytes()).expect("taken");
+            assert_eq!(fs::read_to_string(&path).expect("read"), shown);
+        }
+        log.finish().expect("finished");
+        assert_eq!(fs::read_to_string(&path).expect("read"), format!("abcd{}ijkl", cut(8, 4)));
     }
 
     proptest! {
@@ -144,12 +162,11 @@ mod tests {
         fn however_it_comes_the_same_is_kept(pieces in proptest::collection::vec("[a-z]{0,9}", 0..12)) {
             let whole = pieces.concat();
             let bytes: Vec<&[u8]> = pieces.iter().map(String::as_bytes).collect();
-            prop_assert_eq!(logged(8, &bytes), logged(8, &[whole.as_bytes()]));
-            let kept = logged(8, &bytes);
-            prop_assert!(kept.starts_with(&whole[..whole.len().min(4)]));
-            if whole.len() > 4 {
-                prop_assert!(kept.ends_with(&whole[whole.len().saturating_sub(4).max(4)..]));
-            }
+            let kept = match whole.len() {
+                ..=8 => whole.clone(),
+                long => format!("{}{}{}", &whole[..4], cut(8, long as u64 - 8), &whole[long - 4..]),
+            };
+            prop_assert_eq!(logged(8, &bytes), kept);
         }
     }
 }

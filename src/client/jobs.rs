@@ -145,11 +145,12 @@ impl Client {
         offset: &mut u64,
         out: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<(), ClientError> {
-        self.copy(&format!("{}/results/{}", self.job_path(id), result.path), offset, out).await
+        self.copy(&format!("{}/results/{}", self.job_path(id), result.path), offset, out).await.map(drop)
     }
 
     /// Copies a log of one replica of the job (0 is the first, mostly the only one), as [`download`](Self::download) does a
-    /// result; also while the job runs.
+    /// result; also while the job runs. Of a long one the file has only the beginning then: this returns what becomes of the
+    /// rest, if the server says that there is one.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -160,7 +161,7 @@ impl Client {
         replica: u32,
         offset: &mut u64,
         out: &mut (dyn AsyncWrite + Unpin + Send),
-    ) -> Result<(), ClientError> {
+    ) -> Result<Option<String>, ClientError> {
         let of_replica = if replica == 0 { String::new() } else { format!("{replica}/") };
         let path = format!("{}/results/{of_replica}{}", self.job_path(id), log.as_str());
         self.copy(&path, offset, out).await

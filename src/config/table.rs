@@ -219,8 +219,8 @@ pub(super) static KEYS: &[Key] = &[
         "backend.max_log",
         Size(1 << 16),
         "\"64MiB\"",
-        "How large stdout and stderr of a job may each become. Of a longer one beginning and end are kept, and the cut is \
-         marked.",
+        "How large stdout and stderr of a job may each become. Of a longer one beginning and end are kept, and a \
+         line between them says how much is cut.",
     ),
     key(
         "backend.docker.host",

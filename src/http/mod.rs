@@ -28,6 +28,7 @@ mod json;
 mod links;
 mod listen;
 mod listeners;
+mod log;
 mod metrics;
 mod operations;
 mod page;

@@ -1,6 +1,6 @@
 //! One run of a job: its name, what it needs, how it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 
@@ -136,6 +136,11 @@ impl JobDirs {
     pub fn log(&self, run: &RunRef) -> PathBuf {
         let log = self.root.join("log");
         if run.replicas == 1 { log } else { log.join(run.replica.to_string()) }
+    }
+    /// Where the end of a long log at `path` is until the run has ended and it is put behind the beginning.
+    #[must_use]
+    pub fn rest_of(path: &Path) -> PathBuf {
+        path.with_extension("end")
     }
     /// The directory as the run sees it: `/uws/jobs/{job-id}`.
     #[must_use]

@@ -116,6 +116,29 @@ async fn before_the_end_the_list_is_empty_and_the_log_can_be_followed() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_long_log_is_announced_beside_it() {
+    let daemon = Bed::new().start().await;
+    let id = create(&daemon, "COMMAND=print+first%3Bhang&PHASE=RUN").await;
+    reaches(&daemon, &id, "EXECUTING").await;
+    let told = || async {
+        let log = daemon.client().get(&format!("{LIST}/{id}/results/stdout")).await;
+        (log.text().to_owned(), log.header("log-rest").to_owned())
+    };
+    crate::bed::eventually("the log to come", || async { (told().await.0 == "first\n").then_some(()) }).await;
+    assert_eq!(told().await.1, "");
+    let rest = daemon.config.server.jobs_dir.join(&id).join("log/stdout.end");
+    std::fs::write(&rest, "last").expect("written");
+    assert_eq!(told().await, ("first\n".to_owned(), "shown when the job has ended".to_owned()));
+    std::fs::remove_file(&rest).expect("removed");
+    assert_eq!(told().await.1, "");
+    // The host went down before it was put behind the beginning.
+    let (id, _) = ended(&daemon, "print first", "COMPLETED").await;
+    std::fs::write(daemon.config.server.jobs_dir.join(&id).join("log/stdout.end"), "last").expect("written");
+    let log = daemon.client().get(&format!("{LIST}/{id}/results/stdout")).await;
+    assert_eq!((log.text(), log.header("log-rest")), ("first\n", "lost"));
+}
+
+#[tokio::test]
 async fn a_failed_job_answers_200_and_tells_why_in_summary_and_error() {
     let daemon = Bed::new().start().await;
     let (id, failed) = ended(&daemon, "complain it <broke>;exit 3", "ERROR").await;

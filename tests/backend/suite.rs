@@ -194,7 +194,8 @@ macro_rules! contract {
             logs: both_streams_are_complete, a_burst_right_before_the_end_is_complete, short_runs_lose_nothing,
                 bytes_are_kept_as_they_are, what_a_background_child_holds_open_does_not_stall_the_end,
                 a_full_disk_under_the_logs_is_told_and_does_not_hide_the_end,
-                of_a_flood_beginning_and_end_are_kept;
+                of_a_flood_beginning_and_end_are_kept,
+                a_log_that_is_just_not_too_long_is_kept_as_it_is;
             surroundings: the_environment_is_kept_byte_for_byte, of_a_repeated_name_the_last_one_wins,
                 only_its_own_directories_are_seen, input_cannot_be_changed, home_and_output_are_writable,
                 it_runs_as_its_user, it_has_its_groups, it_has_no_privileges, it_has_no_network_if_told_so,

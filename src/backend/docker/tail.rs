@@ -15,10 +15,9 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::connect::Client;
-use crate::backend::capped::CappedFile;
 use crate::domain::LogBytes;
 
-/// How much of two ends is compared: less than a file holds of its stream's, however short it is kept.
+/// How much of two ends is compared: less than a file holds of its stream's behind a cut, however short it is kept.
 const COMPARED: usize = 16 << 10;
 
 /// One stream as the engine has it.
@@ -42,24 +41,21 @@ impl Stream {
         &self.last[self.last.len().saturating_sub(COMPARED)..]
     }
 
-    /// Whether the file at `path`, a log of at most `most` bytes for which `written` were taken, has its end. Of a long stream the engine has
+    /// Whether the file at `path`, for which `written` bytes were taken, has its end. Of a long stream the engine has
     /// forgotten the beginning: then only the ends can be compared.
-    async fn is_whole_in(&self, path: &Path, most: u64, written: u64) -> bool {
+    async fn is_whole_in(&self, path: &Path, written: u64) -> bool {
         match self.told.cmp(&written) {
             Ordering::Equal => true,
             Ordering::Greater => false,
             Ordering::Less => {
-                // Before that there may be a mark.
-                let unmarked = written.checked_sub(CappedFile::half(most)).filter(|beyond| *beyond > 0);
-                let compared = unmarked.and_then(|beyond| usize::try_from(beyond).ok()).unwrap_or(COMPARED);
-                let end = &self.end()[self.end().len().saturating_sub(compared)..];
+                let end = self.end();
                 last_of(path, end.len()).await.is_ok_and(|last| last == end)
             }
         }
     }
 }
 
-/// Whether both logs below a directory, each of at most so many bytes, for which `bytes` were taken, have all that the engine
+/// Whether both logs below `dir`, for which `bytes` were taken, have all that the engine
 /// kept of the ends of its container's.
 ///
 /// # Errors
@@ -67,7 +63,7 @@ impl Stream {
 pub(super) async fn is_whole(
     client: &Client,
     container: &str,
-    (dir, most): (&Path, u64),
+    dir: &Path,
     bytes: [LogBytes; 2],
 ) -> Result<bool, Error> {
     let options = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
@@ -84,7 +80,7 @@ pub(super) async fn is_whole(
     }
     let (out, err) = (dir.join("stdout"), dir.join("stderr"));
     let [taken_of_stdout, taken_of_stderr] = bytes.map(|bytes| bytes.written);
-    Ok(stdout.is_whole_in(&out, most, taken_of_stdout).await && stderr.is_whole_in(&err, most, taken_of_stderr).await)
+    Ok(stdout.is_whole_in(&out, taken_of_stdout).await && stderr.is_whole_in(&err, taken_of_stderr).await)
 }
 
 /// The last `length` bytes of the file, fewer if it is shorter.
@@ -101,8 +97,6 @@ async fn last_of(path: &Path, length: usize) -> std::io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const MOST: u64 = 64 << 20;
-
     #[tokio::test]
     async fn a_log_is_whole_that_ends_as_the_engine_tells_it() {
         let dir = tempfile::tempdir().expect("a directory");
@@ -117,20 +111,14 @@ mod tests {
             }
             stream
         };
-        assert!(told(&[&long]).is_whole_in(&path, MOST, written).await);
-        assert!(!told(&[&long, b"."]).is_whole_in(&path, MOST, written).await, "the engine has more");
+        assert!(told(&[&long]).is_whole_in(&path, written).await);
+        assert!(!told(&[&long, b"."]).is_whole_in(&path, written).await, "the engine has more");
         // It has forgotten the beginning, and has more or not.
-        assert!(told(&[&long[300_000..]]).is_whole_in(&path, MOST, written).await);
-        assert!(told(&[b"other", &long[383_616..]]).is_whole_in(&path, MOST, written).await);
-        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&path, MOST, written).await);
-        assert!(told(&[&long[399_990..]]).is_whole_in(&path, MOST, written).await);
-        assert!(told(&[]).is_whole_in(&path, MOST, written).await, "it keeps none");
-        // A log that is a little longer than the half which is kept of its beginning has a mark before its end.
-        let mut marked = long.clone();
-        marked.splice(399_900..399_900, *b"[a mark]");
-        std::fs::write(&path, &marked).expect("written");
-        assert!(told(&[&long[300_000..]]).is_whole_in(&path, 2 * 399_900, written).await);
-        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&path, 2 * 399_900, written).await);
-        assert!(!told(&[b"x"]).is_whole_in(&dir.path().join("none"), MOST, 2).await);
+        assert!(told(&[&long[300_000..]]).is_whole_in(&path, written).await);
+        assert!(told(&[b"other", &long[383_616..]]).is_whole_in(&path, written).await);
+        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&path, written).await);
+        assert!(told(&[&long[399_990..]]).is_whole_in(&path, written).await);
+        assert!(told(&[]).is_whole_in(&path, written).await, "it keeps none");
+        assert!(!told(&[b"x"]).is_whole_in(&dir.path().join("none"), 2).await);
     }
 }

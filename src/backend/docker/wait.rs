@@ -278,7 +278,7 @@ impl Shared {
             loop {
                 if let Ok(client) = self.engine.client().await {
                     let (name, dir) = (self.handle(run), dirs.log(run));
-                    match tail::is_whole(&client, &name, (&dir, self.settings.max_log), bytes).await {
+                    match tail::is_whole(&client, &name, &dir, bytes).await {
                         Ok(is_whole) => return Some(is_whole),
                         Err(error) if is_unreachable(&error) => {}
                         Err(_) => return None,

@@ -142,6 +142,26 @@ async fn run_shows_the_logs_of_every_replica() {
 }
 
 #[tokio::test]
+async fn logs_says_what_becomes_of_the_rest_of_a_long_one_beside_it() {
+    let server = Server::start(|before, seen| match seen.line.ends_with("/stdout") {
+        true if before < 3 => {
+            let mut answer = file(seen, "first");
+            answer.headers_mut().insert("log-rest", "shown when the job has ended".parse().expect("a header"));
+            answer
+        }
+        true => file(seen, "firstlast"),
+        false => document(&job(if before < 3 { "EXECUTING" } else { "COMPLETED" })),
+    })
+    .await;
+    let done = uwsctl(&server, &["logs", ID]).await;
+    let said = "uwsctl: the rest of this log is shown when the job has ended\n";
+    assert_eq!((done.out.as_str(), done.err.as_str()), ("first", said));
+    assert_eq!(uwsctl(&server, &["logs", "--follow", ID]).await.out, "firstlast");
+    let done = uwsctl(&server, &["logs", ID]).await;
+    assert_eq!((done.out.as_str(), done.err.as_str()), ("firstlast", ""));
+}
+
+#[tokio::test]
 async fn wait_lets_the_server_wait_also_over_a_restart() {
     let server = Server::start(|before, _| match before {
         0 => document(&job("QUEUED")),

@@ -1,17 +1,14 @@
 //! `/v1/job/{id}/stdout` and `/v1/job/{id}/stderr`: what a job's command wrote, also while it runs.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method};
 use warp::reply::Response;
 
 use super::find;
-use crate::domain::Job;
+use crate::domain::{Job, Log};
 use crate::http::extract::Asked;
-use crate::http::file;
 use crate::http::form;
-use crate::http::reply::{ApiError, text};
-use crate::http::{Api, gone};
-use crate::ports::{JobDirs, RunRef};
+use crate::http::reply::ApiError;
+use crate::http::{Api, gone, log};
 
 /// What is asked of a log.
 #[derive(Debug, Clone, Copy)]
@@ -74,24 +71,15 @@ pub(super) async fn stderr(api: &Api, query: Query<'_>) -> Result<Response, ApiE
     send(api, query, "stderr").await
 }
 
-async fn send(api: &Api, query: Query<'_>, name: &str) -> Result<Response, ApiError> {
+async fn send(api: &Api, query: Query<'_>, stream: &'static str) -> Result<Response, ApiError> {
     let Query { asked, id, method, headers } = query;
     let job = find::kept_job(api, &asked.caller, id).await?;
     gone::unless_kept(&job)?;
     if job.phase.is_final() && !job.has_files() {
         return Err(ApiError::NoSuchResult);
     }
-    let run = RunRef { job: job.id, replica: replica(&job, asked.query())?, replicas: job.work.replicas };
-    let root = api.config.get().server.jobs_dir.clone();
-    // Relative to the directory of all jobs, so that no component of it is taken on trust.
-    let below = JobDirs { root: job.id.to_string().into() }.log(&run);
-    let opened = file::open_below(&api.files, root, below, name.to_owned()).await?;
-    let mut response = match opened {
-        Some(opened) => opened.respond(method, headers)?,
-        None => text(StatusCode::OK, ""),
-    };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Ok(response)
+    let log = Log { replica: replica(&job, asked.query())?, stream };
+    log::respond(api, &job, log, (method, headers)).await
 }
 
 fn replica(job: &Job, query: &str) -> Result<u32, ApiError> {

@@ -7,10 +7,9 @@ use warp::reply::Response;
 
 use super::dispatch::Request;
 use super::document::JobInfo;
-use super::results::open_log;
 use crate::domain::{Job, Log};
-use crate::http::Api;
 use crate::http::reply::{ApiError, text};
+use crate::http::{Api, log};
 
 /// How much of a log is shown.
 const TAIL: usize = 8 << 10;
@@ -34,8 +33,8 @@ pub(super) async fn get(api: &Api, request: &Request, job: &Job) -> Result<Respo
         let _ = writeln!(report, "{}: {}", log.id(), links.result(job.id, &log.id()));
     }
     if job.work.replicas == 1 {
-        let log = Log { replica: 0, stream: "stderr" };
-        let tail = match open_log(api, job, log).await? {
+        let stderr = Log { replica: 0, stream: "stderr" };
+        let tail = match log::open(api, job, stderr).await? {
             Some(opened) => opened.tail(TAIL).await?,
             None => Vec::new(),
         };

@@ -1,9 +1,7 @@
 //! `…/results` and `…/results/{id}` (UWS 1.1 §2.2.2.3; contract §5).
 
-use std::path::PathBuf;
-
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use super::dispatch::Request;
@@ -11,11 +9,11 @@ use super::main_result;
 use super::negotiate::Format;
 use super::result_id::{Named, named};
 use super::{document, html, piece, xml};
-use crate::domain::{Job, Log};
+use crate::domain::Job;
 use crate::http::file::{self, Opened};
-use crate::http::reply::{ApiError, see_other, text};
-use crate::http::{Api, attachment, gone};
-use crate::ports::{JobDirs, RunRef};
+use crate::http::reply::{ApiError, see_other};
+use crate::http::{Api, attachment, gone, log};
+use crate::ports::JobDirs;
 
 /// The list of results.
 pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
@@ -28,18 +26,9 @@ pub(super) fn get(api: &Api, request: &Request, job: &Job) -> Response {
 pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -> Result<Response, ApiError> {
     gone::unless_kept(job)?;
     match named(job, id) {
-        Some(Named::Log(log)) => {
-            let mut response = match open_log(api, job, log).await? {
-                Some(opened) => opened.respond(&request.method, &request.headers)?,
-                // It never came to a command.
-                None => text(StatusCode::OK, ""),
-            };
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-            Ok(response)
-        }
+        Some(Named::Log(log)) => log::respond(api, job, log, (&request.method, &request.headers)).await,
         Some(Named::File(path)) => {
-            let below = dirs(job).output();
-            let opened = open(api, below, path).await?.ok_or(ApiError::NoSuchResult)?;
+            let opened = open(api, job, path).await?.ok_or(ApiError::NoSuchResult)?;
             let mut response = opened.respond(&request.method, &request.headers)?;
             attachment::describe(&mut response, path);
             let kind = HeaderValue::try_from(main_result::media_type(api, job, path).as_ref());
@@ -54,18 +43,10 @@ pub(super) async fn get_one(api: &Api, request: &Request, job: &Job, id: &str) -
     }
 }
 
-/// A log of the job, if there is one.
-pub(super) async fn open_log(api: &Api, job: &Job, log: Log) -> Result<Option<Opened>, ApiError> {
-    let run = RunRef { job: job.id, replica: log.replica, replicas: job.work.replicas };
-    open(api, dirs(job).log(&run), log.stream).await
-}
-
-/// The job's directories relative to the directory of all jobs, so that no component is taken on trust.
-fn dirs(job: &Job) -> JobDirs {
-    JobDirs { root: job.id.to_string().into() }
-}
-
-async fn open(api: &Api, below: PathBuf, path: &str) -> Result<Option<Opened>, ApiError> {
+/// A file of the job, if there is one.
+async fn open(api: &Api, job: &Job, path: &str) -> Result<Option<Opened>, ApiError> {
     let root = api.config.get().server.jobs_dir.clone();
+    // Relative to the directory of all jobs, so that no component of it is taken on trust.
+    let below = JobDirs { root: job.id.to_string().into() }.output();
     file::open_below(&api.files, root, below, path.to_owned()).await
 }
