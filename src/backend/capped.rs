@@ -72,22 +72,44 @@ impl CappedFile {
 
     /// Ends the log: what was kept of its end is in the file afterwards, and all of it on the disk.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        if let Some(mut ring) = self.ring.take() {
+        if let Some(ring) = self.ring.take() {
             let beyond = self.told - self.half;
             let cut = beyond.saturating_sub(self.room);
             if cut > 0 {
                 let most = self.half + self.room;
                 writeln!(self.file, "\n[uwsd: this log may have {most} bytes; {cut} bytes are cut here]")?;
             }
-            let at = if cut > 0 { beyond % self.room } else { 0 };
-            let kept = beyond.min(self.room);
-            ring.seek(SeekFrom::Start(at))?;
-            io::copy(&mut (&ring).take(kept - at.min(kept)), &mut self.file)?;
-            ring.seek(SeekFrom::Start(0))?;
-            io::copy(&mut (&ring).take(at), &mut self.file)?;
+            self.copy_end(&ring, beyond.min(self.room), &mut &self.file)?;
             fs::remove_file(JobDirs::rest_of(&self.path))?;
         }
         self.file.sync_all()
+    }
+
+    /// The last `length` bytes of what is kept so far, fewer if there are not so many. Of a log that will be cut they are no more than its
+    /// half.
+    pub(super) fn last(&self, length: u64) -> io::Result<Vec<u8>> {
+        let beyond = if self.ring.is_some() { self.told - self.half } else { 0 };
+        let of_ring = beyond.min(self.room).min(length);
+        let mut file = File::open(&self.path)?;
+        let from = file.metadata()?.len().saturating_sub(length - of_ring);
+        file.seek(SeekFrom::Start(from))?;
+        let mut last = Vec::new();
+        file.take(length - of_ring).read_to_end(&mut last)?;
+        if let Some(ring) = &self.ring {
+            self.copy_end(ring, of_ring, &mut last)?;
+        }
+        Ok(last)
+    }
+
+    /// Copies the last `length` bytes in `ring`.
+    fn copy_end(&self, mut ring: &File, length: u64, to: &mut impl Write) -> io::Result<()> {
+        let at = (self.told - self.half - length) % self.room;
+        let first = length.min(self.room - at);
+        for (from, length) in [(at, first), (0, length - first)] {
+            ring.seek(SeekFrom::Start(from))?;
+            io::copy(&mut ring.take(length), to)?;
+        }
+        Ok(())
     }
 
     /// How long the log is; all that is kept is in the file once it is finished.
@@ -152,9 +174,12 @@ mod tests {
         for (piece, shown) in [("abc", "abc"), ("def", "abcd"), ("ghijkl", "abcd")] {
             log.take(piece.as_bytes()).expect("taken");
             assert_eq!(fs::read_to_string(&path).expect("read"), shown);
+            assert_eq!(log.last(2).expect("read"), piece.as_bytes()[piece.len() - 2..]);
         }
+        assert_eq!(log.last(4).expect("read"), b"ijkl");
         log.finish().expect("finished");
         assert_eq!(fs::read_to_string(&path).expect("read"), format!("abcd{}ijkl", cut(8, 4)));
+        assert_eq!(log.last(4).expect("read"), b"ijkl");
     }
 
     proptest! {

@@ -3,20 +3,20 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{AttachContainerOptions, LogsOptions};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connect::Client;
 use super::ending::Logged;
 use super::error::{is_unreachable, words_of};
-use super::spool::Spool;
+use super::spool::{Spool, Taken};
 use crate::backend::system::log_error;
 use crate::ports::LogLoss;
 
@@ -97,6 +97,11 @@ impl Spools {
         Logged { bytes, is_cut: self.stdout.is_cut() || self.stderr.is_cut(), ..Logged::default() }
     }
 
+    /// What was taken of both, with so much of the ends.
+    async fn taken(&mut self, length: u64) -> Option<[Taken; 2]> {
+        Some([self.stdout.taken(length).await?, self.stderr.taken(length).await?])
+    }
+
     /// Ends both files; why one is not whole, if so.
     async fn finish(&mut self) -> Option<LogLoss> {
         let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
@@ -116,7 +121,9 @@ fn own_words(message: &[u8]) -> Option<String> {
 #[derive(Debug)]
 pub(super) struct Pump {
     end: watch::Receiver<Option<Drained>>,
-    logged: Arc<OnceLock<Logged>>,
+    /// What it fills, for whoever waited for its end; none if it could not even begin.
+    spools: Option<Arc<Mutex<Spools>>>,
+    tasks: TaskTracker,
     given_up: CancellationToken,
     /// Whether it reads what the engine kept as that grows.
     is_followed: bool,
@@ -147,7 +154,7 @@ impl Pump {
     ) -> Self {
         let spools = match Spools::resume(dir, most).await {
             Ok(spools) => spools,
-            Err(error) => return Self::failed(log_error("the logs", &error)),
+            Err(error) => return Self::failed(log_error("the logs", &error), tasks),
         };
         let options = LogsOptions { follow: is_followed, stdout: true, stderr: true, ..LogsOptions::default() };
         let output = client.docker.logs(container, Some(options)).boxed();
@@ -155,29 +162,26 @@ impl Pump {
     }
 
     /// One that cannot even begin.
-    fn failed(why: LogLoss) -> Self {
+    fn failed(why: LogLoss, tasks: &TaskTracker) -> Self {
         let end = watch::channel(Some(Drained::Failed(why))).1;
-        Self { end, logged: Arc::default(), given_up: CancellationToken::new(), is_followed: false }
+        Self { end, spools: None, tasks: tasks.clone(), given_up: CancellationToken::new(), is_followed: false }
     }
 
-    fn of(output: Output, is_followed: bool, mut spools: Spools, tasks: &TaskTracker) -> Self {
+    fn of(output: Output, is_followed: bool, spools: Spools, tasks: &TaskTracker) -> Self {
         let (tell, end) = watch::channel(None);
         let given_up = CancellationToken::new();
         let token = given_up.clone();
-        let logged = Arc::<OnceLock<_>>::default();
-        let told = Arc::clone(&logged);
+        let spools = Arc::new(Mutex::new(spools));
+        let filled = Arc::clone(&spools);
         tasks.spawn(async move {
-            let mut drained = spools.fill(output, &token).await;
-            if let Some(why) = spools.finish().await {
-                drained = Drained::Failed(why);
-            }
-            let _ = told.set(spools.logged()); // it is set once only
+            let drained = filled.lock().await.fill(output, &token).await;
             tell.send_replace(Some(drained));
         });
-        Self { end, logged, given_up, is_followed }
+        Self { end, spools: Some(spools), tasks: tasks.clone(), given_up, is_followed }
     }
 
-    /// The end, once everything that came is on the disk.
+    /// The end, once everything that came is written. It may be that of the stream only: the end of a long log is put into its
+    /// file by [`close`](Self::close).
     pub(super) async fn end(&self) -> Drained {
         let mut end = self.end.clone();
         match end.wait_for(Option::is_some).await {
@@ -187,9 +191,24 @@ impl Pump {
         .unwrap_or_else(|| Drained::Broken { is_unreachable: true, why: "the pump is gone".to_owned() })
     }
 
-    /// What became of the logs, once it has ended with the end of the stream.
-    pub(super) fn logged(&self) -> Logged {
-        self.logged.get().cloned().unwrap_or_default()
+    /// What was taken of both logs, with so much of their ends; `None` if that is not known.
+    pub(super) async fn taken(&self, length: u64) -> Option<[Taken; 2]> {
+        self.end().await;
+        self.spools.as_ref()?.lock().await.taken(length).await
+    }
+
+    /// Stops it, and ends the logs: more will not come. What became of them, on the disk.
+    pub(super) async fn close(&self) -> Logged {
+        self.give_up().await;
+        let Some(spools) = self.spools.clone() else { return Logged::default() };
+        let failed = |why| Logged { error: Some(why), ..Logged::default() };
+        // Who waits may be gone before it is done, and the next must not find it half done.
+        let closing = self.tasks.spawn(async move {
+            let mut spools = spools.lock().await;
+            let failure = spools.finish().await;
+            failure.map_or_else(|| spools.logged(), failed)
+        });
+        closing.await.unwrap_or_else(|error| failed(log_error("the logs", &error.into())))
     }
 
     /// Whether it reads what the engine kept as that grows: the end of such a stream may come before that of the log.
@@ -207,7 +226,7 @@ impl Pump {
         self.end.borrow().is_some()
     }
 
-    /// Stops it; its files are closed when this returns.
+    /// Stops it; it writes nothing more when this returns.
     pub(super) async fn give_up(&self) {
         self.given_up.cancel();
         self.end().await;

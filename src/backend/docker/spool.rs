@@ -22,6 +22,15 @@ pub(super) struct Spool {
     is_cut: bool,
 }
 
+/// What of a stream was taken.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// How much of it.
+    pub(super) written: u64,
+    /// The end of that.
+    pub(super) end: Vec<u8>,
+}
+
 /// What the file held when it was opened and the stream has not told again yet.
 #[derive(Debug)]
 struct Held {
@@ -95,10 +104,18 @@ impl Spool {
         self.is_cut
     }
 
-    async fn with_file(
+    /// How many bytes the stream has had, and the last of them, `length` or fewer; `None` of one that was cut.
+    pub(super) async fn taken(&mut self, length: u64) -> Option<Taken> {
+        let written = self.bytes()?.written;
+        // Of what cannot be read nothing is known to be there.
+        let end = self.with_file(move |file| file.last(length)).await.unwrap_or_default();
+        Some(Taken { written, end })
+    }
+
+    async fn with_file<T: Send + 'static>(
         &mut self,
-        deed: impl FnOnce(&mut CappedFile) -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
+        deed: impl FnOnce(&mut CappedFile) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let mut file = self.file.take().ok_or_else(|| io::Error::other("an earlier write was cut short"))?;
         let done = tokio::task::spawn_blocking(move || {
             let result = deed(&mut file);

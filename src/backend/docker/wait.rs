@@ -270,15 +270,14 @@ impl Shared {
     }
 
     /// Whether the engine kept no more of the logs of a run that has ended than what was taken; `None`: it cannot be asked.
-    async fn is_whole(&self, run: &RunRef, dirs: &JobDirs, logged: &Logged) -> Option<bool> {
+    async fn is_whole(&self, run: &RunRef, pump: &Pump) -> Option<bool> {
         // One that was cut is told to be, and no more is known of it.
-        let Some(bytes) = logged.bytes else { return Some(true) };
+        let Some(taken) = pump.taken(tail::COMPARED as u64).await else { return Some(true) };
         let mut backoff = Backoff::new();
         let asked = async {
             loop {
                 if let Ok(client) = self.engine.client().await {
-                    let (name, dir) = (self.handle(run), dirs.log(run));
-                    match tail::is_whole(&client, &name, &dir, bytes).await {
+                    match tail::is_whole(&client, &self.handle(run), &taken).await {
                         Ok(is_whole) => return Some(is_whole),
                         Err(error) if is_unreachable(&error) => {}
                         Err(_) => return None,
@@ -293,15 +292,16 @@ impl Shared {
     /// Waits for the last byte of the logs of a run that has ended.
     async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
         match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) if !pump.is_followed() => return pump.logged(),
-            Ok(Drained::Whole) => match self.is_whole(run, dirs, &pump.logged()).await {
-                Some(true) => return pump.logged(),
-                Some(false) => {}
-                None => {
-                    let gap = "the engine could not be asked whether it had told all of it".to_owned();
-                    return Logged { gap: Some(gap), ..pump.logged() };
+            Ok(Drained::Whole) => {
+                let is_whole = if pump.is_followed() { self.is_whole(run, pump).await } else { Some(true) };
+                if is_whole != Some(false) {
+                    let gap = "the engine could not be asked whether it had told all of it";
+                    let logged = pump.close().await;
+                    if logged.error.is_none() {
+                        return Logged { gap: is_whole.is_none().then(|| gap.to_owned()), ..logged };
+                    }
                 }
-            },
+            }
             // There may be room by now.
             Ok(Drained::Broken { .. } | Drained::Torn(_) | Drained::Failed(_)) | Err(_) => pump.give_up().await,
         }
@@ -315,7 +315,7 @@ impl Shared {
                 Pump::read(&client, &self.handle(run), (&dirs.log(run), self.settings.max_log), false, &self.tasks)
                     .await;
             let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return again.logged(),
+                Ok(Drained::Whole) => return again.close().await,
                 Ok(Drained::Broken { is_unreachable: true, .. }) => {
                     backoff.wait().await;
                     continue;
@@ -327,11 +327,9 @@ impl Shared {
                 }
                 Ok(Drained::Failed(why)) => why,
                 Ok(Drained::Torn(why) | Drained::Broken { is_unreachable: false, why }) => lost(&why),
-                Err(_) => {
-                    again.give_up().await;
-                    lost(&format!("not read within {}s", READING.as_secs()))
-                }
+                Err(_) => lost(&format!("not read within {}s", READING.as_secs())),
             };
+            again.close().await;
             warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {}", why.why);
             // What was written is not known then.
             return Logged { error: Some(why), ..Logged::default() };
@@ -344,14 +342,14 @@ impl Shared {
 async fn taken(pump: Option<&Pump>) -> Logged {
     let gap = Some("its container is gone, and with it what was not taken of its log yet".to_owned());
     let Some(pump) = pump else { return Logged { gap, ..Logged::default() } };
-    match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-        Ok(Drained::Whole) if !pump.is_followed() => pump.logged(),
-        Ok(Drained::Whole) => Logged { gap, ..pump.logged() },
+    let ended = tokio::time::timeout(LAST_WORDS, pump.end()).await;
+    let logged = pump.close().await;
+    match ended {
+        _ if logged.error.is_some() => logged,
+        Ok(Drained::Whole) if !pump.is_followed() => logged,
+        Ok(Drained::Whole) => Logged { gap, ..logged },
         Ok(Drained::Failed(why)) => Logged { error: Some(why), ..Logged::default() },
-        Ok(Drained::Broken { .. } | Drained::Torn(_)) | Err(_) => {
-            pump.give_up().await;
-            Logged { gap, ..Logged::default() }
-        }
+        Ok(Drained::Broken { .. } | Drained::Torn(_)) | Err(_) => Logged { gap, ..Logged::default() },
     }
 }
 

@@ -1,11 +1,13 @@
 //! Logs that the engine cannot tell as they were written.
 
+use std::time::Duration;
+
 use uwsd::domain::LogBytes;
 use uwsd::ports::How;
 
 use super::interposed::{Interposed, Treatment};
 use super::{DockerBed, ask, order, own, remove};
-use crate::suite::{Bed, clean, end_of, launch, live, log_of, stdout_of, until_it_says};
+use crate::suite::{Bed, MAX_LOG, clean, end_of, launch, live, log_of, stdout_of, until, until_it_says};
 
 const SCRIPT: &str = "echo begun; echo ended; exit 3";
 
@@ -102,6 +104,29 @@ async fn what_a_run_says_after_somebody_restarted_it_is_in_its_logs() {
     let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(18), whole(0)])));
     clean(&*backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_log_only_grows_also_where_another_daemon_goes_on_with_it() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    // Without a newline, which the engine might forget after so long a line.
+    let script = format!("head -c {MAX_LOG} /dev/zero | tr '\\0' x; touch \"$HOME/written\"; sleep 4; printf last");
+    let (backend, spec) = (bed.fresh_backend(), bed.spec(&script));
+    launch(&*backend, &spec).await;
+    let (log, home) = (spec.dirs.log(&spec.run).join("stdout"), spec.dirs.home());
+    let length = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    until("the log is half full", || home.join("written").exists() && length() >= MAX_LOG / 2).await;
+    drop(backend);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(length(), MAX_LOG / 2, "the rest is shown at the end");
+    let ending = end_of(&*bed.fresh_backend(), &spec).await;
+    assert_eq!((ending.how, ending.log_error, ending.log_gap), (How::Exited(0), None, None));
+    let kept = log_of(&spec, "stdout");
+    let mark = format!("\n[uwsd: this log may have {MAX_LOG} bytes; 4 bytes are cut here]\n");
+    assert_eq!(kept.len() as u64, MAX_LOG + mark.len() as u64);
+    let half = usize::try_from(MAX_LOG / 2).expect("small");
+    assert!(kept[half..].starts_with(mark.as_bytes()) && kept.ends_with(b"xlast"));
+    clean(&*bed.backend(), &spec).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
