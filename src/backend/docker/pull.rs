@@ -1,6 +1,7 @@
 //! Pulling an image: once for all who want it at the same time, from its mirrors first, and again while that may help.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use bollard::query_parameters::{CreateImageOptions, RemoveImageOptions, TagImage
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 use super::credentials::credentials;
@@ -24,6 +25,8 @@ use crate::ports::{BackendError, Progress};
 const PULLING: &str = "pulling the image";
 /// How long it rests after the first failure that may pass, and at the most.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// With less time left than this it does not try again.
+const TOO_SHORT: Duration = Duration::from_secs(1);
 
 /// What is to be pulled, and how.
 #[derive(Debug, Clone)]
@@ -114,26 +117,43 @@ impl Pulls {
     }
 }
 
-/// Tries until it works, cannot work, or its time is over.
 async fn fly(docker: Docker, order: Order, tell: watch::Sender<String>) -> Landing {
-    let deadline = Instant::now() + order.limit;
+    persist(&order.image, order.limit, &tell, || from_anywhere(&docker, &order, &tell)).await
+}
+
+/// Tries until it works, cannot work, or its time is over: the pauses get shorter towards that.
+async fn persist<F>(
+    image: &str,
+    limit: Duration,
+    tell: &watch::Sender<String>,
+    mut attempt: impl FnMut() -> F,
+) -> Landing
+where
+    F: Future<Output = Landing>,
+{
+    let deadline = Instant::now() + limit;
     let mut pause = PAUSES.0;
     let mut last = String::new();
     loop {
-        let tried = timeout_at(deadline, from_anywhere(&docker, &order, &tell)).await;
-        match tried {
+        match timeout_at(deadline, attempt()).await {
             Ok(Err(Failure::NotToBeHad { why, is_transient: true })) => last = why,
             Ok(landing) => return landing,
-            Err(_) => return Err(Failure::TimedOut { why: last, limit: order.limit }),
+            Err(_) => break,
         }
-        if Instant::now() + pause >= deadline {
-            return Err(Failure::TimedOut { why: last, limit: order.limit });
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left < TOO_SHORT {
+            // What is told is that it was not there until then.
+            sleep_until(deadline).await;
+            break;
         }
-        warn!("image {} could not be pulled, trying again in {} s: {last}", order.image, pause.as_secs());
-        tell.send_replace(format!("trying again in {} s: {last}", pause.as_secs()));
-        sleep(pause).await;
+        let rest = pause.min(left / 2);
+        let secs = rest.as_secs().max(1);
+        warn!("image {image} could not be pulled, trying again in {secs} s: {last}");
+        tell.send_replace(format!("trying again in {secs} s: {last}"));
+        sleep(rest).await;
         pause = (pause * 2).min(PAUSES.1);
     }
+    Err(Failure::TimedOut { why: last, limit })
 }
 
 /// One attempt: each mirror in turn, then the registry itself, whose refusal counts.
@@ -272,6 +292,31 @@ mod tests {
             assert!(!may_pass(Some(500), why), "{why}");
         }
         assert!(!may_pass(Some(404), "pull access denied for x, repository does not exist"));
+    }
+
+    /// What comes of an image whose registry is back after so many seconds, and after how many seconds.
+    async fn pulled_from_one_that_is_back_after(back: u64, limit: u64) -> (Landing, u64) {
+        let begin = Instant::now();
+        let tell = watch::Sender::default();
+        let landing = persist("x", Duration::from_secs(limit), &tell, || async move {
+            sleep(Duration::from_millis(100)).await;
+            if begin.elapsed() >= Duration::from_secs(back) {
+                return Ok(Landed { name: "x".to_owned(), digest: None });
+            }
+            Err(Failure::NotToBeHad { why: "connection refused".to_owned(), is_transient: true })
+        });
+        (landing.await, begin.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_is_back_before_the_deadline_comes_in_time_and_none_is_given_up_before_it() {
+        for limit in [12, 60, 1800] {
+            let (landing, _) = pulled_from_one_that_is_back_after(limit - 2, limit).await;
+            assert!(landing.is_ok(), "{limit} s: {landing:?}");
+            let (landing, after) = pulled_from_one_that_is_back_after(limit + 1, limit).await;
+            let (why, limit) = ("connection refused".to_owned(), Duration::from_secs(limit));
+            assert_eq!((landing, after), (Err(Failure::TimedOut { why, limit }), limit.as_secs()));
+        }
     }
 
     #[test]
