@@ -7,7 +7,7 @@ use uwsd::config;
 use uwsd::ports::{BackendError, How, Mount, MountKind, Network, RunSpec};
 
 use super::{new_bed, settings};
-use crate::suite::{Bed, clean, live, stdout_of};
+use crate::suite::{Bed, clean, live, log_of, stdout_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_time_signal_is_told() {
@@ -15,6 +15,23 @@ async fn a_real_time_signal_is_told() {
     let spec = bed.spec("kill -40 $$; while :; do sleep 1; done");
     assert_eq!(live(&*bed.backend, &spec).await.how, How::Signaled { signal: 40, exit_code: None });
     clean(&*bed.backend, &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_cannot_be_executed_says_why_where_the_job_looks() {
+    let bed = new_bed().await;
+    for (program, code, why) in [
+        ("/no/such/program", 127, "No such file or directory"),
+        ("no-such-program", 127, "No such file or directory"),
+        ("/etc/passwd/program", 127, "Not a directory"),
+        ("/etc/passwd", 126, "Permission denied"),
+    ] {
+        let spec = RunSpec { argv: vec![program.to_owned()], ..bed.spec("") };
+        assert_eq!(live(&*bed.backend, &spec).await.how, How::Exited(code), "{program}");
+        let said = String::from_utf8(log_of(&spec, "stderr")).expect("text");
+        assert!(said.starts_with(&format!("{program}: {why}")) && said.ends_with('\n'), "{said}");
+        clean(&*bed.backend, &spec).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

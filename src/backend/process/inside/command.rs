@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Program, ExitCode};
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
@@ -17,18 +18,38 @@ use crate::backend::process::plan::{Command, Limits};
 /// How much sooner than the rest of the host a job is chosen when the host itself runs out of memory (0 to 1000).
 const OOM_SCORE: &str = "500";
 
+/// Why there is no command.
+enum Failure {
+    /// A step before it failed, or the system cannot execute anything at the moment.
+    Ours(String),
+    /// There is no program of that name, or none that can be executed.
+    Commands { why: String, code: u8 },
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Ours(why)
+    }
+}
+
 /// The main function of the step; returns only if the command could not be executed.
 pub(in crate::backend::process) fn command_main() -> ExitCode {
     let Ok(mut init) = take_standard_input() else { return ExitCode::FAILURE };
-    let why = match become_command(&mut init) {
+    match become_command(&mut init) {
         Ok(never) => match never {},
-        Err(why) => why,
-    };
-    let _ = init.write_all(why.as_bytes());
-    ExitCode::FAILURE
+        Err(Failure::Ours(why)) => {
+            let _ = init.write_all(why.as_bytes());
+            ExitCode::FAILURE
+        }
+        // A fault of the job's, told where a shell tells it and as one does. Init hears of no failure: the command has run.
+        Err(Failure::Commands { why, code }) => {
+            let _ = writeln!(io::stderr(), "{why}");
+            ExitCode::from(code)
+        }
+    }
 }
 
-fn become_command(init: &mut impl Read) -> Result<Infallible, String> {
+fn become_command(init: &mut impl Read) -> Result<Infallible, Failure> {
     let mut plan = Vec::new();
     init.read_to_end(&mut plan).map_err(|e| format!("the plan could not be read: {e}"))?;
     let command: Command = serde_json::from_slice(&plan).map_err(|e| format!("the plan is damaged: {e}"))?;
@@ -48,9 +69,22 @@ fn become_command(init: &mut impl Read) -> Result<Infallible, String> {
     dispositions::reset().map_err(step("reset signals"))?;
     SigSet::empty().thread_set_mask().map_err(io::Error::from).map_err(step("unblock signals"))?;
 
-    let (program, args) = command.argv.split_first().ok_or("the command is empty")?;
+    let (program, args) = command.argv.split_first().ok_or_else(|| "the command is empty".to_owned())?;
     let error = Program::new(program).args(args).env_clear().envs(command.env).exec();
-    Err(format!("{program}: {error}"))
+    let why = format!("{program}: {error}");
+    Err(match code_of(&error) {
+        Some(code) => Failure::Commands { why, code },
+        None => Failure::Ours(why),
+    })
+}
+
+/// With which code a shell ends that cannot execute its command for this error; `None`: it is not the program's fault.
+fn code_of(error: &io::Error) -> Option<u8> {
+    match Errno::from_raw(error.raw_os_error()?) {
+        Errno::ENOENT | Errno::ENOTDIR => Some(127),
+        Errno::EACCES | Errno::ENOEXEC | Errno::EISDIR | Errno::ELOOP | Errno::ENAMETOOLONG => Some(126),
+        _ => None,
+    }
 }
 
 /// Limits for each process: the kernel keeps them for a process or a user, not for the run; so they are advisory.
