@@ -112,7 +112,9 @@ fn of_one(waited: &Waited, memory: u64, replica: Option<u32>) -> Outcome {
             let name = Signal::try_from(*signal).map_or("unknown", Signal::as_str);
             let killed = match exit_code {
                 // The engine tells a death by signal in this form, and cannot tell it from an exit with that code.
-                Some(code) => format!("{who} ended with code {code}: killed by signal {signal} ({name})"),
+                Some(code) => {
+                    format!("{who} ended with code {code}, as one that was killed by signal {signal} ({name})")
+                }
                 None => format!("{who} was killed by signal {signal} ({name})"),
             };
             Outcome::new(Reason::Signal, killed)
@@ -216,7 +218,7 @@ mod tests {
             (
                 How::Signaled { signal: 9, exit_code: Some(137) },
                 Reason::Signal,
-                Some("the command ended with code 137: killed by signal 9 (SIGKILL)"),
+                Some("the command ended with code 137, as one that was killed by signal 9 (SIGKILL)"),
             ),
             (
                 How::OutOfMemory { exit_code: Some(137) },
