@@ -124,6 +124,15 @@ impl Stage {
             Self::Creating => "creating container",
         }
     }
+
+    /// Whether it is the backend that the job waits for.
+    #[must_use]
+    pub const fn asks_backend(self) -> bool {
+        match self {
+            Self::Preparing | Self::Pulling | Self::Creating => true,
+            Self::Waiting | Self::Cloning => false,
+        }
+    }
 }
 
 /// What became known about a job's run on the way.

@@ -135,6 +135,7 @@ pub async fn start(parts: Parts) -> Result<Started, StoreError> {
         waiting: AtomicU64::new(totals.waiting),
         wake: Notify::new(),
         swept: Notify::new(),
+        doubt: Notify::new(),
         standings: Mutex::new(HashMap::new()),
         readiness,
         disk: watch::Sender::default(),

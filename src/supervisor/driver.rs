@@ -22,7 +22,7 @@ use super::cause::Cause;
 use super::context::{Context, runs};
 use super::ending::{Verdict, host_restarted, not_had, not_started, refused, verdict};
 use super::message::{Disobeyed, Order, Ordered, StopWhy};
-use super::prepare::{patiently, prepare};
+use super::prepare::prepare;
 use super::recovery::is_another;
 use super::run_clock::{self, RunClock};
 use super::watching::Until;
@@ -159,7 +159,7 @@ impl Driver {
             if is_over || self.stop.borrow().is_some() {
                 break;
             }
-            if let Err(error) = patiently(|| self.context.backend.start(spec)).await {
+            if let Err(error) = self.context.patiently(|| self.context.backend.start(spec)).await {
                 return (Err(error), clock.unwrap_or_else(RunClock::started));
             }
             clock.get_or_insert_with(RunClock::started);
@@ -252,7 +252,7 @@ impl Driver {
 
     /// Whether the engine that answers now is another start of it than the one that ran the job.
     async fn engine_was_restarted(&self) -> bool {
-        match patiently(|| self.context.backend.identify()).await {
+        match self.context.patiently(|| self.context.backend.identify()).await {
             Ok(engine) => is_another(&self.facts, &engine),
             Err(error) => {
                 warn!("it is not known whether the engine was restarted: {}", chain(&error));

@@ -13,7 +13,6 @@ use crate::ports::{BackendError, Fetching, Pull, RunSpec, StoreError};
 
 use super::context::Context;
 use super::driver::{StopSignal, asked};
-use super::prepare::patiently;
 
 /// How long an image that was not to be had is left alone.
 const REST: Duration = Duration::from_secs(600);
@@ -57,7 +56,7 @@ impl Context {
     /// Brings the output of a run home, by its image, fetched again, if nothing else does. A pull may take long: it is given
     /// up on a wish to stop, so that the job ends, with the error that there was.
     pub(super) async fn take_back(&self, spec: &RunSpec, stop: &mut StopSignal) -> Result<(), BackendError> {
-        match patiently(|| self.backend.take_back(spec)).await {
+        match self.patiently(|| self.backend.take_back(spec)).await {
             Err(error @ BackendError::Image { .. }) if spec.pull != Pull::Never => {
                 warn!("the output is brought home once the image is fetched again: {}", chain(&error));
                 tokio::select! {
@@ -69,7 +68,7 @@ impl Context {
                     // Dropped it is like a preparation that is: what its pull brings was noted before.
                     fetched = self.fetch_for_files(&spec.image) => fetched?,
                 }
-                patiently(|| self.backend.take_back(spec)).await
+                self.patiently(|| self.backend.take_back(spec)).await
             }
             taken => taken,
         }
@@ -116,7 +115,7 @@ impl Context {
         // Until it is noted as used it could be removed by ourselves.
         let _claim = self.claims.claim(image).await;
         let listener = Quiet(self);
-        let facts = patiently(|| self.backend.fetch_image(image, Pull::Missing, &listener)).await?;
+        let facts = self.patiently(|| self.backend.fetch_image(image, Pull::Missing, &listener)).await?;
         self.uses_image(image, facts).await;
         Ok(())
     }

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// Rung when a deleted job's files may go.
     pub(super) swept: Notify,
+    /// Rung by whoever waits for the backend in vain: it is to be looked at.
+    pub(super) doubt: Notify,
     pub(super) standings: Mutex<HashMap<JobId, Standing>>,
     pub(super) readiness: watch::Sender<Readiness>,
     /// Why new jobs are refused, while there is too little room on a disk.
@@ -202,7 +204,15 @@ impl Handle {
     /// What a queued job is doing; `None` for a job that is not queued or waits for a slot.
     #[must_use]
     pub fn standing(&self, id: JobId) -> Option<Standing> {
-        self.shared.standings.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        let mut standing = self.shared.standings.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()?;
+        // A call to which no answer came yet tells nothing by itself.
+        if standing.detail.is_empty()
+            && standing.stage.asks_backend()
+            && let Readiness::Unreachable(why) = &*self.shared.readiness.borrow()
+        {
+            standing.detail = format!("{why}; trying again");
+        }
+        Some(standing)
     }
 
     fn lack_of_room(&self) -> Option<Trouble> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::domain::chain;
@@ -13,6 +14,8 @@ use crate::ports::Backoff;
 
 /// How often a backend that answers is looked at.
 const EVERY: Duration = Duration::from_secs(10);
+/// How soon it is looked at again if somebody doubts that it answers.
+const IN_DOUBT: Duration = Duration::from_secs(1);
 
 /// The task that watches the backend.
 pub struct Health {
@@ -37,7 +40,9 @@ impl Health {
                         info!("jobs can run: the {} backend answers", self.context.backend.kind());
                     }
                     backoff = Backoff::new();
-                    tokio::time::sleep(EVERY).await;
+                    sleep(IN_DOUBT).await;
+                    // Either will do.
+                    let _ = timeout(EVERY - IN_DOUBT, self.context.shared.doubt.notified()).await;
                 }
                 Err(error) => {
                     let why = chain(&error);

@@ -40,6 +40,7 @@ mod operator;
 mod orders;
 mod output;
 mod overdue;
+mod patience;
 mod place;
 mod plan;
 mod prefetch;

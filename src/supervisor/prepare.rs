@@ -1,11 +1,9 @@
 //! Everything before a job's command: directories, image, source, containers. All of it happens in QUEUED.
 
-use std::future::Future;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use async_trait::async_trait;
-use tracing::warn;
 
 use crate::config::Service;
 use crate::domain::jdl::Unfit;
@@ -16,7 +14,6 @@ use super::context::{Context, runs};
 use super::ending::refused;
 use super::inputs;
 use super::plan::{self, Invocation};
-use crate::ports::Backoff;
 
 /// Makes the runs of `job`, one a replica, ready to be started; `facts` takes what becomes known, also when this fails.
 ///
@@ -53,7 +50,7 @@ pub(super) async fn prepare(
     };
 
     stage(Stage::Preparing);
-    let engine = patiently(|| context.backend.identify()).await;
+    let engine = context.patiently_for(job.id, || context.backend.identify()).await;
     facts.engine = Some(engine.map_err(|error| Box::new(refused(&error)))?.description);
 
     // Before the directories: to remove what an earlier attempt left there may take a helper of it.
@@ -61,7 +58,8 @@ pub(super) async fn prepare(
     // Until its container is there the image could be removed by ourselves.
     let _claim = context.claims.claim(&first.image).await;
     let listener = Listener { context, job: job.id };
-    let image = patiently(|| context.backend.fetch_image(&first.image, first.pull, &listener)).await;
+    let image =
+        context.patiently_for(job.id, || context.backend.fetch_image(&first.image, first.pull, &listener)).await;
     let image = image.map_err(|error| Box::new(refused(&error)))?;
     (facts.image_digest, facts.image_source) = (image.digest.clone(), image.source.clone());
     if context.backend.uses_images() {
@@ -89,12 +87,12 @@ pub(super) async fn prepare(
     let created = async {
         // After the checkout, which is the daemon's own work: what is too large already is told of as all else that is.
         room.limit(&dirs).await;
-        patiently(|| context.backend.hand_over(first)).await?;
+        context.patiently_for(job.id, || context.backend.hand_over(first)).await?;
         for spec in &specs {
-            patiently(|| context.backend.create(spec)).await?;
+            context.patiently_for(job.id, || context.backend.create(spec)).await?;
         }
         // On which start of which engine the runs will be: it may have been started anew while the image or the source came.
-        patiently(|| context.backend.identify()).await
+        context.patiently_for(job.id, || context.backend.identify()).await
     };
     let engine = created.await.map_err(|error: BackendError| Box::new(refused(&error)))?;
     facts.engine = Some(engine.description);
@@ -127,29 +125,11 @@ fn milli(cpus: f64) -> u32 {
     milli
 }
 
-/// Calls again while the backend cannot be reached: nothing is concluded from silence.
-pub(super) async fn patiently<T, F, R>(mut call: F) -> Result<T, BackendError>
-where
-    F: FnMut() -> R,
-    R: Future<Output = Result<T, BackendError>>,
-{
-    let mut backoff = Backoff::new();
-    loop {
-        match call().await {
-            Err(error @ BackendError::Unreachable { .. }) => {
-                warn!("{error}; trying again");
-                backoff.wait().await;
-            }
-            result => return result,
-        }
-    }
-}
-
 /// Makes the job's directories anew: an attempt that a crash cut short may have left some.
 async fn make_directories(context: &Context, spec: &RunSpec) -> Result<(), BackendError> {
     let job = spec.run.job;
     if tokio::fs::try_exists(&spec.dirs.root).await.unwrap_or(true) {
-        patiently(|| context.remove_files(job, &spec.dirs, Some(&spec.image))).await?;
+        context.patiently_for(job, || context.remove_files(job, &spec.dirs, Some(&spec.image))).await?;
     }
     let (dirs, replicas) = (spec.dirs.clone(), spec.run.replicas);
     let made = context.shared.gate.pass(move || {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uwsd::domain::{Caller, JobFilter, Page, Phase, Reason, Source, Stage, SummaryKind, Work};
 use uwsd::ports::Store;
-use uwsd::supervisor::Denied;
+use uwsd::supervisor::{Denied, Readiness};
 
 use crate::bed::{Bed, eventually, work};
 
@@ -301,10 +301,37 @@ async fn an_engine_that_does_not_answer_keeps_jobs_queued_and_they_run_once_it_d
     let daemon = bed.start().await;
     let id = daemon.submit("exit 0").await;
     eventually("the complaint", || async {
-        matches!(daemon.handle.readiness(), uwsd::supervisor::Readiness::Unreachable(_)).then_some(())
+        matches!(daemon.handle.readiness(), Readiness::Unreachable(_)).then_some(())
     })
     .await;
     assert_eq!(daemon.job(id).await.phase, Phase::Queued);
     bed.engine.set_silent(false);
     assert_eq!(daemon.ends(id).await.phase, Phase::Completed);
+}
+
+#[tokio::test]
+async fn an_engine_that_falls_silent_is_told_of_as_soon_as_a_job_needs_it_and_the_job_says_what_it_waits_for() {
+    let bed = Bed::new();
+    let daemon = bed.start().await;
+    eventually("the engine", || async { matches!(daemon.handle.readiness(), Readiness::Ready { .. }).then_some(()) })
+        .await;
+    bed.engine.set_silent(true);
+    let source = Some(Source { url: "git://slow".to_owned(), commit_ref: String::new() });
+    let id = daemon.submit_work(Work { source, ..work("exit 0") }).await.expect("accepted").id;
+    let complaint = eventually("the complaint", || async {
+        matches!(daemon.handle.readiness(), Readiness::Unreachable(_)).then_some(())
+    });
+    tokio::time::timeout(Duration::from_secs(3), complaint).await.expect("long before the next look");
+    eventually("the job's word", || async {
+        let standing = daemon.handle.standing(id)?;
+        let says_why = standing.detail == "fake cannot be reached while looking for it: it is silent; trying again";
+        (standing.stage == Stage::Preparing && says_why).then_some(())
+    })
+    .await;
+    bed.engine.set_silent(false);
+    eventually("the fetch, of which there is nothing to tell", || async {
+        let standing = daemon.handle.standing(id)?;
+        (standing.stage == Stage::Cloning && standing.detail.is_empty()).then_some(())
+    })
+    .await;
 }

@@ -196,6 +196,24 @@ async fn an_engine_that_hangs_ends_no_job_and_is_told_of() {
 }
 
 #[tokio::test]
+async fn an_engine_that_hangs_is_told_of_long_before_a_request_is_given_up() {
+    let Some(own) = OwnEngine::start(false).await else { return };
+    let bed = Bed::new(&own.engine(), "");
+    let _daemon = bed.start(None).await;
+    bed.until("the engine to be told well", async || bed.availability().await.contains(">true<")).await;
+    own.signal(Signal::SIGSTOP);
+    let waits = bed.submit("echo x >> /count/$JOB_ID").await;
+    let complaint = bed.until("the complaint", async || bed.availability().await.contains(">false<"));
+    tokio::time::timeout(Duration::from_secs(10), complaint).await.expect("a request may take 60 s");
+    let job = bed.get(&format!("/api/v1/job/{waits}")).await.json();
+    let detail = job["jobInfo"]["stageDetail"].as_str().unwrap_or_default();
+    assert!(detail.contains("no answer in time") && detail.ends_with("; trying again"), "{job}");
+    own.signal(Signal::SIGCONT);
+    assert_eq!((reason(&bed.ends(&waits).await), bed.times_run(&waits)), ("ok", 1), "{}", bed.log());
+    bed.leaves_no_run(&[waits]).await;
+}
+
+#[tokio::test]
 async fn an_engine_that_is_away_keeps_the_phase_and_its_restart_is_told() {
     let Some(own) = OwnEngine::start(false).await else { return };
     let bed = Bed::new(&own.engine(), "").impatient();

@@ -10,15 +10,19 @@ use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum};
 use bollard::query_parameters::InspectNetworkOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use tokio::time::timeout;
 
 use super::credentials::with_readable_login;
-use super::error::{DOCKER, failed, refused, words_of};
+use super::error::{DOCKER, failed, is_unreachable, refused, words_of};
 use crate::backend::system::{BOOT_ID, blocking, boot_id};
 use crate::config;
 use crate::ports::{BackendError, EngineFacts};
 
 /// The client's own limit; ours, a deadline for each request, is shorter, and streams have none.
 const NEVER: u64 = 10 * 365 * 24 * 3600;
+
+/// How long the engine may take to say that it is there, which it does whatever it is busy with.
+const PING: Duration = Duration::from_secs(4);
 
 /// Where the engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +123,7 @@ impl Engine {
 
     /// The output of `request`, or [`Error::RequestTimeoutError`] when the engine took too long to answer.
     pub(super) async fn bounded<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        tokio::time::timeout(self.request_timeout, request).await.unwrap_or(Err(Error::RequestTimeoutError))
+        timeout(self.request_timeout, request).await.unwrap_or(Err(Error::RequestTimeoutError))
     }
 
     /// The connection, made if there is none yet.
@@ -133,12 +137,23 @@ impl Engine {
 
     /// A new connection: the engine may have become another version.
     async fn connect(&self) -> Result<Client, BackendError> {
-        let (client, _) = self.reach().await.map_err(|error| BackendError::Unreachable {
-            backend: DOCKER,
-            doing: "connecting to the engine",
-            why: self.with_advice(&words_of(&error)),
-        })?;
+        let (client, _) = self.reach().await.map_err(|error| self.not_reached(&error))?;
         Ok(client)
+    }
+
+    fn not_reached(&self, error: &Error) -> BackendError {
+        let why = self.with_advice(&words_of(error));
+        BackendError::Unreachable { backend: DOCKER, doing: "connecting to the engine", why }
+    }
+
+    /// Whether it is there, asked on a new connection: an answer comes at once also from a busy one, and any will do.
+    async fn ping(&self) -> Result<(), Error> {
+        let docker = self.place.connect()?;
+        match timeout(PING.min(self.request_timeout), docker.ping()).await {
+            Ok(Err(error)) if is_unreachable(&error) => Err(error),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::RequestTimeoutError),
+        }
     }
 
     /// The same, with what the engine said of itself.
@@ -181,8 +196,10 @@ impl Engine {
         }
     }
 
-    /// What the engine says of itself, asked on a new connection.
+    /// What the engine says of itself, asked on a new connection. That it is silent is known sooner than after the time that a
+    /// request may take.
     pub(super) async fn facts(&self) -> Result<EngineFacts, BackendError> {
+        self.ping().await.map_err(|error| self.not_reached(&error))?;
         self.facts_of(self.connect().await?).await
     }
 
@@ -244,6 +261,8 @@ fn lacking(info: &SystemInfo) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     fn settings(host: &str, tls: bool) -> config::Docker {
@@ -284,6 +303,48 @@ mod tests {
             Err(BackendError::Unreachable { why, .. }) => assert!(why.contains("/no/such/docker.sock"), "{why}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// An engine that answers each request with this status so long after it came, and the socket's directory.
+    fn that_answers(status: &'static str, after: Duration) -> (Engine, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let socket = dir.path().join("engine.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).expect("bound");
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = [0; 1024];
+                    client.read(&mut request).await.expect("a request");
+                    tokio::time::sleep(after).await;
+                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nOK");
+                    client.write_all(answer.as_bytes()).await.expect("heard");
+                });
+            }
+        });
+        let settings = config::Docker {
+            request_timeout: Duration::from_secs(60),
+            ..settings(&format!("unix://{}", socket.display()), false)
+        };
+        (Engine::new(&settings).expect("nothing is contacted"), dir)
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_slow_is_there_and_so_is_one_that_refuses_to_say_so() {
+        for (status, after) in [("200 OK", 2), ("403 Forbidden", 0)] {
+            let (engine, _dir) = that_answers(status, Duration::from_secs(after));
+            engine.ping().await.expect(status);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_silent_is_unreachable_long_before_a_request_is_given_up() {
+        let (engine, _dir) = that_answers("200 OK", Duration::from_secs(3600));
+        let begin = tokio::time::Instant::now();
+        match timeout(PING * 2, engine.facts()).await {
+            Ok(Err(BackendError::Unreachable { why, .. })) => assert!(why.contains("no answer in time"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(begin.elapsed() <= Duration::from_secs(5), "{:?}", begin.elapsed());
     }
 
     #[test]
