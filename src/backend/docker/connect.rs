@@ -314,7 +314,7 @@ mod tests {
             while let Ok((mut client, _)) = listener.accept().await {
                 tokio::spawn(async move {
                     let mut request = [0; 1024];
-                    client.read(&mut request).await.expect("a request");
+                    assert!(client.read(&mut request).await.expect("a request") > 0);
                     tokio::time::sleep(after).await;
                     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nOK");
                     client.write_all(answer.as_bytes()).await.expect("heard");
