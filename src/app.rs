@@ -253,10 +253,15 @@ pub(crate) fn lock_state(state_dir: &Path) -> Result<Flock<File>, AppError> {
     lock(state_dir, "uwsd.lock")
 }
 
-/// Keeps other daemons from a database that is not in the state directory, which is locked already.
-fn lock_database(path: &Path, state_dir: &Path) -> Result<Option<Flock<File>>, AppError> {
+/// Keeps other daemons from the database, whichever way leads them to it: `store.path`, their state directory, a link.
+///
+/// # Errors
+/// [`AppError::Running`] if another process has it, [`AppError::Lock`] if that cannot be known.
+pub(crate) fn lock_database(path: &Path, state_dir: &Path) -> Result<Option<Flock<File>>, AppError> {
+    let path = true_path(path);
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    if directory == state_dir {
+    // Of a database with the name `uwsd` the lock would be that of the state, which is taken already.
+    if name == "uwsd" && state_dir.canonicalize().is_ok_and(|state_dir| state_dir == directory) {
         return Ok(None);
     }
     match lock(directory, &format!("{}.lock", name.to_string_lossy())) {
@@ -264,6 +269,21 @@ fn lock_database(path: &Path, state_dir: &Path) -> Result<Option<Flock<File>>, A
         Err(AppError::Directory { .. }) => Ok(None),
         locked => locked.map(Some),
     }
+}
+
+/// Where a database is, or will be made, without links, as SQLite takes it: also behind a link that leads to nothing yet.
+fn true_path(path: &Path) -> PathBuf {
+    let beside = |path: &Path, name: &Path| path.parent().unwrap_or(Path::new("/")).join(name);
+    let mut path = path.to_owned();
+    // The kernel follows as many.
+    for _ in 0..40 {
+        let Ok(target) = path.read_link() else { break };
+        path = beside(&path, &target);
+    }
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return path };
+    // It is locked before it is made, and without its directory that has no place.
+    drop(make_directory(directory, 0o750));
+    directory.canonicalize().map_or_else(|_| path.clone(), |directory| directory.join(name))
 }
 
 fn lock(directory: &Path, name: &str) -> Result<Flock<File>, AppError> {
@@ -305,13 +325,47 @@ mod tests {
     fn a_database_beside_the_state_is_locked_for_itself() {
         let (state, other) = (tempfile::tempdir().expect("temp dir"), tempfile::tempdir().expect("temp dir"));
         let path = other.path().join("uwsd.db");
-        assert!(lock_database(&state.path().join("uwsd.db"), state.path()).expect("nothing to do").is_none());
-        let _lock = lock_database(&path, state.path()).expect("nobody has it").expect("it is elsewhere");
+        let _lock = lock_database(&path, state.path()).expect("nobody has it").expect("it can be locked");
         let taken = lock_database(&path, Path::new("/another/state")).expect_err("somebody has it");
-        assert!(matches!(&taken, AppError::Running(at) if at == other.path()), "{taken:?}");
+        assert!(
+            matches!(&taken, AppError::Running(at) if *at == other.path().canonicalize().expect("there")),
+            "{taken:?}"
+        );
         assert!(lock_database(&other.path().join("other.db"), state.path()).is_ok(), "that is another one");
         let nowhere = lock_database(Path::new("/proc/nowhere/uwsd.db"), state.path());
         assert!(nowhere.expect("left to the opening").is_none());
+    }
+
+    #[test]
+    fn a_database_is_locked_whichever_way_leads_to_it() {
+        use std::os::unix::fs::symlink;
+        let (state, other) = (tempfile::tempdir().expect("temp dir"), tempfile::tempdir().expect("temp dir"));
+        let (path, link) = (state.path().join("uwsd.db"), |name: &str| other.path().join(name));
+        symlink(&path, link("x.db")).expect("linked");
+        symlink("x.db", link("y.db")).expect("linked");
+        symlink(state.path(), link("state")).expect("linked");
+        symlink("circle.db", link("circle.db")).expect("linked");
+        // Before it is made, and after.
+        for _ in 0..2 {
+            let _lock = lock_database(&path, state.path()).expect("nobody has it").expect("it can be locked");
+            let odd = state.path().join("../").join(state.path().file_name().expect("a name")).join("uwsd.db");
+            for way in [path.clone(), odd, link("x.db"), link("y.db"), link("state/uwsd.db")] {
+                let taken = lock_database(&way, other.path()).expect_err("somebody has it");
+                assert!(matches!(taken, AppError::Running(_)), "{}: {taken:?}", way.display());
+            }
+            assert!(lock_database(&link("circle.db"), other.path()).is_ok(), "it leads nowhere");
+            std::fs::write(&path, "").expect("made");
+        }
+    }
+
+    #[test]
+    fn a_database_whose_lock_has_the_name_of_the_states_is_locked_with_it() {
+        let state = tempfile::tempdir().expect("temp dir");
+        let path = state.path().join("uwsd");
+        let _lock = lock_state(state.path()).expect("nobody has it");
+        assert!(lock_database(&path, state.path()).expect("that is it").is_none());
+        let taken = lock_database(&path, Path::new("/another/state")).expect_err("somebody has it");
+        assert!(matches!(taken, AppError::Running(_)), "{taken:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,7 +10,7 @@ use nix::fcntl::Flock;
 
 use super::arguments::{EXIT_CONFIG, Files};
 use super::check::load_or_say;
-use crate::app::{AppError, lock_state};
+use crate::app::{AppError, lock_database, lock_state};
 use crate::config::LoadRequest;
 use crate::domain::chain;
 
@@ -49,8 +49,9 @@ impl Place {
 }
 
 impl State {
-    /// Takes the state for this process, so that no daemon starts on it until the lock is dropped; refuses while one runs.
-    pub(super) fn lock(&self) -> Result<Flock<File>, String> {
+    /// Takes state and database for this process, so that no daemon starts on them until the locks are dropped; refuses
+    /// while one runs.
+    pub(super) fn lock(&self) -> Result<Vec<Flock<File>>, String> {
         // A directory that root made here would not be the daemon's.
         if !self.dir.is_dir() {
             return Err(format!(
@@ -59,12 +60,21 @@ impl State {
                 self.dir.display()
             ));
         }
-        lock_state(&self.dir).map_err(|error| match error {
+        self.locks().map_err(|error| match error {
             AppError::Running(dir) => format!(
                 "a daemon runs on {}; stop it first (systemctl stop uwsd.socket uwsd.service), and start it again afterwards",
                 dir.display()
             ),
             error => chain(&error),
         })
+    }
+
+    fn locks(&self) -> Result<Vec<Flock<File>>, AppError> {
+        let mut locks = vec![lock_state(&self.dir)?];
+        // Nor would the database's be, and without it there is no database.
+        if self.database.parent().is_some_and(Path::is_dir) {
+            locks.extend(lock_database(&self.database, &self.dir)?);
+        }
+        Ok(locks)
     }
 }

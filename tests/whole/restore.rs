@@ -238,7 +238,7 @@ async fn what_root_restores_belongs_to_whom_it_belonged() {
     assert_eq!(owner(&database(&bed)), (61_300, 61_301, 0o600));
     uwsd(&bed, &["db", "vacuum"]).done();
     assert_eq!(owner(&database(&bed)), (61_300, 61_301, 0o600));
-    let files = ["uwsd.db", "uwsd.lock"];
+    let files = ["uwsd.db", "uwsd.db.lock", "uwsd.lock"];
     let others =
         names(&state).into_iter().filter(|name| name.starts_with("uwsd.db-") || files.contains(&name.as_str()));
     for name in others {
