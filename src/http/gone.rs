@@ -3,17 +3,16 @@
 use super::Api;
 use super::reply::ApiError;
 use crate::domain::{Caller, Job, JobId, Phase};
+use crate::ports::Destruction;
 
 /// Why there is no job `id` in this service: whoever could have looked at it is told when it was destroyed.
 pub(super) async fn job(api: &Api, caller: &Caller, service: &str, id: JobId) -> ApiError {
     match api.store.destroyed(id).await {
-        Ok(Some(was)) if was.service == service && caller.may_use(was.owner.as_ref()) => {
-            if was.is_ending {
-                ApiError::BeingDestroyed(was.at)
-            } else {
-                ApiError::Destroyed(was.at)
-            }
-        }
+        Ok(Some(was)) if was.service == service && caller.may_use(was.owner.as_ref()) => match was.progress {
+            Destruction::Deleted => ApiError::BeingDestroyed(was.at),
+            Destruction::Expired => ApiError::Expiring(was.at),
+            Destruction::Done => ApiError::Destroyed(was.at),
+        },
         Ok(_) => ApiError::NoSuchJob,
         Err(error) => error.into(),
     }

@@ -37,6 +37,9 @@ pub(super) enum ApiError {
     /// There was such a job; since then it is being stopped, and what is left of it goes.
     #[error("this job was deleted at {} and is being stopped", .0.to_iso())]
     BeingDestroyed(Timestamp),
+    /// There was such a job; its time was over then, since when it is being stopped, and what is left of it goes.
+    #[error("the destruction time of this job came at {}, and it is being stopped", .0.to_iso())]
+    Expiring(Timestamp),
     /// The job has no such result, or its file is not there any more.
     #[error("Result file not found.")]
     NoSuchResult,
@@ -146,6 +149,7 @@ impl ApiError {
             | Self::NoSuchJob
             | Self::Destroyed(_)
             | Self::BeingDestroyed(_)
+            | Self::Expiring(_)
             | Self::NoSuchResult
             | Self::FilesRemoved(_)
             | Self::FilesDestroyed(_) => say(StatusCode::NOT_FOUND),
@@ -191,6 +195,7 @@ impl ApiError {
             | Self::NoSuchJob
             | Self::Destroyed(_)
             | Self::BeingDestroyed(_)
+            | Self::Expiring(_)
             | Self::NoSuchResult
             | Self::FilesRemoved(_)
             | Self::FilesDestroyed(_)

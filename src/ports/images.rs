@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::run::ImageFacts;
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::domain::Timestamp;
 
 /// An image that was pulled for a job.

@@ -8,6 +8,7 @@ mod quota;
 mod run;
 mod source;
 mod store;
+mod store_error;
 
 pub use backend::{Backend, BackendError, Fetching, ImageRemoval, Progress};
 pub(crate) use backoff::Backoff;
@@ -20,6 +21,7 @@ pub use run::{
 };
 pub use source::{Checkout, SourceError, Sources, UnfitSource};
 pub use store::{
-    Accepted, Change, Changed, DeletedJob, Destroyed, End, Event, JobCount, Launch, QueuedJob, Store, StoreError,
+    Accepted, Change, Changed, DeletedJob, Destroyed, Destruction, End, Event, JobCount, Launch, QueuedJob, Store,
     Totals, Update,
 };
+pub use store_error::StoreError;

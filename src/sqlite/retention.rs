@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::{JobId, OwnerId, Timestamp};
-use crate::ports::{DeletedJob, Destroyed, StoreError};
+use crate::ports::{DeletedJob, Destroyed, Destruction, StoreError};
 
 use super::error::While;
 use super::results;
@@ -16,6 +16,9 @@ const DESTROYED: i64 = 100_000;
 
 /// When a job was ARCHIVED, if it was: its destruction, of which its record was kept. To be followed by its number.
 const ARCHIVED_AT: &str = "SELECT max(at) FROM event WHERE to_phase = 'ARCHIVED' AND event.job =";
+
+/// When a job was destroyed that was not: one that had to be stopped for it is there until its end.
+const DELETED_AT: &str = "max(deleted_at, coalesce(ended_at, deleted_at))";
 
 pub(super) fn due_for_destruction(
     connection: &Connection,
@@ -119,7 +122,7 @@ fn remember(connection: &Connection, seq: i64) -> Result<(), StoreError> {
     let doing = "noting that a job was destroyed";
     let sql = format!(
         "INSERT OR REPLACE INTO destroyed (id, service, owner, at) \
-         SELECT id, service, owner, coalesce(({ARCHIVED_AT} job.seq), deleted_at) FROM job WHERE seq = ?1"
+         SELECT id, service, owner, coalesce(({ARCHIVED_AT} job.seq), {DELETED_AT}) FROM job WHERE seq = ?1"
     );
     connection.prepare_cached(&sql).and_then(|mut insert| insert.execute([seq])).doing(doing)?;
     connection
@@ -131,16 +134,20 @@ fn remember(connection: &Connection, seq: i64) -> Result<(), StoreError> {
 
 pub(super) fn destroyed(connection: &Connection, id: JobId) -> Result<Option<Destroyed>, StoreError> {
     let sql = format!(
-        "SELECT service, owner, coalesce(({ARCHIVED_AT} job.seq), deleted_at), ended_at IS NULL \
-         FROM job WHERE id = ?1 AND deleted_at IS NOT NULL \
-         UNION ALL SELECT service, owner, at, 0 FROM destroyed WHERE id = ?1"
+        "SELECT service, owner, coalesce(({ARCHIVED_AT} job.seq), {DELETED_AT}), ended_at IS NULL, \
+         destruction <= deleted_at FROM job WHERE id = ?1 AND deleted_at IS NOT NULL \
+         UNION ALL SELECT service, owner, at, 0, 0 FROM destroyed WHERE id = ?1"
     );
     let of_row = |row: &rusqlite::Row<'_>| {
         Ok(Destroyed {
             service: row.get(0)?,
             owner: row.get::<_, Option<String>>(1)?.map(OwnerId::new),
             at: Timestamp::from_millis(row.get(2)?),
-            is_ending: row.get(3)?,
+            progress: match (row.get(3)?, row.get(4)?) {
+                (false, _) => Destruction::Done,
+                (true, Some(true)) => Destruction::Expired,
+                (true, Some(false) | None) => Destruction::Deleted,
+            },
         })
     };
     connection
@@ -207,6 +214,28 @@ mod tests {
         remember(&connection, 2).expect("noted");
         connection.execute("DELETE FROM job WHERE seq = 2", []).expect("forgotten");
         assert_eq!(at(), 8);
+    }
+
+    #[test]
+    fn a_job_that_had_to_be_stopped_was_destroyed_at_its_end_and_one_that_had_ended_when_it_was_deleted() {
+        use Destruction::{Deleted, Done, Expired};
+        let dir = tempfile::tempdir().expect("temp dir");
+        let connection = open_writer(&dir.path().join("uwsd.db")).expect("made");
+        let ids = [(); 4].map(|()| queue(&connection, Work::of_command("x")));
+        let run = |sql: &str| connection.execute_batch(sql).expect("done");
+        // The first had ended; of the last the destruction time came.
+        run("UPDATE job SET phase = 'ABORTED', reason = 'aborted', ended_at = 10 WHERE seq = 1; \
+             UPDATE job SET destruction = 15 WHERE seq = 4; UPDATE job SET destruction = 500 WHERE seq = 3; \
+             UPDATE job SET deleted_at = 20");
+        let told = || ids.map(|id| destroyed(&connection, id).expect("read").expect("it was there"));
+        let told = || told().map(|was| (was.at.millis(), was.progress));
+        assert_eq!(told(), [(20, Done), (20, Deleted), (20, Deleted), (20, Expired)]);
+        run("UPDATE job SET phase = 'ABORTED', reason = 'aborted', ended_at = 27 WHERE seq > 1");
+        let expected = [20, 27, 27, 27].map(|at| (at, Done));
+        assert_eq!(told(), expected);
+        run("UPDATE job SET files_removed = 1, visible_until = 30");
+        assert_eq!(forget(&connection, Timestamp::from_millis(30), 100).expect("done").0, 4);
+        assert_eq!(told(), expected);
     }
 
     #[test]

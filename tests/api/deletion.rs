@@ -116,6 +116,53 @@ async fn who_asks_for_a_job_that_was_destroyed_is_told_when() {
 }
 
 #[tokio::test]
+async fn a_job_that_has_to_be_stopped_is_destroyed_at_its_end_and_until_then_the_reason_is_told() {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("the service").kill_grace = Duration::from_secs(3);
+    let daemon = bed.start().await;
+    let [deleted, expires] = [daemon.submit("stubborn").await, daemon.submit("stubborn").await];
+    let told = async |id: &str| {
+        let answer = daemon.client().get(&format!("/api/ocps/async/{id}")).await;
+        assert_eq!(answer.status, 404, "{}", answer.text());
+        answer.text().to_owned()
+    };
+    for id in [&deleted, &expires] {
+        daemon.reaches(id, "executing").await;
+    }
+    let set = async |id: &str, at: &str| {
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let path = format!("/api/ocps/async/{id}/destruction");
+        let answer = daemon.client().send("POST", &path, &form, format!("DESTRUCTION={at}")).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+    };
+    set(&expires, "2000-01-01").await;
+    daemon.clock.advance(Duration::from_secs(20));
+    // This has somebody look what is due.
+    set(&deleted, "2100-01-01").await;
+    let path = format!("/api/ocps/async/{expires}");
+    let is_due = || async { (daemon.client().get(&path).await.status == 404).then_some(()) };
+    eventually("its time to come", is_due).await;
+    let text = told(&expires).await;
+    assert!(
+        text.starts_with("the destruction time of this job came at ") && text.ends_with(", and it is being stopped"),
+        "{text}"
+    );
+    assert_eq!(delete(&daemon, &deleted).await.status, 200);
+    let text = told(&deleted).await;
+    let (at, rest) = text.strip_prefix("this job was deleted at ").expect("it says so").split_once(' ').expect("more");
+    assert_eq!(rest, "and is being stopped");
+    daemon.clock.advance(Duration::from_secs(7));
+    for (id, reason) in [(&deleted, "aborted"), (&expires, "expired")] {
+        let job = daemon.reaches(id, "aborted").await;
+        assert_eq!(job["jobInfo"]["reason"], reason);
+        let job = daemon.store.job(id.parse().expect("an id")).await.expect("read").expect("there");
+        let ended_at = job.ended_at.expect("it has ended").to_iso();
+        assert!(ended_at.as_str() > at, "{ended_at}, {at}");
+        assert_eq!(told(id).await, format!("this job was destroyed at {ended_at}"));
+    }
+}
+
+#[tokio::test]
 async fn without_a_visible_time_a_deleted_job_is_gone_at_once() {
     let mut bed = Bed::new();
     bed.config.json.deletion_visible = Duration::ZERO;

@@ -15,7 +15,9 @@ pub(super) fn dress(result: Result<Response, ApiError>) -> Response {
         | ApiError::Denied(Denied::NoSuchJob(_) | Denied::Store(StoreError::NoSuchJob(_))) => {
             error.respond(|_| json(""))
         }
-        ApiError::Destroyed(_) | ApiError::BeingDestroyed(_) => error.respond(|verdict| json(&*verdict.message)),
+        ApiError::Destroyed(_) | ApiError::BeingDestroyed(_) | ApiError::Expiring(_) => {
+            error.respond(|verdict| json(&*verdict.message))
+        }
         other => other.as_text(),
     })
 }
