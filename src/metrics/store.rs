@@ -43,6 +43,10 @@ impl Store for MeasuredStore {
         self.write(self.inner.check()).await
     }
 
+    async fn unwritable(&self) -> StoreError {
+        self.inner.unwritable().await
+    }
+
     async fn drained(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read(self.inner.drained()).await
     }

@@ -239,6 +239,10 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Full`], [`StoreError::Unwritable`], [`StoreError::Failed`].
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// Waits for a write that fails because nothing can be written, also one that has since the last [`Store::check`] began;
+    /// returns its error. Dropping the future is safe.
+    async fn unwritable(&self) -> StoreError;
+
     /// Accepts a job, with the event of its creation; with an idempotency key that the owner has used before nothing is
     /// written, and the first job is the answer.
     ///

@@ -52,3 +52,19 @@ pub enum StoreError {
     #[error("the job database is closed")]
     Closed,
 }
+
+impl StoreError {
+    /// The same, if it tells of every write and not of the one that failed.
+    pub(crate) fn of_every_write(&self) -> Option<Self> {
+        match self {
+            Self::Full { doing } => Some(Self::Full { doing }),
+            Self::Unwritable { doing, why } => Some(Self::Unwritable { doing, why: why.clone() }),
+            Self::PhaseChanged { .. }
+            | Self::Busy(_)
+            | Self::NoSuchJob(_)
+            | Self::KeyReused(_)
+            | Self::Failed { .. }
+            | Self::Closed => None,
+        }
+    }
+}

@@ -71,7 +71,12 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        self.writer.forget_failure();
         self.writer.write("looking whether it can be written", open::rewrite_version).await
+    }
+
+    async fn unwritable(&self) -> StoreError {
+        self.writer.failure().await
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::of_code;
 use super::reserve::Reserve;
@@ -95,6 +95,8 @@ impl<T: Send, W: Fn(&Connection) -> Result<T, StoreError> + Send> Write for Aske
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Write>>>,
     thread: Option<JoinHandle<()>>,
+    /// The last write that failed because none succeeds, until that is looked at.
+    failure: watch::Sender<Option<StoreError>>,
 }
 
 impl Writer {
@@ -104,7 +106,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("uwsd-sqlite".to_owned())
             .spawn(move || run(&connection, waiting, reserve))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), thread: Some(thread), failure: watch::Sender::default() })
     }
 
     /// Runs `work` in a transaction; returns once that is committed and synced. An error of `work` undoes just `work`,
@@ -117,7 +119,24 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let write = Box::new(Asked { doing, work, result: None, reply });
         self.queue.as_ref().ok_or(StoreError::Closed)?.send(write).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let told = answer.await.map_err(|_| StoreError::Closed)?;
+        told.inspect_err(|error| {
+            if let failure @ Some(_) = error.of_every_write() {
+                self.failure.send_replace(failure);
+            }
+        })
+    }
+
+    /// Waits for a write that fails because none succeeds, also one that has since that was last forgotten.
+    pub(super) async fn failure(&self) -> StoreError {
+        let mut failure = self.failure.subscribe();
+        let found = failure.wait_for(Option::is_some).await;
+        found.ok().and_then(|found| found.as_ref().and_then(StoreError::of_every_write)).unwrap_or(StoreError::Closed)
+    }
+
+    /// What failed until now is over, or told anew.
+    pub(super) fn forget_failure(&self) {
+        self.failure.send_replace(None);
     }
 
     /// Waits until the thread has ended, for whatever reason.
@@ -321,6 +340,27 @@ mod tests {
         let all = futures_util::future::join_all((0..20).map(|n| insert(&writer, n))).await;
         assert!(all.iter().all(|told| matches!(told, Err(StoreError::Unwritable { .. }))), "{all:?}");
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_for_all_is_told_to_who_waits_for_that_until_it_is_looked_at() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let open = || Connection::open(dir.path().join("db")).expect("opened");
+        let (connection, other) = (open(), open());
+        connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").expect("made");
+        connection.busy_timeout(Duration::ZERO).expect("set");
+        let writer = Writer::start(connection, Reserve::of(&dir.path().join("nowhere/db"))).expect("started");
+        insert(&writer, 1).await.expect("written");
+        insert(&writer, 1).await.expect_err("it is there");
+        let is_told = async || tokio::time::timeout(Duration::from_millis(50), writer.failure()).await.is_ok();
+        assert!(!is_told().await, "another write goes well");
+        other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
+        let (error, written) = tokio::join!(writer.failure(), insert(&writer, 2));
+        assert!(written.is_err() && matches!(error, StoreError::Unwritable { .. }), "{error:?}");
+        // Also to who comes late.
+        assert!(is_told().await);
+        writer.forget_failure();
+        assert!(!is_told().await);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::domain::chain;
+use crate::ports::StoreError;
 
 use super::handle::Shared;
 
@@ -27,19 +28,33 @@ impl StoreWatch {
     /// Runs for ever; dropping it is safe at any time.
     pub async fn run(self) {
         loop {
-            let why = self.shared.store.check().await.err().map(|error| chain(&error));
-            let is_well = why.is_none();
-            self.shared.unwritable.send_if_modified(|before| {
-                match (&*before, &why) {
-                    (None, Some(why)) => error!("no job can be accepted, and no change of one be written down: {why}"),
-                    (Some(_), None) => info!("the job database can be written again"),
-                    (None, None) | (Some(_), Some(_)) => {}
-                }
-                let is_changed = *before != why;
-                *before = why;
-                is_changed
-            });
-            tokio::time::sleep(if is_well { EVERY } else { SOON }).await;
+            let why = self.shared.store.check().await.err();
+            self.tell(why.as_ref());
+            if why.is_some() {
+                tokio::time::sleep(SOON).await;
+                continue;
+            }
+            // What fails before the next look is told at once, since that look itself may wait long for a lock. A disk that was
+            // full may have room again by what the store kept for that: only the look tells.
+            if let Ok(error @ StoreError::Unwritable { .. }) =
+                tokio::time::timeout(EVERY, self.shared.store.unwritable()).await
+            {
+                self.tell(Some(&error));
+            }
         }
+    }
+
+    fn tell(&self, error: Option<&StoreError>) {
+        let why = error.map(|error| chain(error));
+        self.shared.unwritable.send_if_modified(|before| {
+            match (&*before, &why) {
+                (None, Some(why)) => error!("no job can be accepted, and no change of one be written down: {why}"),
+                (Some(_), None) => info!("the job database can be written again"),
+                (None, None) | (Some(_), Some(_)) => {}
+            }
+            let is_changed = *before != why;
+            *before = why;
+            is_changed
+        });
     }
 }

@@ -68,6 +68,10 @@ impl Store for OddStore {
         self.real.check().await
     }
 
+    async fn unwritable(&self) -> StoreError {
+        self.real.unwritable().await
+    }
+
     async fn drained(&self) -> Result<Option<Timestamp>, StoreError> {
         self.real.drained().await
     }

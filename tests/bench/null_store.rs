@@ -24,6 +24,9 @@ impl Store for NullStore {
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn unwritable(&self) -> StoreError {
+        std::future::pending().await
+    }
     async fn submit(&self, job: NewJob) -> Result<Accepted, StoreError> {
         Ok(Accepted { job: job.accepted(0), is_replay: false })
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::bed::{Bed, Engine};
+use crate::bed::{Bed, Engine, UWSD};
 
 /// A small file system of a test's own, unmounted when dropped.
 struct Disk {
@@ -96,6 +96,42 @@ async fn submission(bed: &Bed) -> (u16, String, bool) {
     (answer.status.as_u16(), answer.text(), answer.headers.contains_key("retry-after"))
 }
 
+/// Whoever looks at the daemon is told as soon as a submission was refused.
+async fn complains_at_once(bed: &Bed) {
+    let told = bed.until("the complaint", async || bed.get("/readyz").await.status == 503);
+    tokio::time::timeout(Duration::from_secs(1), told).await.expect("at once");
+}
+
+#[tokio::test]
+async fn one_daemon_has_a_database_whichever_way_leads_to_it() {
+    let bed = Bed::new(&Engine::Process, "");
+    let _daemon = bed.start(None).await;
+    let runs = bed.submit("echo x >> /count/$JOB_ID; until [ -e /count/go ]; do sleep 0.1; done; exit 7").await;
+    bed.until("the start", async || bed.times_run(&runs) == 1).await;
+    let (path, link) = (bed.path().join("state/uwsd.db"), bed.path().join("link.db"));
+    std::os::unix::fs::symlink(&path, &link).expect("linked");
+    for way in [&path, &link] {
+        let other = Bed::new(&Engine::Process, &format!("[store]\npath = '{}'\n", way.display()));
+        let mut second = other.spawn(Command::new(UWSD));
+        assert_eq!(second.dies().await, Some(1), "{}", other.log());
+        assert!(other.log().contains("another uwsd runs on "), "{}", other.log());
+        // Nor does anybody restore or shrink it.
+        let config = other.path().join("uwsd.toml");
+        let shrunk = Command::new(UWSD)
+            .args(["db", "vacuum", "--config"])
+            .arg(config)
+            .arg("--state-dir")
+            .arg(other.path().join("state"))
+            .output()
+            .expect("a program");
+        let said = String::from_utf8_lossy(&shrunk.stderr);
+        assert!(shrunk.status.code() == Some(1) && said.contains("a daemon runs on "), "{said}");
+    }
+    std::fs::write(bed.path().join("count/go"), "").expect("written");
+    let job = bed.ends(&runs).await;
+    assert_eq!(job["jobInfo"]["exitCode"], 7, "{job}");
+}
+
 #[tokio::test]
 async fn a_database_that_somebody_locks_is_waited_for_and_then_told() {
     let bed = Bed::new(&Engine::Process, "");
@@ -115,7 +151,7 @@ async fn a_database_that_somebody_locks_is_waited_for_and_then_told() {
     let (status, text, is_told_when) = submission(&bed).await;
     assert_eq!((status, is_told_when), (503, true), "{text}");
     assert!(text.contains("database cannot be written"), "{text}");
-    bed.until("the complaint", async || bed.get("/readyz").await.status == 503).await;
+    complains_at_once(&bed).await;
     let told = bed.get("/api/ocps/availability").await.text();
     assert!(told.contains(">false<") && told.contains("database"), "{told}");
     other.execute_batch("COMMIT").expect("unlocked");
@@ -144,7 +180,7 @@ async fn a_disk_that_becomes_read_only_is_told_and_nothing_of_a_job_is_forgotten
     disk.fail();
     let (status, text, is_told_when) = submission(&bed).await;
     assert_eq!((status, is_told_when), (503, true), "{text}");
-    bed.until("the complaint", async || bed.get("/readyz").await.status == 503).await;
+    complains_at_once(&bed).await;
     let told = bed.get("/readyz").await.text();
     assert!(told.contains("readonly") || told.contains("read-only") || told.contains("I/O"), "{told}");
     let job = bed.get(&format!("/api/v1/job/{ended}")).await.json();
