@@ -172,7 +172,7 @@ impl ApiError {
         match self {
             Self::Denied(Denied::Store(error)) | Self::Store(error) => match error {
                 StoreError::Failed { .. } | StoreError::PhaseChanged { .. } => failure(true),
-                StoreError::Full { .. } | StoreError::Unwritable { .. } => failure(false),
+                StoreError::Full { .. } | StoreError::Unwritable { .. } | StoreError::Replaced { .. } => failure(false),
                 StoreError::NoSuchJob(_) | StoreError::KeyReused(_) | StoreError::Busy(_) | StoreError::Closed => None,
             },
             Self::Denied(Denied::Upload(_) | Denied::Panicked(_)) | Self::File(_) | Self::Panicked => failure(true),
@@ -262,7 +262,7 @@ fn of_store(error: &StoreError) -> Verdict {
         StoreError::Busy(_) => Verdict::new(StatusCode::CONFLICT, Cow::Owned(error.to_string())),
         StoreError::KeyReused(_) => Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, Cow::Owned(error.to_string())),
         StoreError::Full { .. } => no_room(),
-        StoreError::Unwritable { .. } => Verdict::later(
+        StoreError::Unwritable { .. } | StoreError::Replaced { .. } => Verdict::later(
             Cow::Borrowed("the job database cannot be written at the moment; nothing was changed"),
             NO_DATABASE,
         ),

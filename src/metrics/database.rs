@@ -44,7 +44,7 @@ impl DatabaseMetrics {
     pub(super) fn failed(&self, error: &StoreError) {
         let error = match error {
             StoreError::Full { .. } => "full",
-            StoreError::Unwritable { .. } => "unwritable",
+            StoreError::Unwritable { .. } | StoreError::Replaced { .. } => "unwritable",
             StoreError::Failed { .. } => "failed",
             StoreError::Closed => "closed",
             StoreError::PhaseChanged { .. }

@@ -233,10 +233,10 @@ pub struct JobCount {
 /// Where jobs are kept. Each method is one fact, committed and durable when it returns, or not written at all.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Writes something that changes nothing: whether it can.
+    /// Writes something that changes nothing: whether it can, and whether that lasts.
     ///
     /// # Errors
-    /// [`StoreError::Full`], [`StoreError::Unwritable`], [`StoreError::Failed`].
+    /// [`StoreError::Full`], [`StoreError::Unwritable`], [`StoreError::Replaced`], [`StoreError::Failed`].
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Waits for a write that fails because nothing can be written, also one that has since the last [`Store::check`] began;

@@ -1,5 +1,7 @@
 //! Why the store could not do what it was asked.
 
+use std::path::PathBuf;
+
 use crate::domain::{JobId, Phase};
 
 /// Why the store could not do what it was asked.
@@ -39,6 +41,15 @@ pub enum StoreError {
         /// The words of the database.
         why: String,
     },
+    /// Its file is not the one that was opened any more: what is written is lost once the daemon ends.
+    #[error(
+        "the job database {} was removed or replaced, and the daemon runs on with the old one; stop the daemon, and put it \
+         back or restore a backup (uwsd restore FILE)", path.display()
+    )]
+    Replaced {
+        /// The path where it was opened.
+        path: PathBuf,
+    },
     /// The store failed; nothing was written.
     #[error("the job database failed while {doing}")]
     Failed {
@@ -63,6 +74,7 @@ impl StoreError {
             | Self::Busy(_)
             | Self::NoSuchJob(_)
             | Self::KeyReused(_)
+            | Self::Replaced { .. }
             | Self::Failed { .. }
             | Self::Closed => None,
         }

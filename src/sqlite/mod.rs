@@ -21,6 +21,7 @@ mod jobs;
 mod list;
 mod meta;
 mod open;
+mod opened;
 mod readers;
 mod reserve;
 mod restore;

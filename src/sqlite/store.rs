@@ -14,6 +14,7 @@ use crate::ports::{
 
 use super::error::OpenError;
 use super::jobs::Inserted;
+use super::opened::OpenedFile;
 use super::readers::Readers;
 use super::reserve::Reserve;
 use super::thread::Writer;
@@ -24,6 +25,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     instance_id: String,
+    file: OpenedFile,
 }
 
 impl SqliteStore {
@@ -33,12 +35,13 @@ impl SqliteStore {
     /// [`OpenError`], whose text says what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = open::open_writer(path)?;
+        let unseen = |source| OpenError::Io { path: path.to_owned(), source };
+        let file = OpenedFile::at(path).map_err(unseen)?;
         let instance_id =
             meta::instance_id(&connection).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         let readers = Readers::open(path)?;
-        let writer = Writer::start(connection, Reserve::of(path))
-            .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Ok(Self { writer, readers, instance_id })
+        let writer = Writer::start(connection, Reserve::of(path)).map_err(unseen)?;
+        Ok(Self { writer, readers, instance_id, file })
     }
 
     /// The identity of this installation, made with the database.
@@ -72,7 +75,9 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.writer.forget_failure();
-        self.writer.write("looking whether it can be written", open::rewrite_version).await
+        let file = self.file.clone();
+        let doing = "looking whether it can be written";
+        self.writer.write(doing, move |c| file.must_be_there().and_then(|()| open::rewrite_version(c))).await
     }
 
     async fn unwritable(&self) -> StoreError {
@@ -227,5 +232,27 @@ impl Images for SqliteStore {
 
     async fn forget_image(&self, name: String) -> Result<(), StoreError> {
         self.writer.write("forgetting an image", move |c| images::forget(c, &name)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_removed_or_replaced_is_told_until_it_is_back() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (path, aside) = (dir.path().join("uwsd.db"), dir.path().join("aside"));
+        let store = SqliteStore::open(&path).expect("made");
+        store.check().await.expect("it is there");
+        fs::rename(&path, &aside).expect("moved");
+        let is_told = async || matches!(store.check().await, Err(StoreError::Replaced { path: at }) if at == path);
+        assert!(is_told().await, "there is none");
+        fs::copy(&aside, &path).expect("copied");
+        assert!(is_told().await, "another one says the same");
+        fs::rename(&aside, &path).expect("moved back");
+        store.check().await.expect("it is there again");
     }
 }

@@ -348,7 +348,12 @@ impl Driver {
                     warn!("job {} is left as it is: {error}", self.job.id);
                     return None;
                 }
-                Err(error @ (StoreError::Full { .. } | StoreError::Unwritable { .. } | StoreError::Failed { .. })) => {
+                Err(
+                    error @ (StoreError::Full { .. }
+                    | StoreError::Unwritable { .. }
+                    | StoreError::Replaced { .. }
+                    | StoreError::Failed { .. }),
+                ) => {
                     error!("job {} waits to be written: {}", self.job.id, chain(&error));
                     backoff.wait().await;
                 }

@@ -62,8 +62,8 @@ pub(super) struct Shared {
     pub(super) disk: watch::Sender<Option<String>>,
     /// Since when an operator drains the daemon, while that is so.
     pub(super) drained: watch::Sender<Option<Timestamp>>,
-    /// Why nothing can be written down, while that is so.
-    pub(super) unwritable: watch::Sender<Option<String>>,
+    /// Why nothing can be written down, or not to last, while that is so.
+    pub(super) unwritable: watch::Sender<Option<Trouble>>,
     /// Requests that wait for a change of a job's phase.
     pub(super) waiters: Arc<Waiters>,
     /// Set once stored jobs were held against the backend's runs: nothing starts before.
@@ -226,7 +226,7 @@ impl Handle {
     /// database that can be written.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
-        let unwritable = || self.shared.unwritable.borrow().clone().map(Trouble::Unwritable);
+        let unwritable = || self.shared.unwritable.borrow().clone();
         self.drained().map(Trouble::Drained).or_else(|| self.lack_of_room()).or_else(unwritable)
     }
 

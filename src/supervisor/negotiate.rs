@@ -197,6 +197,7 @@ pub(super) fn too_late(error: StoreError, why: &'static str) -> Denied {
         StoreError::NoSuchJob(id) => Denied::NoSuchJob(id),
         error @ (StoreError::Full { .. }
         | StoreError::Unwritable { .. }
+        | StoreError::Replaced { .. }
         | StoreError::Failed { .. }
         | StoreError::Closed
         | StoreError::Busy(_)

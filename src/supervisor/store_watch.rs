@@ -9,6 +9,7 @@ use crate::domain::chain;
 use crate::ports::StoreError;
 
 use super::handle::Shared;
+use super::trouble::Trouble;
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_secs(10);
@@ -45,15 +46,21 @@ impl StoreWatch {
     }
 
     fn tell(&self, error: Option<&StoreError>) {
-        let why = error.map(|error| chain(error));
+        let trouble = error.map(|error| {
+            let is_replaced = matches!(error, StoreError::Replaced { .. });
+            if is_replaced { Trouble::Replaced(chain(error)) } else { Trouble::Unwritable(chain(error)) }
+        });
         self.shared.unwritable.send_if_modified(|before| {
-            match (&*before, &why) {
-                (None, Some(why)) => error!("no job can be accepted, and no change of one be written down: {why}"),
+            match (&*before, &trouble) {
+                (None, Some(Trouble::Replaced(why))) => error!("no job can be accepted: {why}"),
+                (None, Some(trouble)) => {
+                    error!("no job can be accepted, and no change of one be written down: {}", trouble.why());
+                }
                 (Some(_), None) => info!("the job database can be written again"),
                 (None, None) | (Some(_), Some(_)) => {}
             }
-            let is_changed = *before != why;
-            *before = why;
+            let is_changed = *before != trouble;
+            *before = trouble;
             is_changed
         });
     }

@@ -19,6 +19,8 @@ pub enum Trouble {
     },
     /// The database cannot be written.
     Unwritable(String),
+    /// The file of the database is not there any more, and only an operator can put it back.
+    Replaced(String),
 }
 
 impl Trouble {
@@ -26,7 +28,7 @@ impl Trouble {
     #[must_use]
     pub fn why(&self) -> &str {
         match self {
-            Self::Drained(why) | Self::LackOfRoom { why, .. } | Self::Unwritable(why) => why,
+            Self::Drained(why) | Self::LackOfRoom { why, .. } | Self::Unwritable(why) | Self::Replaced(why) => why,
         }
     }
 
@@ -40,7 +42,7 @@ impl Trouble {
     #[must_use]
     pub const fn over_after(&self) -> Option<Duration> {
         match self {
-            Self::Drained(_) | Self::LackOfRoom { is_stuck: true, .. } => None,
+            Self::Drained(_) | Self::LackOfRoom { is_stuck: true, .. } | Self::Replaced(_) => None,
             Self::LackOfRoom { is_stuck: false, .. } | Self::Unwritable(_) => Some(self.retry_after()),
         }
     }

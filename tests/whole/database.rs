@@ -133,6 +133,35 @@ async fn one_daemon_has_a_database_whichever_way_leads_to_it() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_moved_away_is_told_and_what_runs_goes_on() {
+    let bed = Bed::new(&Engine::Process, "");
+    let daemon = bed.start(None).await;
+    let runs = bed.submit("echo x >> /count/$JOB_ID; until [ -e /count/go ]; do sleep 0.1; done; exit 7").await;
+    bed.until("the start", async || bed.times_run(&runs) == 1).await;
+    let (path, aside) = (bed.path().join("state/uwsd.db"), bed.path().join("aside.db"));
+    std::fs::rename(&path, &aside).expect("moved");
+    bed.until("the complaint", async || bed.get("/readyz").await.status == 503).await;
+    let sentence = format!("the job database {} was removed or replaced, and the daemon runs on", path.display());
+    let available = bed.get("/api/ocps/availability").await.text();
+    assert!(available.contains(">false<") && available.contains(&sentence), "{available}");
+    assert!(!available.contains("backAt"), "that is for an operator to say: {available}");
+    assert!(bed.get("/readyz").await.text().contains(&sentence));
+    let (status, text, is_told_when) = submission(&bed).await;
+    assert!((status, is_told_when) == (503, true) && text.contains(&sentence), "{text}");
+    std::fs::write(bed.path().join("count/go"), "").expect("written");
+    assert_eq!(bed.ends(&runs).await["jobInfo"]["exitCode"], 7);
+    // Put back, it has all that was written meanwhile.
+    std::fs::rename(&aside, &path).expect("moved back");
+    bed.until("the good news", async || bed.get("/readyz").await.status == 200).await;
+    let later = bed.submit("exit 4").await;
+    daemon.kill();
+    let _daemon = bed.start(None).await;
+    for (id, code) in [(&runs, 7), (&later, 4)] {
+        assert_eq!(bed.ends(id).await["jobInfo"]["exitCode"], code);
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_somebody_locks_is_waited_for_and_then_told() {
     let bed = Bed::new(&Engine::Process, "");
     let _daemon = bed.start(None).await;
