@@ -1,7 +1,8 @@
 //! A backend without an engine: each command is a small script, for tests that need speed.
 //!
 //! The command is a list of steps between `;`: `print TEXT` (to stdout) and `complain TEXT` (to stderr), with `-n`
-//! before the text for no line's end, `write NAME TEXT` (an output file), `append NAME TEXT` (a line to one), `sleep MS`.
+//! before the text for no line's end, `write NAME TEXT` (an output file), `append NAME TEXT` (a line to one), `sleep MS`,
+//! `fill BYTES` (beside the job's directories; from the beginning on), `mute` (of those the engine never tells).
 //! The last is one of `exit N` (0 if missing), `signal N`, `oom`, `vanish`, `hang` (until stopped), `stubborn` (hang, and
 //! ignore all but the kill), `heed N TEXT` (hang; when asked to stop, print and exit). `$NAME` stands for a variable of
 //! the run. Of a script with the word "sampled" the peak of the memory is only sampled.
@@ -17,7 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::backend::fake_images::FakeImages;
-use crate::backend::fake_script::{Played, expanded, line, play, say};
+use crate::backend::fake_script::{Played, expanded, filled, line, play, say};
 use crate::backend::system::kept_in;
 use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 use crate::ports::{
@@ -322,6 +323,15 @@ impl Backend for FakeBackend {
         self.engine.answer("resuming a run")?;
         self.engine.set_paused(run, false);
         Ok(())
+    }
+
+    async fn layer_size(&self, run: &RunRef) -> Result<Option<u64>, BackendError> {
+        self.engine.answer("measuring a run")?;
+        let script = self.engine.runs().get(run).map(|run| run.script.clone());
+        Ok(match script {
+            Some(script) => Some(filled(&script).await),
+            None => None,
+        })
     }
 
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {

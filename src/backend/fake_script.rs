@@ -24,7 +24,7 @@ pub(super) fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> io::Result<Pla
         let step = step.trim();
         let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
         match verb {
-            "" => {}
+            "" | "fill" | "mute" => {}
             "print" => say(dirs, run, "stdout", &line(rest))?,
             "complain" => say(dirs, run, "stderr", &line(rest))?,
             "write" => {
@@ -50,6 +50,15 @@ pub(super) fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> io::Result<Pla
         }
     }
     Ok(Played::Ends(How::Exited(0)))
+}
+
+/// What a script fills beside the job's directories; never told of one that is mute.
+pub(super) async fn filled(script: &str) -> u64 {
+    let steps = || script.split(';').map(str::trim);
+    if steps().any(|step| step == "mute") {
+        std::future::pending::<()>().await;
+    }
+    steps().filter_map(|step| step.strip_prefix("fill ")?.parse::<u64>().ok()).sum()
 }
 
 /// A line of `text`; after `-n` without its end.

@@ -104,6 +104,11 @@ impl Backend for MeasuredBackend {
         self.timed(Operation::Resume, self.inner.resume(run)).await
     }
 
+    /// Not timed: it takes as long as there are files.
+    async fn layer_size(&self, run: &RunRef) -> Result<Option<u64>, BackendError> {
+        self.inner.layer_size(run).await
+    }
+
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
         self.timed(Operation::Stop, self.inner.stop(run, grace)).await
     }

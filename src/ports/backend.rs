@@ -244,6 +244,18 @@ pub trait Backend: Send + Sync {
     /// [`BackendError::Unreachable`], [`BackendError::Refused`].
     async fn resume(&self, run: &RunRef) -> Result<(), BackendError>;
 
+    /// How many bytes the backend's own disk holds of what the run has written beside the job's directories, whether it runs or has
+    /// ended; `None`: of such files it keeps none, or there is no such run. An answer may cost a walk through all of them.
+    ///
+    /// Kubernetes: `ephemeral-storage` of the pod in the kubelet's summary; an `emptyDir` with a size bounds it as well.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`], [`BackendError::Refused`]: how much it is, is then unknown.
+    async fn layer_size(&self, run: &RunRef) -> Result<Option<u64>, BackendError> {
+        let _ = run;
+        Ok(None)
+    }
+
     /// Asks everything in the run to stop, after `grace` kills it, and returns once it is verified gone or ended.
     ///
     /// Succeeds if it has ended or never was. A run that was created and not started never starts afterwards.

@@ -22,6 +22,7 @@ mod groups;
 mod helpers;
 mod images;
 mod interposed;
+mod layer;
 mod logs;
 mod registry;
 mod stopping;

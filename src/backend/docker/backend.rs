@@ -142,6 +142,10 @@ impl Backend for DockerBackend {
         self.0.resume(run).await
     }
 
+    async fn layer_size(&self, run: &RunRef) -> Result<Option<u64>, BackendError> {
+        self.0.layer_size(run).await
+    }
+
     async fn stop(&self, run: &RunRef, grace: Duration) -> Result<(), BackendError> {
         self.0.stop(run, grace).await
     }

@@ -11,6 +11,7 @@
 //! stop.rs      ending a run
 //! logs.rs      both output streams into files; spool.rs one such file
 //! memory.rs    how much a run used at most, by looks; parents.rs the groups above the containers, where that is counted
+//! layer.rs     how much of the engine's disk a run takes
 //! files.rs     who owns a job's directories; helper.rs for what only a container may do
 //! archive.rs   files through the engine's archive API: secrets.rs, and remote.rs for engines without shared storage
 //! doctor.rs    what `uwsd doctor` asks the engine
@@ -33,6 +34,7 @@ mod error;
 mod files;
 mod helper;
 mod image;
+mod layer;
 mod logs;
 mod memory;
 mod note;

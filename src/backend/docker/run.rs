@@ -211,7 +211,6 @@ impl Shared {
             .await
     }
 
-    /// The container of `run` if there is one and it is ours.
     /// By what the engine is asked for the container of a run: by its id once that is known, since anybody may give it another name.
     pub(super) fn handle(&self, run: &RunRef) -> String {
         self.runs.id(run).unwrap_or_else(|| run.name())
@@ -219,12 +218,21 @@ impl Shared {
 
     /// The container of a run, whatever it is called by now.
     pub(super) async fn inspect(&self, run: &RunRef) -> Result<Option<ContainerInspectResponse>, BackendError> {
+        self.inspect_with(run, None).await
+    }
+
+    /// The same, with what is told only on request.
+    pub(super) async fn inspect_with(
+        &self,
+        run: &RunRef,
+        options: Option<InspectContainerOptions>,
+    ) -> Result<Option<ContainerInspectResponse>, BackendError> {
         let client = self.engine.client().await?;
-        if let Some(found) = self.inspect_as(&client, &self.handle(run), run).await? {
+        if let Some(found) = self.inspect_as(&client, &self.handle(run), run, &options).await? {
             return Ok(Some(found));
         }
         let Some(id) = self.find_by_labels(&client, run).await? else { return Ok(None) };
-        let found = self.inspect_as(&client, &id, run).await?;
+        let found = self.inspect_as(&client, &id, run, &options).await?;
         if found.is_some() {
             self.runs.set_id(run, Some(id));
         }
@@ -237,8 +245,9 @@ impl Shared {
         client: &Client,
         container: &str,
         run: &RunRef,
+        options: &Option<InspectContainerOptions>,
     ) -> Result<Option<ContainerInspectResponse>, BackendError> {
-        let look = || client.docker.inspect_container(container, None::<InspectContainerOptions>);
+        let look = || client.docker.inspect_container(container, options.clone());
         match Box::pin(self.settled(client, look)).await {
             Ok(found) => {
                 let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
