@@ -189,7 +189,9 @@ pub(super) static KEYS: &[Key] = &[
         Size(0),
         "\"0\"",
         "How much of the disk the files that a job writes may take; kept by project quotas where the file system of jobs_dir \
-         has them and the daemon is root, else looked at every 2 s while it runs. 0: without bound.",
+         has them and the daemon is root, else looked at every 2 s while it runs. What a job writes elsewhere in its \
+         container (/tmp, /var/tmp) counts, too: the engine is asked every 10 s how much that is, and meanwhile a job may \
+         write too much. 0: without bound.",
     ),
     key(
         "service.*.queue_timeout",

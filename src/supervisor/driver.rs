@@ -280,7 +280,7 @@ impl Driver {
             return (Vec::new(), complaint);
         }
         if complaint.is_none() && !self.context.sees_files(first.user) {
-            let full = self.context.room(&self.service).used_up(&first.dirs).await;
+            let full = self.context.room(&self.service).used_up(specs).await;
             complaint = full.map(|full| Outcome::new(Reason::OutputTooLarge, full.to_string()));
         }
         let (path, dotfiles) = (first.dirs.output(), self.service.dotfiles);

@@ -21,9 +21,9 @@ const REST: Duration = Duration::from_secs(2);
 /// How much longer than the look the rest is, at the least.
 const CALM: u32 = 10;
 
-/// Resolves once what the job may write to takes more than `most` bytes of the disk, with what it takes. Between two looks,
-/// of which the first comes after 2 s, a job may write as fast as the disk is.
-pub(super) async fn exceeds(gate: &Gate, dirs: &JobDirs, most: u64) -> u64 {
+/// Resolves once `judge` has something to say of how many bytes of the disk the directories take that the job may write to.
+/// Between two looks, of which the first comes after 2 s, a job may write as fast as the disk is.
+pub(super) async fn follow<T>(gate: &Gate, dirs: &JobDirs, judge: impl Fn(u64) -> Option<T>) -> T {
     let mut rest = REST;
     let mut has_complained = false;
     loop {
@@ -32,8 +32,8 @@ pub(super) async fn exceeds(gate: &Gate, dirs: &JobDirs, most: u64) -> u64 {
         let began = Instant::now();
         let Ok(taken) = gate.pass(move || Ok(taken(roots))).await else { continue };
         rest = REST.max(began.elapsed() * CALM);
-        if taken.bytes > most {
-            return taken.bytes;
+        if let Some(judged) = judge(taken.bytes) {
+            return judged;
         }
         if let Some(why) = taken.unseen.filter(|_| !has_complained) {
             warn!("not all files below {} can be counted: {why}", dirs.root.display());
@@ -201,7 +201,7 @@ mod tests {
         });
         let most = 64 * MIB;
         let began = Instant::now();
-        let found = exceeds(&Gate::default(), &dirs, most).await;
+        let found = follow(&Gate::default(), &dirs, |bytes| (bytes > most).then_some(bytes)).await;
         let noticed = began.elapsed();
         is_seen.store(true, Ordering::Relaxed);
         let (written, took) = writer.await.expect("it writes");

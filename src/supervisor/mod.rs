@@ -32,6 +32,7 @@ mod health;
 mod idempotency;
 mod image;
 mod inputs;
+mod layers;
 mod limits;
 mod measure;
 mod message;

@@ -1,5 +1,6 @@
 //! What a job's files may take: kept by the file system where that can be, and measured in any case.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::unistd::{Uid, geteuid};
@@ -8,11 +9,12 @@ use tracing::warn;
 use crate::config::Service;
 pub(super) use crate::domain::Overuse as Full;
 use crate::domain::{JobId, chain};
-use crate::ports::{BackendError, JobDirs, QuotaError, Quotas, Room, User};
+use crate::ports::{Backend, BackendError, JobDirs, QuotaError, Quotas, RunSpec, User};
 
 use super::context::Context;
 use super::gate::Gate;
-use super::measure::{exceeds, measured};
+use super::measure::measured;
+use super::{layers, measure};
 
 /// How often what the file system counts is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -22,6 +24,8 @@ const EVERY: Duration = Duration::from_secs(2);
 pub(super) struct RoomOf<'a> {
     /// What keeps them to it.
     keeper: Option<&'a dyn Quotas>,
+    /// What tells of files beside the job's directories.
+    teller: Option<&'a dyn Backend>,
     gate: &'a Gate,
     /// How many bytes they may take.
     most: Option<u64>,
@@ -36,9 +40,11 @@ impl Context {
 
     /// The room of the files of a job of this service.
     pub(super) fn room(&self, service: &Service) -> RoomOf<'_> {
-        // Of files on another host nothing is seen.
-        let keeper = self.quotas.as_deref().filter(|_| self.backend.shares_files());
-        RoomOf { keeper, gate: &self.shared.gate, most: service.max_output }
+        // Of files on another host nothing is seen; those that are beside the directories there are not told from those in them.
+        let shares_files = self.backend.shares_files();
+        let keeper = self.quotas.as_deref().filter(|_| shares_files);
+        let teller = (shares_files && service.max_output.is_some()).then_some(&*self.backend);
+        RoomOf { keeper, teller, gate: &self.shared.gate, most: service.max_output }
     }
 
     /// Removes a job's files, and with them what kept them to their room.
@@ -75,42 +81,64 @@ impl RoomOf<'_> {
 
     /// Whether at the end they take more than they may, or the file system lets them take no more, by the limit that was set: it
     /// stays when the service is configured otherwise.
-    pub(super) async fn used_up(self, dirs: &JobDirs) -> Option<Full> {
-        if let Some(full) = told(self.look(dirs).await).flatten() {
+    pub(super) async fn used_up(self, specs: &[RunSpec]) -> Option<Full> {
+        let dirs = &specs.first()?.dirs;
+        let beside = match self.teller {
+            Some(teller) => layers::last(teller, specs).await,
+            None => 0,
+        };
+        if let Some(full) = told(self.look(dirs, beside).await).flatten() {
             return Some(full);
         }
         let most = self.most?;
-        let found = measured(self.gate, dirs).await;
+        let found = measured(self.gate, dirs).await.saturating_add(beside);
         (found > most).then_some(Full { most, found })
     }
 
-    async fn look(self, dirs: &JobDirs) -> Result<Option<Full>, QuotaError> {
+    /// What the file system counts, with what is `beside` the directories, if that is too much.
+    async fn look(self, dirs: &JobDirs, beside: u64) -> Result<Option<Full>, QuotaError> {
         let Some(keeper) = self.keeper else { return Ok(None) };
-        let room = keeper.room(dirs).await?.filter(Room::is_used_up);
-        Ok(room.map(|room| Full { most: room.most, found: room.used }))
+        let Some(room) = keeper.room(dirs).await? else { return Ok(None) };
+        let full = Full { most: room.most, found: room.used.saturating_add(beside) };
+        Ok((room.is_used_up() || full.found > full.most).then_some(full))
     }
 
     /// Resolves once they take more than they may, or all of it; never if they may take any amount.
     ///
     /// They are measured also where the file system counts them: it lets the owner of a file have it counted as another's.
-    pub(super) async fn exceeded(self, dirs: &JobDirs) -> Full {
+    pub(super) async fn exceeded(self, specs: &[RunSpec]) -> Full {
+        let Some(spec) = specs.first() else { return std::future::pending().await };
+        // What was found last: in the job's directories, and beside them.
+        let (inside, beside) = (AtomicU64::new(0), AtomicU64::new(0));
+        let judge = |part: &AtomicU64, bytes| {
+            part.store(bytes, Ordering::Relaxed);
+            let found = inside.load(Ordering::Relaxed).saturating_add(beside.load(Ordering::Relaxed));
+            self.most.filter(|most| found > *most).map(|most| Full { most, found })
+        };
         let by_measure = async {
             match self.most {
-                Some(most) => Full { most, found: exceeds(self.gate, dirs, most).await },
+                Some(_) => measure::follow(self.gate, &spec.dirs, |bytes| judge(&inside, bytes)).await,
                 None => std::future::pending().await,
             }
         };
-        // Neither keeps a state that would be lost.
+        let by_teller = async {
+            match self.teller {
+                Some(teller) => layers::follow(teller, specs, |bytes| judge(&beside, bytes)).await,
+                None => std::future::pending().await,
+            }
+        };
+        // None keeps a state that would be lost, and none waits for another.
         tokio::select! {
-            full = self.until_used_up(dirs) => full,
+            full = self.until_used_up(&spec.dirs, &beside) => full,
             full = by_measure => full,
+            full = by_teller => full,
         }
     }
 
-    async fn until_used_up(self, dirs: &JobDirs) -> Full {
+    async fn until_used_up(self, dirs: &JobDirs, beside: &AtomicU64) -> Full {
         while self.keeper.is_some() {
             tokio::time::sleep(EVERY).await;
-            match told(self.look(dirs).await) {
+            match told(self.look(dirs, beside.load(Ordering::Relaxed)).await) {
                 Some(Some(full)) => return full,
                 Some(None) => {}
                 None => break,

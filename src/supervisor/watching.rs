@@ -16,7 +16,7 @@ use super::cause::{Cause, Waited, is_failure, or_full};
 use super::context::Context;
 use super::driver::{StopSignal, asked};
 use super::message::Ordered;
-use super::room::{Full, RoomOf};
+use super::room::RoomOf;
 use super::run_clock::Limit;
 use crate::ports::Backoff;
 
@@ -74,7 +74,7 @@ impl<'a> Watched<'a> {
         let mut waits: FuturesUnordered<_> =
             self.specs.iter().enumerate().map(|numbered| self.wait(numbered)).collect();
         let mut waited: Vec<Option<Waited>> = self.specs.iter().map(|_| None).collect();
-        let mut full = pin!(self.is_full());
+        let mut full = pin!(self.room.exceeded(self.specs));
         let cause = loop {
             if noted.is_some() {
                 break noted;
@@ -118,10 +118,7 @@ impl<'a> Watched<'a> {
         let gone = || Err(self.refused("nothing was told of its end"));
         let waited: Vec<Waited> = waited.into_iter().map(|waited| waited.unwrap_or_else(gone)).collect();
         // It may have ended because it could write no more, and before that was seen.
-        let is_full = match self.specs.first() {
-            Some(spec) => self.room.used_up(&spec.dirs).await,
-            None => None,
-        };
+        let is_full = self.room.used_up(self.specs).await;
         Until::End(or_full(cause, &waited, is_full), waited)
     }
 
@@ -138,14 +135,6 @@ impl<'a> Watched<'a> {
                 Err(error) => warn!("a limit is reached, and what runs is not known yet: {}", chain(&error)),
             }
             backoff.wait().await;
-        }
-    }
-
-    /// Resolves once the job's files take more than they may, or all of it.
-    async fn is_full(self) -> Full {
-        match self.specs.first() {
-            Some(spec) => self.room.exceeded(&spec.dirs).await,
-            None => std::future::pending().await,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use uwsd::domain::{Caller, Phase, Reason, Source, Work};
@@ -150,4 +151,91 @@ async fn a_limit_that_an_earlier_daemon_set_is_found_again() {
     fs::write(bed.config.server.jobs_dir.join(id.to_string()).join("out/a"), vec![1; 1024]).expect("written");
     let daemon = bed.start().await;
     assert_eq!(daemon.ends(id).await.outcome.expect("ended").reason, Reason::OutputTooLarge);
+}
+
+/// A daemon's bed whose jobs' files are measured.
+fn measured(most: u64) -> Bed {
+    let mut bed = Bed::new();
+    bed.config.services.get_mut("ocps").expect("there").max_output = Some(most);
+    bed
+}
+
+#[tokio::test]
+async fn what_is_written_beside_the_directories_counts_with_them_and_of_all_replicas() {
+    let bed = measured(1 << 20);
+    let daemon = bed.start().await;
+    let files = "x".repeat(600_000);
+    for (script, replicas, reason) in [
+        ("fill 600000; exit 0".to_owned(), 1, Reason::Ok),
+        ("fill 600000; exit 0".to_owned(), 2, Reason::OutputTooLarge),
+        (format!("write a {files}; fill 600000; exit 3"), 1, Reason::OutputTooLarge),
+        (format!("write a {files}; exit 0"), 1, Reason::Ok),
+    ] {
+        let work = Work { replicas, ..Work::of_command(&script) };
+        let id = daemon.submit_work(work).await.expect("accepted").id;
+        let outcome = daemon.ends(id).await.outcome.expect("ended");
+        assert_eq!(outcome.reason, reason, "{replicas} of {}", script.replace(&files, "…"));
+        if reason == Reason::OutputTooLarge {
+            assert_eq!(outcome.summary.expect("one").message, "its files took 1.1 MiB and may take 1.0 MiB");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_beside_the_directories_ends_a_job_that_goes_on() {
+    let bed = measured(1 << 20);
+    let daemon = bed.start().await;
+    let id = daemon.submit("fill 2000000; hang").await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(daemon.reaches(id, Phase::Executing).await.phase, Phase::Executing, "it is asked only every 10 s");
+    let job = daemon.ends(id).await;
+    assert_eq!((job.phase, job.outcome.expect("ended").reason), (Phase::Aborted, Reason::OutputTooLarge));
+}
+
+#[tokio::test]
+async fn what_is_beside_the_directories_is_added_to_what_the_file_system_counts() {
+    let quotas = Arc::new(FakeQuotas::default());
+    let bed = bed(&quotas);
+    let daemon = bed.start().await;
+    let half = format!("write a {}", "x".repeat(512));
+    for (script, reason) in [
+        (format!("{half}; exit 0"), Reason::Ok),
+        (format!("{half}; fill 600000; exit 0"), Reason::OutputTooLarge),
+        (format!("{half}; fill 400000; exit 0"), Reason::Ok),
+    ] {
+        let id = daemon.submit(&script).await;
+        assert_eq!(daemon.ends(id).await.outcome.expect("ended").reason, reason, "{script}");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_tell_what_is_beside_the_directories_holds_up_neither_measuring_nor_end() {
+    let bed = measured(500_000);
+    let daemon = bed.start().await;
+    for (then, reason, most) in [
+        // As soon as a look at the directories shows it; and the last answer is waited for for 3 s.
+        (format!("write a {}; hang", "x".repeat(600_000)), Reason::OutputTooLarge, 8),
+        ("exit 0".to_owned(), Reason::Ok, 5),
+    ] {
+        let begun = Instant::now();
+        let id = daemon.submit(&format!("mute; {then}")).await;
+        assert_eq!(daemon.ends(id).await.outcome.expect("ended").reason, reason);
+        assert!(begun.elapsed() < Duration::from_secs(most), "{:?}", begun.elapsed());
+    }
+    // While a question is out: it was asked after 10 s.
+    let begun = Instant::now();
+    let id = daemon.submit(&format!("mute; sleep 10500; write a {}; hang", "x".repeat(600_000))).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(daemon.ends(id).await.outcome.expect("ended").reason, Reason::OutputTooLarge);
+    assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn where_files_are_not_shared_nothing_is_counted_twice() {
+    let bed = measured(1 << 20);
+    bed.engine.hide_files();
+    let daemon = bed.start().await;
+    // As its output is then in the container, too.
+    let id = daemon.submit(&format!("write a {}; fill 600000; exit 0", "x".repeat(600_000))).await;
+    assert_eq!(daemon.ends(id).await.outcome.expect("ended").reason, Reason::Ok);
 }

@@ -71,6 +71,31 @@ async fn files_that_take_too_much_end_the_job_and_an_end_does_not_hide_them(engi
     }
 }
 
+#[tokio::test]
+async fn what_a_job_writes_elsewhere_in_its_container_counts_as_its_files() {
+    let Some(engine) = Engine::docker() else { return };
+    let bed = Bed::new(&engine, "max_output = \"4MiB\"");
+    let _daemon = bed.start(None).await;
+    let write = |what: &str| format!("head -c 3000000 /dev/zero > {what}");
+    let (beside, inside) = (write("/var/tmp/big"), write("$JOB_OUTPUT_DIR/big"));
+    let few = bed.submit(&beside).await;
+    assert_eq!(bed.ends(&few).await["jobInfo"]["reason"], "ok");
+    let ids = [
+        bed.submit(&format!("{beside}; {}; sleep 1000", write("/tmp/big"))).await,
+        bed.submit(&format!("{beside}; {inside}; sleep 1000")).await,
+        bed.submit(&format!("{beside}; {inside}")).await,
+    ];
+    for id in &ids {
+        let job = bed.ends(id).await;
+        let told = (job["phase"].as_str(), job["jobInfo"]["reason"].as_str());
+        assert_eq!(told, (Some("aborted"), Some("output-too-large")), "{job}");
+        assert!(job["executionDuration"].as_f64().is_none_or(|took| took < 30.0), "{job}");
+    }
+    let told = bed.get(&format!("/api/ocps/async/{}", ids[0])).await.text();
+    assert!(told.contains("its files took 5.7 MiB and may take 4.0 MiB"), "{told}");
+    bed.leaves_no_run(&ids).await;
+}
+
 async fn what_a_daemon_stopped_for_its_files_before_it_died_is_told_so(engine: &Engine) {
     // Also where it tidies up before it obliges: then nothing is to be seen of the files any more.
     for tidies in ["", "rm $JOB_OUTPUT_DIR/big; "] {
