@@ -42,7 +42,7 @@ impl Health {
                     backoff = Backoff::new();
                     sleep(IN_DOUBT).await;
                     // Either will do.
-                    let _ = timeout(EVERY - IN_DOUBT, self.context.shared.doubt.notified()).await;
+                    let _ = timeout(EVERY.saturating_sub(IN_DOUBT), self.context.shared.doubt.notified()).await;
                 }
                 Err(error) => {
                     let why = chain(&error);

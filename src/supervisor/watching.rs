@@ -1,5 +1,6 @@
 //! Waiting for the runs of a job, all together, and stopping them.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ impl<'a> Watched<'a> {
                         break u32::try_from(position).ok().map(Cause::Replica);
                     }
                 }
-                () = self.keep_halted(timing.is_halted) => {}
+                never = self.keep_halted(timing.is_halted) => match never {},
                 // A replica that has ended is told of again by the next wait.
                 Some(ordered) = orders.recv() => return Until::Ordered(ordered),
             }
@@ -139,14 +140,16 @@ impl<'a> Watched<'a> {
     }
 
     /// Sees that what is halted is not let go on by others. Never resolves.
-    async fn keep_halted(self, is_halted: bool) {
-        while is_halted {
+    async fn keep_halted(self, is_halted: bool) -> Infallible {
+        if !is_halted {
+            return std::future::pending().await;
+        }
+        loop {
             tokio::time::sleep(HALT_AGAIN).await;
             if let Err(error) = self.pause().await {
                 warn!("it is not known whether a run is still halted: {}", chain(&error));
             }
         }
-        std::future::pending().await
     }
 
     /// Halts every run. If one does not obey, those that did go on again.

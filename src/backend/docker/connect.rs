@@ -263,6 +263,8 @@ fn lacking(info: &SystemInfo) -> Vec<&'static str> {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use tokio::task::JoinSet;
+
     use super::*;
 
     fn settings(host: &str, tls: bool) -> config::Docker {
@@ -305,14 +307,16 @@ mod tests {
         }
     }
 
-    /// An engine that answers each request with this status so long after it came, and the socket's directory.
-    fn that_answers(status: &'static str, after: Duration) -> (Engine, tempfile::TempDir) {
+    /// An engine that answers each request with this status so long after it came, and what it needs to be there.
+    fn that_answers(status: &'static str, after: Duration) -> (Engine, (tempfile::TempDir, JoinSet<()>)) {
         let dir = tempfile::tempdir().expect("a directory");
         let socket = dir.path().join("engine.sock");
         let listener = tokio::net::UnixListener::bind(&socket).expect("bound");
-        tokio::spawn(async move {
+        let mut listens = JoinSet::new();
+        listens.spawn(async move {
+            let mut answers = JoinSet::new();
             while let Ok((mut client, _)) = listener.accept().await {
-                tokio::spawn(async move {
+                answers.spawn(async move {
                     let mut request = [0; 1024];
                     assert!(client.read(&mut request).await.expect("a request") > 0);
                     tokio::time::sleep(after).await;
@@ -325,20 +329,20 @@ mod tests {
             request_timeout: Duration::from_secs(60),
             ..settings(&format!("unix://{}", socket.display()), false)
         };
-        (Engine::new(&settings).expect("nothing is contacted"), dir)
+        (Engine::new(&settings).expect("nothing is contacted"), (dir, listens))
     }
 
     #[tokio::test]
     async fn an_engine_that_is_slow_is_there_and_so_is_one_that_refuses_to_say_so() {
         for (status, after) in [("200 OK", 2), ("403 Forbidden", 0)] {
-            let (engine, _dir) = that_answers(status, Duration::from_secs(after));
+            let (engine, _there) = that_answers(status, Duration::from_secs(after));
             engine.ping().await.expect(status);
         }
     }
 
     #[tokio::test]
     async fn an_engine_that_is_silent_is_unreachable_long_before_a_request_is_given_up() {
-        let (engine, _dir) = that_answers("200 OK", Duration::from_secs(3600));
+        let (engine, _there) = that_answers("200 OK", Duration::from_secs(3600));
         let begin = tokio::time::Instant::now();
         match timeout(PING * 2, engine.facts()).await {
             Ok(Err(BackendError::Unreachable { why, .. })) => assert!(why.contains("no answer in time"), "{why}"),

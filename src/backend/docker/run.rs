@@ -228,11 +228,11 @@ impl Shared {
         options: Option<InspectContainerOptions>,
     ) -> Result<Option<ContainerInspectResponse>, BackendError> {
         let client = self.engine.client().await?;
-        if let Some(found) = self.inspect_as(&client, &self.handle(run), run, &options).await? {
+        if let Some(found) = self.inspect_as(&client, &self.handle(run), run, options.clone()).await? {
             return Ok(Some(found));
         }
         let Some(id) = self.find_by_labels(&client, run).await? else { return Ok(None) };
-        let found = self.inspect_as(&client, &id, run, &options).await?;
+        let found = self.inspect_as(&client, &id, run, options).await?;
         if found.is_some() {
             self.runs.set_id(run, Some(id));
         }
@@ -245,7 +245,7 @@ impl Shared {
         client: &Client,
         container: &str,
         run: &RunRef,
-        options: &Option<InspectContainerOptions>,
+        options: Option<InspectContainerOptions>,
     ) -> Result<Option<ContainerInspectResponse>, BackendError> {
         let look = || client.docker.inspect_container(container, options.clone());
         match Box::pin(self.settled(client, look)).await {
