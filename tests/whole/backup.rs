@@ -49,7 +49,7 @@ async fn what_was_answered_before_a_backup_of_a_busy_daemon_is_in_it() {
             let inside = ids(&path);
             assert!(before.iter().all(|id| inside.contains(id)), "all of {} in {}", before.len(), inside.len());
             assert_eq!(integrity(&path), "ok");
-            assert!(said.contains(&format!(", schema 6, {} job", inside.len())), "{said}");
+            assert!(said.contains(&format!(", schema 7, {} job", inside.len())), "{said}");
             assert!(said.contains("not in it: the files of the jobs"), "{said}");
             let mode: String = look(&path).query_row("PRAGMA journal_mode", [], |row| row.get(0)).expect("read");
             assert_eq!(mode, "delete", "it needs no other file");
@@ -150,7 +150,7 @@ async fn a_check_tells_what_is_there_and_every_problem_with_a_remedy() {
     bed.submit("exit 0").await;
     bed.submit("exit 0").await;
     let sound = uwsd(&bed, &["db", "check"]).done();
-    for line in ["  schema  6\n", "  jobs    2 jobs (2 QUEUED)\n", "it is sound\n"] {
+    for line in ["  schema  7\n", "  jobs    2 jobs (2 QUEUED)\n", "it is sound\n"] {
         assert!(sound.contains(line), "{line:?} in {sound}");
     }
     assert_eq!(daemon.terminate().await, Some(0));

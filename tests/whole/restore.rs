@@ -42,7 +42,7 @@ async fn a_backup_is_restored_and_what_it_replaces_is_kept_after(end: impl Async
     let before = instance(&database(&bed));
 
     let said = uwsd(&bed, &["restore", &backup]).done();
-    assert!(said.contains("  schema 6, 1 job (1 ERROR)\n"), "{said}");
+    assert!(said.contains("  schema 7, 1 job (1 ERROR)\n"), "{said}");
     assert!(said.contains("systemctl start uwsd"), "{said}");
     let kept = kept(&said);
     assert!(kept.file_name().is_some_and(|name| name.to_string_lossy().starts_with("uwsd.db.replaced-20")), "{said}");
@@ -151,7 +151,7 @@ async fn what_is_no_backup_is_refused_and_nothing_changes() {
     };
     refused("there is no database ");
     changed("PRAGMA user_version = 99");
-    refused("it has schema version 99, this program knows up to 6");
+    refused("it has schema version 99, this program knows up to 7");
     std::fs::write(&bad, "no database at all ".repeat(999)).expect("written");
     refused("is damaged or is no database (file is not a database)");
     std::fs::write(&bad, "").expect("written");
