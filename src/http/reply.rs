@@ -38,7 +38,7 @@ pub(super) enum ApiError {
     #[error("this job was deleted at {} and is being stopped", .0.to_iso())]
     BeingDestroyed(Timestamp),
     /// There was such a job; its time was over then, since when it is being stopped, and what is left of it goes.
-    #[error("the destruction time of this job came at {}, and it is being stopped", .0.to_iso())]
+    #[error("the destruction time of this job has come: since {} it is being stopped", .0.to_iso())]
     Expiring(Timestamp),
     /// The job has no such result, or its file is not there any more.
     #[error("Result file not found.")]

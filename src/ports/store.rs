@@ -88,7 +88,7 @@ pub enum Update {
     Priority(u32),
     /// Its execution limit was reached while it ran, and it is stopped for that now: while EXECUTING.
     LimitReached,
-    /// Its files took too much while it ran, and it is stopped for that now: while EXECUTING.
+    /// Its files took too much while it ran, and it is stopped for that now: while EXECUTING or SUSPENDED.
     Overused(Overuse),
     /// None of its runs had been started, and they are now: while EXECUTING.
     LateStart {
@@ -111,7 +111,8 @@ impl Update {
             Self::Destruction(_) => !matches!(job.phase, Phase::Archived),
             Self::GiveUpFiles(_) => job.has_files(),
             Self::LetGo => matches!(job.phase, Phase::Held),
-            Self::LateStart { .. } | Self::LimitReached | Self::Overused(_) => matches!(job.phase, Phase::Executing),
+            Self::LateStart { .. } | Self::LimitReached => matches!(job.phase, Phase::Executing),
+            Self::Overused(_) => matches!(job.phase, Phase::Executing | Phase::Suspended),
         }
     }
 }

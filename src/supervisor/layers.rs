@@ -20,14 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// backend cannot tell is not counted.
 pub(super) async fn follow<T>(backend: &dyn Backend, specs: &[RunSpec], judge: impl Fn(u64) -> Option<T>) -> T {
     let mut rest = REST;
+    let mut known = 0;
     let mut has_complained = false;
     loop {
         sleep(rest).await;
         let began = Instant::now();
         let mut bytes = 0;
         let asked = add(backend, specs, &mut bytes).await;
-        rest = REST.max(began.elapsed() * CALM);
-        if let Some(judged) = judge(bytes) {
+        // Silence is no walk, and what was told before is not less for it.
+        let is_silent = matches!(asked, Err(BackendError::Unreachable { .. }));
+        rest = if is_silent { REST } else { REST.max(began.elapsed() * CALM) };
+        known = if asked.is_ok() { bytes } else { known.max(bytes) };
+        if let Some(judged) = judge(known) {
             return judged;
         }
         if let Err(error) = asked

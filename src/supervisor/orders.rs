@@ -59,7 +59,7 @@ impl Driver {
     /// A crash may have come between the effect of an order and its commit, or that failed: the runs follow what is stored.
     pub(super) async fn keep_as_stored(&self, specs: &[RunSpec]) {
         let watched = self.watched(specs);
-        let kept = if self.job.phase == Phase::Suspended { watched.pause().await } else { watched.resume().await };
+        let kept = if self.job.phase == Phase::Suspended { watched.halt().await } else { watched.resume().await };
         if let Err(error) = kept {
             warn!("job {} may not be as halted as it is told to be: {}", self.job.id, chain(&error));
         }

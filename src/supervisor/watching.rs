@@ -146,7 +146,7 @@ impl<'a> Watched<'a> {
         }
         loop {
             tokio::time::sleep(HALT_AGAIN).await;
-            if let Err(error) = self.pause().await {
+            if let Err(error) = self.halt().await {
                 warn!("it is not known whether a run is still halted: {}", chain(&error));
             }
         }
@@ -161,6 +161,17 @@ impl<'a> Watched<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Halts every run, as far as it can: of a job that is to stand still nothing goes on because another run did not obey.
+    pub(super) async fn halt(self) -> Result<(), BackendError> {
+        let mut result = Ok(());
+        for spec in self.specs {
+            if let Err(error) = self.backend.pause(&spec.run).await {
+                result = Err(error);
+            }
+        }
+        result
     }
 
     /// Lets every run go on, as far as it can.

@@ -144,7 +144,7 @@ async fn a_job_that_has_to_be_stopped_is_destroyed_at_its_end_and_until_then_the
     eventually("its time to come", is_due).await;
     let text = told(&expires).await;
     assert!(
-        text.starts_with("the destruction time of this job came at ") && text.ends_with(", and it is being stopped"),
+        text.starts_with("the destruction time of this job has come: since ") && text.ends_with(" it is being stopped"),
         "{text}"
     );
     assert_eq!(delete(&daemon, &deleted).await.status, 200);

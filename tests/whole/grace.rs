@@ -10,7 +10,7 @@ use crate::bed::{Bed, Engine};
 const TIDY: &str =
     "trap 'echo heard; sleep 4; echo tidy; exit 0' TERM; echo x >> /count/$JOB_ID; while :; do sleep 0.05; done";
 
-/// Asks without a pause until the answer says that the job is aborted: at that moment nothing of it runs any more.
+/// Asks again and again until the answer says that the job is aborted: at that moment nothing of it runs any more.
 async fn is_gone_once_aborted(bed: &Bed, id: &str, path: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -20,6 +20,8 @@ async fn is_gone_once_aborted(bed: &Bed, id: &str, path: &str) {
             return;
         }
         assert!(Instant::now() < deadline, "{path} says {told}");
+        // Without it the processors have no time for what is being stopped.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -89,6 +89,8 @@ impl Shared {
         is_doubtful: &AtomicBool,
     ) -> (Option<ContainerInspectResponse>, Option<Arc<Pump>>) {
         let mut pump = self.runs.pump(run);
+        // The one that was given up and has no successor yet: of a container that is gone there will be none.
+        let mut last = None;
         let mut backoff = Backoff::new();
         // What another process started, or has ended long ago, is looked at first.
         let mut is_known = pump.is_some();
@@ -97,16 +99,18 @@ impl Shared {
             if awaited == Awaited::Break {
                 is_doubtful.store(true, Ordering::Relaxed);
                 // The connection broke, and with it perhaps the one of the logs, which does not tell.
+                last = pump.clone().or(last);
                 self.give_up(run, &mut pump).await;
                 backoff.wait().await;
             }
             match self.inspect(run).await {
-                Ok(None) => return (None, pump),
+                Ok(None) => return (None, pump.or(last)),
                 Ok(Some(found)) => {
                     let stands = found.state.as_ref().and_then(standing);
                     // Somebody started it anew, and its logs ended with its earlier life.
                     let is_anew = awaited == Awaited::End || pump.as_ref().is_some_and(|pump| pump.has_ended());
                     if is_anew && stands == Some(RunState::Running) {
+                        last = pump.clone().or(last);
                         self.give_up(run, &mut pump).await;
                         backoff.wait().await;
                     }
