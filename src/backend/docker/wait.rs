@@ -32,6 +32,8 @@ const LATE_OOM: Duration = Duration::from_millis(1500);
 const BLIND_OOM: Duration = Duration::from_millis(500);
 /// Between the looks for it.
 const OOM_LOOK: Duration = Duration::from_millis(100);
+/// After which time one that was killed is looked at again: in a restart the engine lets nobody look before it runs again.
+const BETWEEN_HALVES: Duration = Duration::from_millis(50);
 /// How long one request for the end lasts before the container is looked at: a connection may have died unnoticed.
 const ONE_WAIT: Duration = Duration::from_secs(300);
 
@@ -91,6 +93,7 @@ impl Shared {
         let mut pump = self.runs.pump(run);
         // The one that was given up and has no successor yet: of a container that is gone there will be none.
         let mut last = None;
+        let mut is_seen_twice = false;
         let mut backoff = Backoff::new();
         // What another process started, or has ended long ago, is looked at first.
         let mut is_known = pump.is_some();
@@ -123,8 +126,15 @@ impl Shared {
                         self.runs.set_id(run, found.id.clone());
                     }
                     if stands != Some(RunState::Running) {
+                        // Between the two halves of a restart by somebody it is as one that was killed, for a moment.
+                        if awaited == Awaited::End && was_killed(&found) && !is_seen_twice {
+                            is_seen_twice = true;
+                            tokio::time::sleep(BETWEEN_HALVES).await;
+                            continue;
+                        }
                         return (Some(found), pump);
                     }
+                    is_seen_twice = false;
                     is_known = true;
                 }
                 // Whatever it says instead: nothing is known of the command then, and it is no end.
@@ -361,6 +371,11 @@ async fn taken(pump: Option<&Pump>) -> Logged {
 fn memory_limit(found: &ContainerInspectResponse) -> Option<u64> {
     let limit = found.host_config.as_ref()?.memory?;
     u64::try_from(limit).ok().filter(|limit| *limit > 0)
+}
+
+/// Whether its exit code is that of a command that was told to end, or was killed.
+fn was_killed(found: &ContainerInspectResponse) -> bool {
+    matches!(found.state.as_ref().and_then(|state| state.exit_code), Some(137 | 143))
 }
 
 fn lost(why: &str) -> LogLoss {
