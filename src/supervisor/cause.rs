@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::message::StopWhy;
-use super::room::Full;
-use crate::domain::{Job, Timestamp};
+use crate::domain::{Job, Overuse, Timestamp};
 use crate::ports::{BackendError, Ending, How, Update};
 
 /// What a wait for a run came to.
@@ -19,7 +18,7 @@ pub(super) enum Cause {
     /// that, or left nothing, ended by itself: the limit was noticed late.
     Limit { limit: Duration, own_within: Option<Duration> },
     /// Its files took too much.
-    Output(Full),
+    Output(Overuse),
     /// This replica failed, and the others were stopped for it.
     Replica(u32),
 }
@@ -64,7 +63,7 @@ impl Cause {
 
 /// Why the runs ended, where it is known at the end whether their files took all the room that they might. Who can write no more
 /// did not end by itself, whatever it made of that: it may have failed, or gone on without what it could not write.
-pub(super) fn or_full(cause: Option<Cause>, waited: &[Waited], full: Option<Full>) -> Option<Cause> {
+pub(super) fn or_full(cause: Option<Cause>, waited: &[Waited], full: Option<Overuse>) -> Option<Cause> {
     let by_itself = |waited: &Waited| match waited {
         Ok(ending) => match ending.how {
             How::Exited(_) | How::Signaled { .. } | How::OutOfMemory { .. } => true,

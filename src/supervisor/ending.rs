@@ -188,8 +188,8 @@ mod tests {
     use std::time::Duration;
 
     use super::super::cause::or_full;
-    use super::super::room::Full;
     use super::*;
+    use crate::domain::Overuse;
     use crate::ports::LogLoss;
 
     fn ended(how: How) -> Ending {
@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn who_could_write_no_more_did_not_end_by_itself() {
-        let full = Some(Full { most: 4096, found: 4096 });
-        let output = Some(Cause::Output(Full { most: 4096, found: 4096 }));
+        let full = Some(Overuse { most: 4096, found: 4096 });
+        let output = Some(Cause::Output(Overuse { most: 4096, found: 4096 }));
         for how in [How::Exited(0), How::Exited(1), How::Signaled { signal: 25, exit_code: None }] {
             let waited = [Ok(ended(how))];
             assert_eq!(or_full(None, &waited, None), None);

@@ -7,8 +7,7 @@ use nix::unistd::{Uid, geteuid};
 use tracing::warn;
 
 use crate::config::Service;
-pub(super) use crate::domain::Overuse as Full;
-use crate::domain::{JobId, chain};
+use crate::domain::{JobId, Overuse, chain};
 use crate::ports::{Backend, BackendError, JobDirs, QuotaError, Quotas, RunSpec, User};
 
 use super::context::Context;
@@ -81,7 +80,7 @@ impl RoomOf<'_> {
 
     /// Whether at the end they take more than they may, or the file system lets them take no more, by the limit that was set: it
     /// stays when the service is configured otherwise.
-    pub(super) async fn used_up(self, specs: &[RunSpec]) -> Option<Full> {
+    pub(super) async fn used_up(self, specs: &[RunSpec]) -> Option<Overuse> {
         let dirs = &specs.first()?.dirs;
         let beside = match self.teller {
             Some(teller) => layers::last(teller, specs).await,
@@ -92,28 +91,28 @@ impl RoomOf<'_> {
         }
         let most = self.most?;
         let found = measured(self.gate, dirs).await.saturating_add(beside);
-        (found > most).then_some(Full { most, found })
+        (found > most).then_some(Overuse { most, found })
     }
 
     /// What the file system counts, with what is `beside` the directories, if that is too much.
-    async fn look(self, dirs: &JobDirs, beside: u64) -> Result<Option<Full>, QuotaError> {
+    async fn look(self, dirs: &JobDirs, beside: u64) -> Result<Option<Overuse>, QuotaError> {
         let Some(keeper) = self.keeper else { return Ok(None) };
         let Some(room) = keeper.room(dirs).await? else { return Ok(None) };
-        let full = Full { most: room.most, found: room.used.saturating_add(beside) };
+        let full = Overuse { most: room.most, found: room.used.saturating_add(beside) };
         Ok((room.is_used_up() || full.found > full.most).then_some(full))
     }
 
     /// Resolves once they take more than they may, or all of it; never if they may take any amount.
     ///
     /// They are measured also where the file system counts them: it lets the owner of a file have it counted as another's.
-    pub(super) async fn exceeded(self, specs: &[RunSpec]) -> Full {
+    pub(super) async fn exceeded(self, specs: &[RunSpec]) -> Overuse {
         let Some(spec) = specs.first() else { return std::future::pending().await };
         // What was found last: in the job's directories, and beside them.
         let (inside, beside) = (AtomicU64::new(0), AtomicU64::new(0));
         let judge = |part: &AtomicU64, bytes| {
             part.store(bytes, Ordering::Relaxed);
             let found = inside.load(Ordering::Relaxed).saturating_add(beside.load(Ordering::Relaxed));
-            self.most.filter(|most| found > *most).map(|most| Full { most, found })
+            self.most.filter(|most| found > *most).map(|most| Overuse { most, found })
         };
         let by_measure = async {
             match self.most {
@@ -135,7 +134,7 @@ impl RoomOf<'_> {
         }
     }
 
-    async fn until_used_up(self, dirs: &JobDirs, beside: &AtomicU64) -> Full {
+    async fn until_used_up(self, dirs: &JobDirs, beside: &AtomicU64) -> Overuse {
         while self.keeper.is_some() {
             tokio::time::sleep(EVERY).await;
             match told(self.look(dirs, beside.load(Ordering::Relaxed)).await) {
