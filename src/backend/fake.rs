@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::backend::fake_images::FakeImages;
-use crate::backend::fake_script::{Played, expanded, filled, line, play, say};
+use crate::backend::fake_script::{Played, expanded, filled, play, stopped};
 use crate::backend::system::kept_in;
 use crate::domain::{JobId, LogBytes, PeakMemory, Timestamp};
 use crate::ports::{
@@ -54,7 +54,8 @@ pub struct FakeEngine {
     pub images: FakeImages,
     runs: Mutex<HashMap<RunRef, Run>>,
     is_silent: AtomicBool,
-    starts_nothing: AtomicBool,
+    deaf_to: Mutex<&'static str>,
+    unheard: AtomicU32,
     limits_are_advisory: AtomicBool,
     files_are_anothers: AtomicBool,
     hides_files: AtomicBool,
@@ -74,9 +75,14 @@ impl FakeEngine {
         self.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
-    /// From now on the engine does not answer when a run is to be started, or does again.
-    pub fn start_nothing(&self, starts_nothing: bool) {
-        self.starts_nothing.store(starts_nothing, Ordering::SeqCst);
+    /// From now on the engine does not answer one kind of request, named as in its errors ("starting a run"); `""`: it answers all.
+    pub fn be_deaf_to(&self, doing: &'static str) {
+        *self.deaf_to.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// How many requests it did not answer.
+    pub fn unheard(&self) -> u32 {
+        self.unheard.load(Ordering::SeqCst)
     }
 
     /// From now on limits are only asked for.
@@ -192,8 +198,9 @@ impl FakeEngine {
     }
 
     fn answer(&self, doing: &'static str) -> Result<(), BackendError> {
-        let is_deaf = doing == STARTING && self.starts_nothing.load(Ordering::SeqCst);
+        let is_deaf = *self.deaf_to.lock().unwrap_or_else(PoisonError::into_inner) == doing;
         if is_deaf || self.is_silent.load(Ordering::SeqCst) {
+            self.unheard.fetch_add(1, Ordering::SeqCst);
             return Err(BackendError::Unreachable { backend: "fake", doing, why: "it is silent".to_owned() });
         }
         Ok(())
@@ -351,14 +358,8 @@ impl Backend for FakeBackend {
         match state {
             State::Created => drop(runs.remove(run)),
             State::Running => {
-                let heeds = found.script.split(';').find_map(|step| step.trim().strip_prefix("heed "));
-                let how = if let Some((code, text)) = heeds.and_then(|heeds| heeds.split_once(' ')) {
-                    say(&found.dirs, run, "stdout", &line(text))
-                        .map_err(|source| BackendError::Io { doing: "playing a script", source })?;
-                    How::Exited(code.parse().unwrap_or(2))
-                } else {
-                    How::Signaled { signal: if is_stubborn { 9 } else { 15 }, exit_code: None }
-                };
+                let how = stopped(&found.script, &found.dirs, run)
+                    .map_err(|source| BackendError::Io { doing: "playing a script", source })?;
                 drop(found.state.send_replace(State::Ended(how)));
             }
             State::Ended(_) => {}

@@ -52,6 +52,16 @@ pub(super) fn play(script: &str, dirs: &JobDirs, run: &RunRef) -> io::Result<Pla
     Ok(Played::Ends(How::Exited(0)))
 }
 
+/// How a script that hangs ends when it is stopped.
+pub(super) fn stopped(script: &str, dirs: &JobDirs, run: &RunRef) -> io::Result<How> {
+    let heeds = script.split(';').find_map(|step| step.trim().strip_prefix("heed "));
+    if let Some((code, text)) = heeds.and_then(|heeds| heeds.split_once(' ')) {
+        say(dirs, run, "stdout", &line(text))?;
+        return Ok(How::Exited(code.parse().unwrap_or(2)));
+    }
+    Ok(How::Signaled { signal: if script.contains("stubborn") { 9 } else { 15 }, exit_code: None })
+}
+
 /// What a script fills beside the job's directories; never told of one that is mute.
 pub(super) async fn filled(script: &str) -> u64 {
     let steps = || script.split(';').map(str::trim);
@@ -62,12 +72,12 @@ pub(super) async fn filled(script: &str) -> u64 {
 }
 
 /// A line of `text`; after `-n` without its end.
-pub(super) fn line(text: &str) -> String {
+fn line(text: &str) -> String {
     text.strip_prefix("-n ").map_or_else(|| format!("{text}\n"), str::to_owned)
 }
 
 /// Adds `text` to a log.
-pub(super) fn say(dirs: &JobDirs, run: &RunRef, stream: &str, text: &str) -> io::Result<()> {
+fn say(dirs: &JobDirs, run: &RunRef, stream: &str, text: &str) -> io::Result<()> {
     let log = dirs.log(run);
     std::fs::create_dir_all(&log)?;
     add(&log.join(stream), text)

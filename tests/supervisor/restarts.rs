@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use uwsd::domain::{Caller, Phase, Reason, SummaryKind};
+use uwsd::domain::{Caller, Phase, Reason, SummaryKind, Work};
 use uwsd::ports::Store;
 
-use crate::bed::{Bed, eventually};
+use crate::bed::{Bed, eventually, work};
 
 #[tokio::test]
 async fn a_running_job_is_adopted_and_not_started_again() {
@@ -150,12 +150,12 @@ async fn the_limit_of_a_job_that_is_started_late_counts_from_there_over_a_second
     let mut bed = Bed::new();
     bed.config.services.get_mut("ocps").expect("there").execution_duration = Some(Duration::from_secs(3600));
     let first = bed.start().await;
-    bed.engine.start_nothing(true);
+    bed.engine.be_deaf_to("starting a run");
     let id = first.submit("hang").await;
     let launched = first.reaches(id, Phase::Executing).await.started_at.expect("it is stamped");
     drop(first);
     bed.clock.advance(Duration::from_secs(3000));
-    bed.engine.start_nothing(false);
+    bed.engine.be_deaf_to("");
     let second = bed.start().await;
     eventually("the start", || async { (bed.engine.running() == 1).then_some(()) }).await;
     let started = second.job(id).await.started_at.expect("it is stamped");
@@ -209,4 +209,25 @@ async fn many_kills_lose_nothing_and_double_nothing() {
     }
     eventually("all runs to be removed", || async { bed.engine.is_empty().then_some(()) }).await;
     assert_eq!(daemon.store.totals().await.expect("read").waiting, 0);
+}
+
+#[tokio::test]
+async fn a_halt_that_the_engine_does_not_answer_lets_nothing_go_on() {
+    let bed = Bed::new();
+    let first = bed.start().await;
+    let id = first.submit_work(Work { replicas: 2, ..work("hang") }).await.expect("accepted").id;
+    first.reaches(id, Phase::Executing).await;
+    eventually("the start of both", || async { (bed.engine.running() == 2).then_some(()) }).await;
+    first.handle.suspend(&Caller::Operator, id).await.expect("suspended");
+    assert_eq!(bed.engine.paused(), 2);
+    drop(first);
+    bed.engine.be_deaf_to("pausing a run");
+    // At its start it halts them again, and then every five seconds.
+    let second = bed.start().await;
+    for _ in 0..70 {
+        assert_eq!(bed.engine.paused(), 2);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(second.job(id).await.phase, Phase::Suspended);
+    assert!(bed.engine.unheard() >= 4, "both are to be halted at the start and once more");
 }
