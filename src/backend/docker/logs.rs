@@ -2,14 +2,16 @@
 
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{AttachContainerOptions, LogsOptions};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +21,11 @@ use super::error::{is_unreachable, words_of};
 use super::spool::{Spool, Taken};
 use crate::backend::system::log_error;
 use crate::ports::LogLoss;
+
+/// How long it is gathered what the engine tells before it is written.
+const MOMENT: Duration = Duration::from_millis(20);
+/// How many bytes are not gathered further.
+const AT_ONCE: usize = 64 << 10;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -66,27 +73,15 @@ impl Spools {
 
     async fn fill(&mut self, mut output: Output, given_up: &CancellationToken) -> Drained {
         loop {
-            let item = tokio::select! {
-                biased;
-                item = output.next() => item,
-                // What the stream holds ready is taken first; the rest is told again by whoever gave this one up.
-                () = given_up.cancelled() => {
-                    return Drained::Broken { is_unreachable: true, why: "given up".to_owned() };
+            let Told { stdout, stderr, end } = Told::next(&mut output, given_up).await;
+            let taken = [("stdout", self.stdout.take(&stdout).await), ("stderr", self.stderr.take(&stderr).await)];
+            for (stream, taken) in taken {
+                if let Err(error) = taken {
+                    return Drained::Failed(log_error(stream, &error));
                 }
-            };
-            let (stream, taken) = match item {
-                None => return Drained::Whole,
-                Some(Ok(LogOutput::StdOut { message })) => ("stdout", self.stdout.take(&message).await),
-                Some(Ok(LogOutput::StdErr { message })) => ("stderr", self.stderr.take(&message).await),
-                Some(Ok(LogOutput::Console { message } | LogOutput::StdIn { message })) => {
-                    return Drained::Torn(own_words(&message).unwrap_or_else(|| "the stream broke off".to_owned()));
-                }
-                Some(Err(error)) => {
-                    return Drained::Broken { is_unreachable: is_unreachable(&error), why: words_of(&error) };
-                }
-            };
-            if let Err(error) = taken {
-                return Drained::Failed(log_error(stream, &error));
+            }
+            if let Some(end) = end {
+                return end;
             }
         }
     }
@@ -107,6 +102,57 @@ impl Spools {
         let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
         let mut finished = [("stdout", stdout), ("stderr", stderr)].into_iter();
         finished.find_map(|(stream, finished)| Some(log_error(stream, &finished.err()?)))
+    }
+}
+
+/// What was told within a moment: the engine tells each line by itself, and a write for each would take most of the time.
+#[derive(Debug, Default)]
+struct Told {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    /// Set if nothing can follow.
+    end: Option<Drained>,
+}
+
+impl Told {
+    /// What comes next, and within a moment after it.
+    async fn next(output: &mut Output, given_up: &CancellationToken) -> Self {
+        let mut told = Self::default();
+        let mut moment = pin!(tokio::time::sleep(MOMENT));
+        while told.end.is_none() && told.stdout.len() + told.stderr.len() < AT_ONCE {
+            let is_first = told.stdout.is_empty() && told.stderr.is_empty();
+            tokio::select! {
+                biased;
+                piece = output.next() => {
+                    if is_first {
+                        moment.as_mut().reset(Instant::now() + MOMENT);
+                    }
+                    told.take(piece);
+                }
+                // What the stream holds ready is taken first; the rest is told again by whoever gave this one up.
+                () = given_up.cancelled() => {
+                    told.end = Some(Drained::Broken { is_unreachable: true, why: "given up".to_owned() });
+                }
+                () = &mut moment, if !is_first => break,
+            }
+        }
+        told
+    }
+
+    fn take(&mut self, piece: Option<Result<LogOutput, Error>>) {
+        match piece {
+            None => self.end = Some(Drained::Whole),
+            Some(Ok(LogOutput::StdOut { message })) => self.stdout.extend_from_slice(&message),
+            Some(Ok(LogOutput::StdErr { message })) => self.stderr.extend_from_slice(&message),
+            Some(Ok(LogOutput::Console { message } | LogOutput::StdIn { message })) => {
+                let why = own_words(&message).unwrap_or_else(|| "the stream broke off".to_owned());
+                self.end = Some(Drained::Torn(why));
+            }
+            Some(Err(error)) => {
+                let why = words_of(&error);
+                self.end = Some(Drained::Broken { is_unreachable: is_unreachable(&error), why });
+            }
+        }
     }
 }
 
@@ -195,6 +241,14 @@ impl Pump {
     pub(super) async fn taken(&self, length: u64) -> Option<[Taken; 2]> {
         self.end().await;
         self.spools.as_ref()?.lock().await.taken(length).await
+    }
+
+    /// How many bytes it knows of both streams.
+    pub(super) async fn told(&self) -> u64 {
+        self.end().await;
+        let Some(spools) = &self.spools else { return 0 };
+        let spools = spools.lock().await;
+        spools.stdout.told() + spools.stderr.told()
     }
 
     /// Stops it, and ends the logs: more will not come. What became of them, on the disk.
