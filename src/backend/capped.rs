@@ -25,8 +25,7 @@ pub(super) struct CappedFile {
 }
 
 impl CappedFile {
-    /// The log at `path`, which holds the first `told` bytes of its stream and nothing else; `most` is how large the log may
-    /// become, but for the mark.
+    /// The log at `path`, which holds the first `told` bytes of its stream; `most` is how large the log may become, but for the mark.
     pub(super) fn new(file: File, path: &Path, told: u64, most: u64) -> Self {
         let half = Self::half(most);
         Self { file, path: path.to_owned(), half, room: most - half, told, ring: None }
@@ -44,6 +43,11 @@ impl CappedFile {
         self.file.write_all(first)?;
         self.told += first.len() as u64;
         if rest.is_empty() { Ok(()) } else { self.take_beyond(rest) }
+    }
+
+    /// Drops what stands in the file behind the stream's beginning.
+    pub(super) fn keep_beginning(&mut self) -> io::Result<()> {
+        self.file.set_len(self.told)
     }
 
     /// Writes a remark about what came so far, which is no part of the stream.
@@ -80,7 +84,7 @@ impl CappedFile {
                 writeln!(self.file, "\n[uwsd: this log may have {most} bytes; {cut} bytes are cut here]")?;
             }
             self.copy_end(&ring, beyond.min(self.room), &mut &self.file)?;
-            fs::remove_file(JobDirs::rest_of(&self.path))?;
+            remove(&JobDirs::rest_of(&self.path))?;
         }
         self.file.sync_all()
     }
@@ -124,8 +128,18 @@ impl CappedFile {
     }
 }
 
+/// A new ring. That of one who took the stream before stays whole, without a name: it may have got further.
 fn open_ring(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
+    remove(path)?;
+    OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Removes the file at `path`, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! spec.rs      from a run to the body of the request that creates it; pure
 //! image.rs     fetching images
 //! run.rs       create, start, find, remove
-//! wait.rs      the end of a run; ending.rs reads it from the engine's words
+//! wait.rs      the end of a run; ending.rs reads it from the engine's words, drain.rs sees to the end of its logs
 //! stop.rs      ending a run
 //! logs.rs      both output streams into files; spool.rs one such file
 //! memory.rs    how much a run used at most, by looks; parents.rs the groups above the containers, where that is counted
@@ -28,6 +28,7 @@ mod begun;
 mod connect;
 mod credentials;
 mod doctor;
+mod drain;
 mod ending;
 mod errand;
 mod error;

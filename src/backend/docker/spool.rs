@@ -19,6 +19,8 @@ pub(super) struct Spool {
     file: Option<CappedFile>,
     has_grown: bool,
     held: Option<Held>,
+    /// Whether more stands in the file than the stream's beginning: the end of a long one, until it is told anew so far.
+    is_longer: bool,
     is_cut: bool,
 }
 
@@ -44,22 +46,19 @@ impl Spool {
     pub(super) async fn empty(path: &Path, most: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).write(true).truncate(true).open(path).await?;
         let file = CappedFile::new(file.into_std().await, path, 0, most);
-        Ok(Self { file: Some(file), has_grown: false, held: None, is_cut: false })
+        Ok(Self { file: Some(file), has_grown: false, held: None, is_longer: false, is_cut: false })
     }
 
     /// A file of at most `most` bytes for a stream that is told anew from its first byte on: what the file holds of its
     /// beginning is not written again.
     pub(super) async fn resume(path: &Path, most: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
-        let mut left = file.metadata().await?.len();
-        if left > CappedFile::half(most) {
-            left = CappedFile::half(most);
-            file.set_len(left).await?;
-        }
+        let length = file.metadata().await?.len();
+        let left = length.min(CappedFile::half(most));
         let held =
             if left == 0 { None } else { Some(Held { file: File::open(path).await?, left, buffer: Vec::new() }) };
         let file = CappedFile::new(file.into_std().await, path, left, most);
-        Ok(Self { file: Some(file), has_grown: false, held, is_cut: false })
+        Ok(Self { file: Some(file), has_grown: false, held, is_longer: length > left, is_cut: false })
     }
 
     /// Takes the next bytes of the stream.
@@ -74,8 +73,7 @@ impl Spool {
             if agreement.parts {
                 self.held = None;
                 self.is_cut = true;
-                self.has_grown = true;
-                self.with_file(|file| file.remark(GAP)).await?;
+                self.grow(|file| file.remark(GAP)).await?;
             } else if held.left == 0 && held.buffer.is_empty() {
                 self.held = None;
             }
@@ -84,9 +82,21 @@ impl Spool {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.has_grown = true;
         let bytes = bytes.to_owned();
-        self.with_file(move |file| file.take(&bytes)).await
+        self.grow(move |file| file.take(&bytes)).await
+    }
+
+    /// Puts something behind the stream's beginning.
+    async fn grow(&mut self, deed: impl FnOnce(&mut CappedFile) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        self.has_grown = true;
+        let is_longer = std::mem::take(&mut self.is_longer);
+        self.with_file(move |file| {
+            if is_longer {
+                file.keep_beginning()?;
+            }
+            deed(file)
+        })
+        .await
     }
 
     /// Ends the file; what was written is on the disk afterwards.
@@ -94,9 +104,14 @@ impl Spool {
         if self.has_grown { self.with_file(CappedFile::finish).await } else { Ok(()) }
     }
 
-    /// How long the log is by now, if that is known: not of one that was cut.
+    /// How long the log is by now, if that is known: not of one that was cut, nor of one whose end was not told anew.
     pub(super) fn bytes(&self) -> Option<LogBytes> {
-        if self.is_cut { None } else { self.file.as_ref()?.bytes() }
+        if self.is_cut || self.is_longer { None } else { self.file.as_ref()?.bytes() }
+    }
+
+    /// How many bytes it knows of the stream.
+    pub(super) fn told(&self) -> u64 {
+        self.file.as_ref().map_or(0, CappedFile::told)
     }
 
     /// Whether the stream was told otherwise than what the file held of it.
@@ -209,7 +224,7 @@ mod tests {
         let path = dir.path().join("stdout");
         std::fs::write(&path, "a".repeat(600)).expect("written");
         let mut spool = Spool::resume(&path, MOST).await.expect("opened");
-        assert!(!spool.is_cut() && spool.bytes().is_some());
+        assert!(!spool.is_cut());
         spool.take("b".repeat(3000).as_bytes()).await.expect("taken");
         spool.finish().await.expect("finished");
         assert!(spool.is_cut());
@@ -226,6 +241,18 @@ mod tests {
             let told = [&long[..600], &long[600..]];
             assert_eq!(resumed(&long[..held], &told).await, long, "{held} bytes were held");
         }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_long_log_stays_until_it_is_told_again_so_far() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("stdout");
+        let long = "abcdefghij".repeat(90);
+        std::fs::write(&path, &long).expect("written");
+        let mut spool = Spool::resume(&path, MOST).await.expect("opened");
+        spool.take(&long.as_bytes()[..500]).await.expect("taken");
+        spool.finish().await.expect("finished");
+        assert_eq!((std::fs::read_to_string(&path).expect("read"), spool.bytes()), (long, None));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Waiting for the end of a run and of its logs.
+//! Waiting for the end of a run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,21 +11,15 @@ use futures_util::StreamExt;
 use tracing::warn;
 
 use super::backend::Shared;
+use super::drain::taken;
 use super::ending::{Logged, UNKNOWN, ending, instant, standing, vanished};
-use super::error::{DOCKER, is_unreachable};
-use super::logs::{Drained, Pump};
+use super::error::DOCKER;
+use super::logs::Pump;
 use super::memory::Seen;
 use super::parents::Parent;
-use super::tail;
 use crate::domain::PeakMemory;
-use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, LogLoss, RunRef, RunState};
+use crate::ports::{BackendError, Backoff, Ending, How, JobDirs, RunRef, RunState};
 
-/// How long the last words may take after the end, before they are read from what the engine kept.
-const LAST_WORDS: Duration = Duration::from_secs(10);
-/// How long reading what the engine kept may take.
-const READING: Duration = Duration::from_secs(600);
-/// How often a log that the engine finds torn is asked for: also one that is written at this moment may look so.
-const TORN: u32 = 5;
 /// How long after an exit by SIGKILL the engine may still learn that it was an OOM.
 const LATE_OOM: Duration = Duration::from_millis(1500);
 /// The same after another failure, where it is not known whether the limit was reached.
@@ -67,7 +61,7 @@ impl Shared {
         let was_away = is_doubtful && self.has_surely_lost_memory(run, &found).await;
         let state = self.with_oom(run, found, parent.as_ref(), seen.has_run_out()).await.state.unwrap_or_default();
         let logged = match pump {
-            Some(pump) => self.drain(run, dirs, &pump).await,
+            Some(pump) => self.drain(run, dirs, pump).await,
             None => Logged::default(),
         };
         let gap = was_away
@@ -282,89 +276,6 @@ impl Shared {
         self.runs.set_pump(run, Some(Arc::clone(&pump)));
         Ok(pump)
     }
-
-    /// Whether the engine kept no more of the logs of a run that has ended than what was taken; `None`: it cannot be asked.
-    async fn is_whole(&self, run: &RunRef, pump: &Pump) -> Option<bool> {
-        // One that was cut is told to be, and no more is known of it.
-        let Some(taken) = pump.taken(tail::COMPARED as u64).await else { return Some(true) };
-        let mut backoff = Backoff::new();
-        let asked = async {
-            loop {
-                if let Ok(client) = self.engine.client().await {
-                    match tail::is_whole(&client, &self.handle(run), &taken).await {
-                        Ok(is_whole) => return Some(is_whole),
-                        Err(error) if is_unreachable(&error) => {}
-                        Err(_) => return None,
-                    }
-                }
-                backoff.wait().await;
-            }
-        };
-        tokio::time::timeout(READING, asked).await.unwrap_or(None)
-    }
-
-    /// Waits for the last byte of the logs of a run that has ended.
-    async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: &Pump) -> Logged {
-        match tokio::time::timeout(LAST_WORDS, pump.end()).await {
-            Ok(Drained::Whole) => {
-                let is_whole = if pump.is_followed() { self.is_whole(run, pump).await } else { Some(true) };
-                if is_whole != Some(false) {
-                    let gap = "the engine could not be asked whether it had told all of it";
-                    let logged = pump.close().await;
-                    if logged.error.is_none() {
-                        return Logged { gap: is_whole.is_none().then(|| gap.to_owned()), ..logged };
-                    }
-                }
-            }
-            // There may be room by now.
-            Ok(Drained::Broken { .. } | Drained::Torn(_) | Drained::Failed(_)) | Err(_) => pump.give_up().await,
-        }
-        let (mut backoff, mut torn) = (Backoff::new(), 0);
-        loop {
-            let Ok(client) = self.engine.client().await else {
-                backoff.wait().await;
-                continue;
-            };
-            let again =
-                Pump::read(&client, &self.handle(run), (&dirs.log(run), self.settings.max_log), false, &self.tasks)
-                    .await;
-            let why = match tokio::time::timeout(READING, again.end()).await {
-                Ok(Drained::Whole) => return again.close().await,
-                Ok(Drained::Broken { is_unreachable: true, .. }) => {
-                    backoff.wait().await;
-                    continue;
-                }
-                Ok(Drained::Torn(_)) if torn + 1 < TORN => {
-                    torn += 1;
-                    backoff.wait().await;
-                    continue;
-                }
-                Ok(Drained::Failed(why)) => why,
-                Ok(Drained::Torn(why) | Drained::Broken { is_unreachable: false, why }) => lost(&why),
-                Err(_) => lost(&format!("not read within {}s", READING.as_secs())),
-            };
-            again.close().await;
-            warn!(backend = DOCKER, run = run.name(), "the logs are not whole: {}", why.why);
-            // What was written is not known then.
-            return Logged { error: Some(why), ..Logged::default() };
-        }
-    }
-}
-
-/// What was taken of the logs of a run whose container is gone. Only the stream of the container itself is known to have told all when it
-/// ends, and nothing is left that another could be held against.
-async fn taken(pump: Option<&Pump>) -> Logged {
-    let gap = Some("its container is gone, and with it what was not taken of its log yet".to_owned());
-    let Some(pump) = pump else { return Logged { gap, ..Logged::default() } };
-    let ended = tokio::time::timeout(LAST_WORDS, pump.end()).await;
-    let logged = pump.close().await;
-    match ended {
-        _ if logged.error.is_some() => logged,
-        Ok(Drained::Whole) if !pump.is_followed() => logged,
-        Ok(Drained::Whole) => Logged { gap, ..logged },
-        Ok(Drained::Failed(why)) => Logged { error: Some(why), ..Logged::default() },
-        Ok(Drained::Broken { .. } | Drained::Torn(_)) | Err(_) => Logged { gap, ..Logged::default() },
-    }
 }
 
 /// The container's memory limit, in bytes.
@@ -376,10 +287,6 @@ fn memory_limit(found: &ContainerInspectResponse) -> Option<u64> {
 /// Whether its exit code is that of a command that was told to end, or was killed.
 fn was_killed(found: &ContainerInspectResponse) -> bool {
     matches!(found.state.as_ref().and_then(|state| state.exit_code), Some(137 | 143))
-}
-
-fn lost(why: &str) -> LogLoss {
-    LogLoss { why: format!("the end of the logs may be missing: {why}"), is_full: false }
 }
 
 /// A question for the OOMs of a run's container, those before it was asked and those to come.

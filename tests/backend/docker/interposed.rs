@@ -31,6 +31,7 @@ pub enum Treatment {
 /// The socket, gone when this is dropped.
 pub struct Interposed {
     dir: TempDir,
+    met: Arc<AtomicU32>,
 }
 
 impl Interposed {
@@ -38,17 +39,23 @@ impl Interposed {
         let dir = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(dir.path().join("docker.sock")).expect("a socket");
         let engine = engine.to_owned();
-        let failed = Arc::new(AtomicU32::new(0));
+        let met = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&met);
         let listen = move || {
             for client in listener.incoming().flatten() {
                 let engine = engine.clone();
-                let failed = Arc::clone(&failed);
-                let relay = move || relay(client, &engine, treatment, &failed);
+                let met = Arc::clone(&counted);
+                let relay = move || relay(client, &engine, treatment, &met);
                 Builder::new().spawn(relay).expect("a thread");
             }
         };
         Builder::new().spawn(listen).expect("a thread");
-        Self { dir }
+        Self { dir, met }
+    }
+
+    /// How many requests have come that are to fail or be torn, those beyond so many too.
+    pub fn met(&self) -> u32 {
+        self.met.load(Ordering::Relaxed)
     }
 
     pub fn path(&self) -> PathBuf {
@@ -66,7 +73,7 @@ const TORN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.mu
     Connection: close\r\n\r\n\x01\0\0\0\0\0\0\x06begun\n\
     \x03\0\0\0\0\0\0\x25Error grabbing logs: unexpected EOF\n";
 
-fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &AtomicU32) {
+fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, met: &AtomicU32) {
     let Ok(mut engine) = UnixStream::connect(engine) else { return };
     let (Ok(mut answers), Ok(mut to_client)) = (engine.try_clone(), client.try_clone()) else { return };
     let back = move || {
@@ -91,7 +98,7 @@ fn relay(mut client: UnixStream, engine: &Path, treatment: Treatment, failed: &A
             }
             Treatment::Delay(words, delay) if head.contains(words) => std::thread::sleep(delay),
             Treatment::Fail(words, times) | Treatment::Tear(words, times)
-                if head.contains(words) && failed.fetch_add(1, Ordering::Relaxed) < times =>
+                if head.contains(words) && met.fetch_add(1, Ordering::Relaxed) < times =>
             {
                 let answer = if matches!(treatment, Treatment::Tear(..)) { TORN } else { FAILURE };
                 let _ = client.write_all(answer);

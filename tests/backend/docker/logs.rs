@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use uwsd::domain::LogBytes;
-use uwsd::ports::How;
+use uwsd::ports::{How, RunSpec};
 
 use super::interposed::{Interposed, Treatment};
 use super::{DockerBed, ask, order, own, remove};
@@ -66,6 +66,46 @@ async fn a_log_of_which_the_engine_tells_too_little_to_who_follows_it_is_read_ag
     assert_eq!(stdout_of(&spec), "begun\nended\n");
     let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(12), whole(0)])));
+    clean(&*bed.backend(), &spec).await;
+}
+
+/// A run that has said more than half of what a log may have and has ended, of which nothing is in its files; how much it said.
+async fn unread(bed: &DockerBed) -> (RunSpec, u64) {
+    let spec = bed.spec(&format!("echo begun; yes 'a line as long as most are, with some words and a number such as 4711' | head -c {}; echo ended; exit 3", MAX_LOG / 4 * 3));
+    live(&*bed.backend(), &spec).await;
+    let log = spec.dirs.log(&spec.run).join("stdout");
+    let length = std::fs::metadata(&log).expect("it is there").len();
+    std::fs::write(log, "").expect("written");
+    (spec, length)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_long_log_that_cannot_be_read_again_what_was_taken_is_kept() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let (spec, length) = unread(&bed).await;
+    // Who follows it is told all, and nobody after that.
+    let interposed = Interposed::before(&bed.socket(), Treatment::Tear("follow=false", u32::MAX));
+    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    assert!(ending.log_error.is_some_and(|loss| loss.why.contains("the end of the logs may be missing")));
+    let kept = log_of(&spec, "stdout");
+    assert!(kept.len() as u64 == length && kept.ends_with(b"ended\n"), "{} of {length} bytes are there", kept.len());
+    clean(&*bed.backend(), &spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_again_while_a_log_is_read_again_does_not_read_it_too() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let (spec, length) = unread(&bed).await;
+    let interposed = Interposed::before(&bed.socket(), Treatment::Tear("follow=false", 1));
+    let backend = bed.through(&interposed);
+    tokio::select! {
+        ended = backend.wait(&spec.run, &spec.dirs) => panic!("{ended:?} before the log was read again"),
+        () = until("it is read again", || interposed.met() == 2) => {}
+    }
+    let ending = end_of(&*backend, &spec).await;
+    assert_eq!(interposed.met(), 2, "nobody reads beside the one that does already");
+    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
+    assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(length), whole(0)])));
     clean(&*bed.backend(), &spec).await;
 }
 
