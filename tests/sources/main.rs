@@ -13,6 +13,7 @@ mod submodules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use repository::{Daemon, Repositories, commit, git, serve_files, until};
@@ -307,12 +308,16 @@ async fn dropping_a_checkout_ends_every_process_and_leaves_no_half_of_a_mirror()
     let port = listener.local_addr().unwrap().port();
     let bench = Bench::new(config());
     let url = format!("http://127.0.0.1:{port}/x");
-    tokio::select! {
-        done = bench.checkout(&url, "") => panic!("{done:?}"),
-        // A connection shows that git and its helper run.
-        connection = listener.accept() => {
-            assert_eq!(bench.mirrors().len(), 1, "one is being made");
-            drop(connection.unwrap());
+    {
+        // Named, so that it lives while it is looked what it makes: dropped, it removes that.
+        let mut checkout = pin!(bench.checkout(&url, ""));
+        tokio::select! {
+            done = &mut checkout => panic!("{done:?}"),
+            // A connection shows that git and its helper run.
+            connection = listener.accept() => {
+                assert_eq!(bench.mirrors().len(), 1, "one is being made");
+                drop(connection.unwrap());
+            }
         }
     }
     until("every process has ended", || bench.processes().is_empty());
