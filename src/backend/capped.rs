@@ -89,6 +89,13 @@ impl CappedFile {
         self.file.sync_all()
     }
 
+    /// The first `length` bytes of it, fewer if there are not so many.
+    pub(super) fn first(&self, length: u64) -> io::Result<Vec<u8>> {
+        let mut first = Vec::new();
+        File::open(&self.path)?.take(length.min(self.half)).read_to_end(&mut first)?;
+        Ok(first)
+    }
+
     /// The last `length` bytes of what is kept so far, fewer if there are not so many. Of a log that will be cut they are no more than its
     /// half.
     pub(super) fn last(&self, length: u64) -> io::Result<Vec<u8>> {
@@ -189,6 +196,7 @@ mod tests {
             log.take(piece.as_bytes()).expect("taken");
             assert_eq!(fs::read_to_string(&path).expect("read"), shown);
             assert_eq!(log.last(2).expect("read"), piece.as_bytes()[piece.len() - 2..]);
+            assert_eq!(log.first(2).expect("read"), b"ab");
         }
         assert_eq!(log.last(4).expect("read"), b"ijkl");
         log.finish().expect("finished");

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::backend::Shared;
 use super::ending::Logged;
 use super::error::{DOCKER, is_unreachable};
-use super::logs::{Drained, Pump};
+use super::logs::{Drained, Feed, Pump};
 use super::tail;
 use crate::ports::{Backoff, JobDirs, LogLoss, RunRef};
 
@@ -22,9 +22,10 @@ const TORN: u32 = 5;
 impl Shared {
     /// Waits for the last byte of the logs of a run that has ended.
     pub(super) async fn drain(&self, run: &RunRef, dirs: &JobDirs, pump: Arc<Pump>) -> Logged {
-        match tokio::time::timeout(LAST_WORDS, pump.end()).await {
+        let patience = if pump.from() == Feed::Kept { READING } else { LAST_WORDS };
+        match tokio::time::timeout(patience, pump.end()).await {
             Ok(Drained::Whole) => {
-                let is_whole = if pump.is_followed() { self.is_whole(run, &pump).await } else { Some(true) };
+                let is_whole = if pump.from() == Feed::Growing { self.is_whole(run, &pump).await } else { Some(true) };
                 if is_whole != Some(false) {
                     let gap = "the engine could not be asked whether it had told all of it";
                     let logged = pump.close().await;
@@ -49,7 +50,7 @@ impl Shared {
                 continue;
             };
             let files = (dir.as_path(), self.settings.max_log);
-            let again = Arc::new(Pump::read(&client, &self.handle(run), files, false, &self.tasks).await);
+            let again = Arc::new(Pump::read(&client, &self.handle(run), files, Feed::Kept, &self.tasks).await);
             // Who waits next, because of an order that came, goes on with this one: two must not write at a time.
             self.runs.set_pump(run, Some(Arc::clone(&again)));
             let why = match tokio::time::timeout(READING, again.end()).await {
@@ -98,8 +99,8 @@ impl Shared {
     }
 }
 
-/// What was taken of the logs of a run whose container is gone. Only the stream of the container itself is known to have told all when it
-/// ends, and nothing is left that another could be held against.
+/// What was taken of the logs of a run whose container is gone. A stream that follows what the engine keeps may not have told all
+/// when it ends, and nothing is left that another could be held against.
 pub(super) async fn taken(pump: Option<&Pump>) -> Logged {
     let gap = Some("its container is gone, and with it what was not taken of its log yet".to_owned());
     let Some(pump) = pump else { return Logged { gap, ..Logged::default() } };
@@ -107,7 +108,7 @@ pub(super) async fn taken(pump: Option<&Pump>) -> Logged {
     let logged = pump.close().await;
     match ended {
         _ if logged.error.is_some() => logged,
-        Ok(Drained::Whole) if !pump.is_followed() => logged,
+        Ok(Drained::Whole) if pump.from() != Feed::Growing => logged,
         Ok(Drained::Whole) => Logged { gap, ..logged },
         Ok(Drained::Failed(why)) => Logged { error: Some(why), ..Logged::default() },
         Ok(Drained::Broken { .. } | Drained::Torn(_)) | Err(_) => Logged { gap, ..Logged::default() },

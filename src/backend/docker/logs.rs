@@ -163,6 +163,17 @@ fn own_words(message: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(words).trim().to_owned())
 }
 
+/// Where a pump has the output from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// The container itself, as it says it.
+    Container,
+    /// What the engine kept, as that grows: the end of such a stream may come before that of the log.
+    Growing,
+    /// What the engine kept of a container that has ended.
+    Kept,
+}
+
 /// A task that carries the output of one run into its files.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -171,8 +182,7 @@ pub(super) struct Pump {
     spools: Option<Arc<Mutex<Spools>>>,
     tasks: TaskTracker,
     given_up: CancellationToken,
-    /// Whether it reads what the engine kept as that grows.
-    is_followed: bool,
+    from: Feed,
 }
 
 impl Pump {
@@ -186,34 +196,35 @@ impl Pump {
         let options =
             AttachContainerOptions { stream: true, stdout: true, stderr: true, ..AttachContainerOptions::default() };
         let attached = client.docker.attach_container(container, Some(options)).await?;
-        Ok(Self::of(attached.output, false, spools, tasks))
+        Ok(Self::of(attached.output, Feed::Container, spools, tasks))
     }
 
     /// Takes what the engine kept of the container's output from its first byte on, and goes on to the container's end
-    /// if `is_followed`, into the files below a directory, each of which may have so many bytes.
+    /// if it is [`Feed::Growing`], into the files below a directory, each of which may have so many bytes.
     pub(super) async fn read(
         client: &Client,
         container: &str,
         (dir, most): (&Path, u64),
-        is_followed: bool,
+        from: Feed,
         tasks: &TaskTracker,
     ) -> Self {
         let spools = match Spools::resume(dir, most).await {
             Ok(spools) => spools,
-            Err(error) => return Self::failed(log_error("the logs", &error), tasks),
+            Err(error) => return Self::failed(log_error("the logs", &error), from, tasks),
         };
-        let options = LogsOptions { follow: is_followed, stdout: true, stderr: true, ..LogsOptions::default() };
+        let options =
+            LogsOptions { follow: from == Feed::Growing, stdout: true, stderr: true, ..LogsOptions::default() };
         let output = client.docker.logs(container, Some(options)).boxed();
-        Self::of(output, is_followed, spools, tasks)
+        Self::of(output, from, spools, tasks)
     }
 
     /// One that cannot even begin.
-    fn failed(why: LogLoss, tasks: &TaskTracker) -> Self {
+    fn failed(why: LogLoss, from: Feed, tasks: &TaskTracker) -> Self {
         let end = watch::channel(Some(Drained::Failed(why))).1;
-        Self { end, spools: None, tasks: tasks.clone(), given_up: CancellationToken::new(), is_followed: false }
+        Self { end, spools: None, tasks: tasks.clone(), given_up: CancellationToken::new(), from }
     }
 
-    fn of(output: Output, is_followed: bool, spools: Spools, tasks: &TaskTracker) -> Self {
+    fn of(output: Output, from: Feed, spools: Spools, tasks: &TaskTracker) -> Self {
         let (tell, end) = watch::channel(None);
         let given_up = CancellationToken::new();
         let token = given_up.clone();
@@ -223,7 +234,7 @@ impl Pump {
             let drained = filled.lock().await.fill(output, &token).await;
             tell.send_replace(Some(drained));
         });
-        Self { end, spools: Some(spools), tasks: tasks.clone(), given_up, is_followed }
+        Self { end, spools: Some(spools), tasks: tasks.clone(), given_up, from }
     }
 
     /// The end, once everything that came is written. It may be that of the stream only: the end of a long log is put into its
@@ -265,9 +276,9 @@ impl Pump {
         closing.await.unwrap_or_else(|error| failed(log_error("the logs", &error.into())))
     }
 
-    /// Whether it reads what the engine kept as that grows: the end of such a stream may come before that of the log.
-    pub(super) const fn is_followed(&self) -> bool {
-        self.is_followed
+    /// Where it has the output from.
+    pub(super) const fn from(&self) -> Feed {
+        self.from
     }
 
     /// Whether it has ended without the end of the stream.

@@ -29,6 +29,8 @@ pub(super) struct Spool {
 pub(super) struct Taken {
     /// How much of it.
     pub(super) written: u64,
+    /// The beginning of that.
+    pub(super) begin: Vec<u8>,
     /// The end of that.
     pub(super) end: Vec<u8>,
 }
@@ -119,12 +121,13 @@ impl Spool {
         self.is_cut
     }
 
-    /// How many bytes the stream has had, and the last of them, `length` or fewer; `None` of one that was cut.
+    /// How many bytes the stream has had, and the first and the last of them, `length` or fewer; `None` of one that was cut.
     pub(super) async fn taken(&mut self, length: u64) -> Option<Taken> {
         let written = self.bytes()?.written;
         // Of what cannot be read nothing is known to be there.
-        let end = self.with_file(move |file| file.last(length)).await.unwrap_or_default();
-        Some(Taken { written, end })
+        let ends = self.with_file(move |file| Ok((file.first(length)?, file.last(length)?))).await;
+        let (begin, end) = ends.unwrap_or_default();
+        Some(Taken { written, begin, end })
     }
 
     async fn with_file<T: Send + 'static>(

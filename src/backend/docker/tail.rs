@@ -1,8 +1,8 @@
-//! Whether a log that was followed to its end has the end.
+//! Whether a log that was followed to its end is as the engine has it.
 //!
 //! Who follows the log of a container that ends at that moment may be told that it is over before the last of it was
-//! told: Docker Engine 20.10 does so with its `local` driver, most of all where it was halted meanwhile. Asked again, it tells
-//! all.
+//! told: Docker Engine 20.10 does so with its `local` driver, most of all where it was halted meanwhile. And where its file is
+//! rotated meanwhile, it tells some of it twice or leaves some out. Asked again, it tells all, once.
 
 use std::cmp::Ordering;
 
@@ -21,6 +21,8 @@ pub(super) const COMPARED: usize = 16 << 10;
 #[derive(Debug, Default)]
 struct Stream {
     told: u64,
+    /// The first of it, as far as it is compared.
+    first: Vec<u8>,
     /// The last of it, as far as it is compared and perhaps more.
     last: Vec<u8>,
 }
@@ -28,6 +30,7 @@ struct Stream {
 impl Stream {
     fn take(&mut self, bytes: &[u8]) {
         self.told += bytes.len() as u64;
+        self.first.extend_from_slice(&bytes[..bytes.len().min(COMPARED - self.first.len())]);
         self.last.extend_from_slice(bytes);
         if self.last.len() > 4 * COMPARED {
             self.last.drain(..self.last.len() - COMPARED);
@@ -38,13 +41,18 @@ impl Stream {
         &self.last[self.last.len().saturating_sub(COMPARED)..]
     }
 
-    /// Whether what was `taken` has its end. Of a long stream the engine has forgotten the beginning: then only the ends can be
-    /// compared.
+    /// Whether it begins as what was `taken`: then nothing of it is forgotten.
+    fn has_beginning(&self, taken: &Taken) -> bool {
+        !self.first.is_empty() && taken.begin.starts_with(&self.first)
+    }
+
+    /// Whether what was `taken` is as long and has its end. Of a long stream the engine has forgotten the beginning: then only the
+    /// ends can be compared.
     fn is_whole_in(&self, taken: &Taken) -> bool {
         match self.told.cmp(&taken.written) {
             Ordering::Equal => true,
             Ordering::Greater => false,
-            Ordering::Less => taken.end.ends_with(self.end()),
+            Ordering::Less => !self.has_beginning(taken) && taken.end.ends_with(self.end()),
         }
     }
 }
@@ -76,7 +84,11 @@ mod tests {
     #[test]
     fn a_log_is_whole_that_ends_as_the_engine_tells_it() {
         let long: Vec<u8> = (0..400_000_u32).map(|n| b'a' + u8::try_from(n % 23).expect("small")).collect();
-        let taken = Taken { written: long.len() as u64, end: long[400_000 - COMPARED..].to_vec() };
+        let taken = |long: &[u8]| Taken {
+            written: long.len() as u64,
+            begin: long[..COMPARED].to_vec(),
+            end: long[long.len() - COMPARED..].to_vec(),
+        };
         let told = |parts: &[&[u8]]| {
             let mut stream = Stream::default();
             for chunk in parts.iter().flat_map(|part| part.chunks(7000)) {
@@ -84,14 +96,23 @@ mod tests {
             }
             stream
         };
-        assert!(told(&[&long]).is_whole_in(&taken));
-        assert!(!told(&[&long, b"."]).is_whole_in(&taken), "the engine has more");
+        assert!(told(&[&long]).is_whole_in(&taken(&long)));
+        assert!(!told(&[&long, b"."]).is_whole_in(&taken(&long)), "the engine has more");
         // It has forgotten the beginning, and has more or not.
-        assert!(told(&[&long[300_000..]]).is_whole_in(&taken));
-        assert!(told(&[b"other", &long[383_616..]]).is_whole_in(&taken));
-        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&taken));
-        assert!(told(&[&long[399_990..]]).is_whole_in(&taken));
-        assert!(told(&[]).is_whole_in(&taken), "it keeps none");
-        assert!(!told(&[b"x"]).is_whole_in(&Taken { written: 2, end: Vec::new() }), "it could not be read");
+        assert!(told(&[&long[300_000..]]).is_whole_in(&taken(&long)));
+        assert!(told(&[b"other", &long[383_616..]]).is_whole_in(&taken(&long)));
+        assert!(!told(&[&long[300_000..], b"."]).is_whole_in(&taken(&long)));
+        assert!(told(&[&long[399_990..]]).is_whole_in(&taken(&long)));
+        assert!(told(&[]).is_whole_in(&taken(&long)), "it keeps none");
+        let unread = Taken { written: 2, begin: Vec::new(), end: Vec::new() };
+        assert!(!told(&[b"x"]).is_whole_in(&unread), "it could not be read");
+        // It told some of it twice.
+        let double = [&long[..200_000], &long[100_000..]].concat();
+        assert!(!told(&[&long]).is_whole_in(&taken(&double)));
+        assert!(!told(&[b"short"]).is_whole_in(&Taken {
+            written: 10,
+            begin: b"shortshort".to_vec(),
+            end: b"shortshort".to_vec()
+        }));
     }
 }

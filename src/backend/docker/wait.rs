@@ -14,7 +14,7 @@ use super::backend::Shared;
 use super::drain::taken;
 use super::ending::{Logged, UNKNOWN, ending, instant, standing, vanished};
 use super::error::DOCKER;
-use super::logs::Pump;
+use super::logs::{Feed, Pump};
 use super::memory::Seen;
 use super::parents::Parent;
 use crate::domain::PeakMemory;
@@ -112,11 +112,13 @@ impl Shared {
                         backoff.wait().await;
                     }
                     if stands != Some(RunState::Created) && pump.as_ref().is_none_or(|pump| pump.is_broken()) {
-                        let Ok(followed) = self.follow(run, dirs).await else {
+                        // Of one that has ended all is kept by now, and Podman does not tell all of it to who follows that.
+                        let from = if stands == Some(RunState::Running) { Feed::Growing } else { Feed::Kept };
+                        let Ok(read) = self.read_log(run, dirs, from).await else {
                             backoff.wait().await;
                             continue;
                         };
-                        pump = Some(followed);
+                        pump = Some(read);
                         self.runs.set_id(run, found.id.clone());
                     }
                     if stands != Some(RunState::Running) {
@@ -268,10 +270,10 @@ impl Shared {
     }
 
     /// Takes the logs from what the engine kept, from the first byte on.
-    async fn follow(&self, run: &RunRef, dirs: &JobDirs) -> Result<Arc<Pump>, BackendError> {
+    async fn read_log(&self, run: &RunRef, dirs: &JobDirs, from: Feed) -> Result<Arc<Pump>, BackendError> {
         let client = self.engine.client().await?;
         let pump = Arc::new(
-            Pump::read(&client, &self.handle(run), (&dirs.log(run), self.settings.max_log), true, &self.tasks).await,
+            Pump::read(&client, &self.handle(run), (&dirs.log(run), self.settings.max_log), from, &self.tasks).await,
         );
         self.runs.set_pump(run, Some(Arc::clone(&pump)));
         Ok(pump)

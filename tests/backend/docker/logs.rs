@@ -3,13 +3,30 @@
 use std::time::Duration;
 
 use uwsd::domain::LogBytes;
-use uwsd::ports::{How, RunSpec};
+use uwsd::ports::{How, JobDirs, RunSpec};
 
 use super::interposed::{Interposed, Treatment};
 use super::{DockerBed, ask, order, own, remove};
-use crate::suite::{Bed, MAX_LOG, clean, end_of, launch, live, log_of, stdout_of, until, until_it_says};
+use crate::suite::{Bed, MAX_LOG, clean, end_of, launch, live, log_of, put, stdout_of, until, until_it_says};
 
 const SCRIPT: &str = "echo begun; echo ended; exit 3";
+
+fn whole(bytes: u64) -> LogBytes {
+    LogBytes { written: bytes, kept: bytes }
+}
+
+/// A run of which a daemon that is no more has taken nothing. By now it says what the script has it say, and ends when "end" is in
+/// its home.
+async fn unfollowed(bed: &DockerBed, says: &str) -> RunSpec {
+    let until_there = |name: &str| format!("until [ -e \"$HOME/{name}\" ]; do sleep 0.1; done");
+    let spec = bed.spec(&format!("{}; {says}; {}", until_there("begin"), until_there("end")));
+    let earlier = bed.fresh_backend();
+    launch(&*earlier, &spec).await;
+    drop(earlier);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    put(&spec.dirs.home().join("begin"), "");
+    spec
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_stays_torn_does_not_hold_up_the_end_and_is_told() {
@@ -49,7 +66,6 @@ async fn a_log_that_is_torn_for_a_moment_is_read_again() {
     live(&*bed.backend(), &spec).await;
     let interposed = Interposed::before(&bed.socket(), Treatment::Tear("/logs?", 3));
     let ending = end_of(&*bed.through(&interposed), &spec).await;
-    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!((ending.how, ending.log_error, ending.log_gap), (How::Exited(3), None, None));
     assert_eq!(ending.logs, Some([whole(12), whole(0)]));
     clean(&*bed.backend(), &spec).await;
@@ -58,54 +74,109 @@ async fn a_log_that_is_torn_for_a_moment_is_read_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_of_which_the_engine_tells_too_little_to_who_follows_it_is_read_again() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
-    let spec = bed.spec(SCRIPT);
-    live(&*bed.backend(), &spec).await;
-    std::fs::write(spec.dirs.log(&spec.run).join("stdout"), "").expect("written");
+    let spec = unfollowed(&bed, "echo begun; echo ended").await;
     let interposed = Interposed::before(&bed.socket(), Treatment::Shorten("follow=true"));
-    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    let backend = bed.through(&interposed);
+    let end = async {
+        until_it_says(&spec, "begun").await;
+        put(&spec.dirs.home().join("end"), "");
+    };
+    let (ending, ()) = tokio::join!(end_of(&*backend, &spec), end);
     assert_eq!(stdout_of(&spec), "begun\nended\n");
-    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(12), whole(0)])));
     clean(&*bed.backend(), &spec).await;
 }
 
-/// A run that has said more than half of what a log may have and has ended, of which nothing is in its files; how much it said.
-async fn unread(bed: &DockerBed) -> (RunSpec, u64) {
-    let spec = bed.spec(&format!("echo begun; yes 'a line as long as most are, with some words and a number such as 4711' | head -c {}; echo ended; exit 3", MAX_LOG / 4 * 3));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_one_that_has_ended_is_read_once() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = bed.spec(SCRIPT);
     live(&*bed.backend(), &spec).await;
+    std::fs::write(spec.dirs.log(&spec.run).join("stdout"), "").expect("written");
+    let interposed = Interposed::before(&bed.socket(), Treatment::Tear("/logs?", 0));
+    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    assert_eq!((interposed.met(), stdout_of(&spec).as_str()), (1, "begun\nended\n"));
+    assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(12), whole(0)])));
+    clean(&*bed.backend(), &spec).await;
+}
+
+/// More than half of what a log may have, and less than a file of the engine's.
+const LONG: u64 = 9 << 20;
+
+/// Says so much.
+fn long() -> String {
+    format!("echo begun; yes $(printf %01000d 7) | head -c {}; echo ended", LONG - 12)
+}
+
+/// How much of what it says was taken, with what is kept aside until the end.
+fn taken(spec: &RunSpec) -> u64 {
     let log = spec.dirs.log(&spec.run).join("stdout");
-    let length = std::fs::metadata(&log).expect("it is there").len();
-    std::fs::write(log, "").expect("written");
-    (spec, length)
+    [JobDirs::rest_of(&log), log].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_the_engine_rotates_while_it_is_followed_is_whole_or_marked() {
+    let Some(bed) = DockerBed::of(own(), true).await else { return };
+    let spec = unfollowed(&bed, "seq -f %060.0f 1 200000; touch \"$HOME/said\"").await;
+    let backend = bed.fresh_backend();
+    let end = async {
+        until("all is said", || spec.dirs.home().join("said").exists()).await;
+        let (mut before, mut now) = (0, taken(&spec));
+        while now > before {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (before, now) = (now, taken(&spec));
+        }
+        put(&spec.dirs.home().join("end"), "");
+    };
+    let (ending, ()) = tokio::join!(end_of(&*backend, &spec), end);
+    let log = log_of(&spec, "stdout");
+    let log = String::from_utf8_lossy(&log);
+    // Behind a mark it goes on where the first of it is wrong.
+    let (first, rest) = log.split_once("\n[uwsd: the engine's log was cut").unwrap_or(("", &log));
+    let rest: Vec<u32> = rest.lines().filter_map(|line| line.parse().ok()).collect();
+    let begin = if first.is_empty() { 1 } else { rest[0] };
+    assert!(rest.iter().copied().eq(begin..=200_000), "{begin}, and {} lines from there", rest.len());
+    assert_eq!((ending.log_error, ending.log_gap.is_some()), (None, !first.is_empty()));
+    assert_eq!(ending.logs, first.is_empty().then(|| [whole(200_000 * 61), whole(0)]));
+    clean(&*bed.backend(), &spec).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_long_log_that_cannot_be_read_again_what_was_taken_is_kept() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
-    let (spec, length) = unread(&bed).await;
+    let spec = unfollowed(&bed, &long()).await;
     // Who follows it is told all, and nobody after that.
     let interposed = Interposed::before(&bed.socket(), Treatment::Tear("follow=false", u32::MAX));
-    let ending = end_of(&*bed.through(&interposed), &spec).await;
+    let backend = bed.through(&interposed);
+    let end = async {
+        until("all is taken", || taken(&spec) == LONG).await;
+        put(&spec.dirs.home().join("end"), "");
+    };
+    let (ending, ()) = tokio::join!(end_of(&*backend, &spec), end);
     assert!(ending.log_error.is_some_and(|loss| loss.why.contains("the end of the logs may be missing")));
     let kept = log_of(&spec, "stdout");
-    assert!(kept.len() as u64 == length && kept.ends_with(b"ended\n"), "{} of {length} bytes are there", kept.len());
+    assert!(kept.len() as u64 == LONG && kept.ends_with(b"ended\n"), "{} bytes are there", kept.len());
     clean(&*bed.backend(), &spec).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_again_while_a_log_is_read_again_does_not_read_it_too() {
     let Some(bed) = DockerBed::of(own(), true).await else { return };
-    let (spec, length) = unread(&bed).await;
+    let spec = unfollowed(&bed, &long()).await;
     let interposed = Interposed::before(&bed.socket(), Treatment::Tear("follow=false", 1));
     let backend = bed.through(&interposed);
+    let end = async {
+        until("all is taken", || taken(&spec) == LONG).await;
+        put(&spec.dirs.home().join("end"), "");
+        until("it is read again", || interposed.met() == 2).await;
+    };
     tokio::select! {
         ended = backend.wait(&spec.run, &spec.dirs) => panic!("{ended:?} before the log was read again"),
-        () = until("it is read again", || interposed.met() == 2) => {}
+        () = end => {}
     }
     let ending = end_of(&*backend, &spec).await;
     assert_eq!(interposed.met(), 2, "nobody reads beside the one that does already");
-    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
-    assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(length), whole(0)])));
+    assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(LONG), whole(0)])));
     clean(&*bed.backend(), &spec).await;
 }
 
@@ -141,7 +212,6 @@ async fn what_a_run_says_after_somebody_restarted_it_is_in_its_logs() {
     let (ending, restarted) = tokio::join!(end_of(&*backend, &spec), restart);
     restarted.expect("it is restarted");
     assert_eq!((ending.how, stdout_of(&spec).as_str()), (How::Exited(3), "first\nsecond\nlast\n"));
-    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!((ending.log_error, ending.log_gap, ending.logs), (None, None, Some([whole(18), whole(0)])));
     clean(&*backend, &spec).await;
 }
@@ -196,7 +266,6 @@ async fn a_log_that_was_followed_until_its_container_was_removed_is_whole() {
     remove(&bed.socket(), &spec.run.name());
     let ending = end_of(&*backend, &spec).await;
     assert_eq!((ending.how, ending.log_error, ending.log_gap), (How::Vanished, None, None));
-    let whole = |bytes| LogBytes { written: bytes, kept: bytes };
     assert_eq!(ending.logs, Some([whole(6), whole(0)]));
     clean(&*backend, &spec).await;
 }
