@@ -329,7 +329,7 @@ async fn logins_are_on_no_command_line() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let bench = Bench::new(config());
-    let url = format!("http://ada:geheim@127.0.0.1:{port}/x");
+    let url = format!("http://lovelace:geheim@127.0.0.1:{port}/x");
     let look = async {
         let _held = listener.accept().await.unwrap();
         bench.processes()
@@ -339,7 +339,7 @@ async fn logins_are_on_no_command_line() {
         seen = look => seen,
     };
     assert!(seen.iter().any(|line| line.contains("remote-http")), "{seen:?}");
-    assert!(seen.iter().all(|line| !line.contains("geheim") && !line.contains("ada")), "{seen:?}");
+    assert!(seen.iter().all(|line| !line.contains("geheim") && !line.contains("lovelace")), "{seen:?}");
 }
 
 #[tokio::test]
