@@ -84,8 +84,9 @@ impl CappedFile {
                 writeln!(self.file, "\n[uwsd: this log may have {most} bytes; {cut} bytes are cut here]")?;
             }
             self.copy_end(&ring, beyond.min(self.room), &mut &self.file)?;
-            remove(&JobDirs::rest_of(&self.path))?;
         }
+        // Also that of one who took the stream before.
+        remove(&JobDirs::rest_of(&self.path))?;
         self.file.sync_all()
     }
 

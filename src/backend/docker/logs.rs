@@ -98,8 +98,8 @@ impl Spools {
     }
 
     /// Ends both files; why one is not whole, if so.
-    async fn finish(&mut self) -> Option<LogLoss> {
-        let (stdout, stderr) = tokio::join!(self.stdout.finish(), self.stderr.finish());
+    async fn finish(&mut self, is_whole: bool) -> Option<LogLoss> {
+        let (stdout, stderr) = tokio::join!(self.stdout.finish(is_whole), self.stderr.finish(is_whole));
         let mut finished = [("stdout", stdout), ("stderr", stderr)].into_iter();
         finished.find_map(|(stream, finished)| Some(log_error(stream, &finished.err()?)))
     }
@@ -267,10 +267,11 @@ impl Pump {
         self.give_up().await;
         let Some(spools) = self.spools.clone() else { return Logged::default() };
         let failed = |why| Logged { error: Some(why), ..Logged::default() };
+        let is_whole = matches!(*self.end.borrow(), Some(Drained::Whole));
         // Who waits may be gone before it is done, and the next must not find it half done.
         let closing = self.tasks.spawn(async move {
             let mut spools = spools.lock().await;
-            let failure = spools.finish().await;
+            let failure = spools.finish(is_whole).await;
             failure.map_or_else(|| spools.logged(), failed)
         });
         closing.await.unwrap_or_else(|error| failed(log_error("the logs", &error.into())))

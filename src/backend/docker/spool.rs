@@ -101,9 +101,10 @@ impl Spool {
         .await
     }
 
-    /// Ends the file; what was written is on the disk afterwards.
-    pub(super) async fn finish(&mut self) -> io::Result<()> {
-        if self.has_grown { self.with_file(CappedFile::finish).await } else { Ok(()) }
+    /// Ends the file; what was written is on the disk afterwards. Unless the stream was told to its end or there is more of it now,
+    /// all is as it was.
+    pub(super) async fn finish(&mut self, is_whole: bool) -> io::Result<()> {
+        if self.has_grown || is_whole { self.with_file(CappedFile::finish).await } else { Ok(()) }
     }
 
     /// How long the log is by now, if that is known: not of one that was cut, nor of one whose end was not told anew.
@@ -196,7 +197,7 @@ mod tests {
         for told in told {
             spool.take(told.as_bytes()).await.expect("taken");
         }
-        spool.finish().await.expect("finished");
+        spool.finish(true).await.expect("finished");
         std::fs::read_to_string(&path).expect("read")
     }
 
@@ -229,7 +230,7 @@ mod tests {
         let mut spool = Spool::resume(&path, MOST).await.expect("opened");
         assert!(!spool.is_cut());
         spool.take("b".repeat(3000).as_bytes()).await.expect("taken");
-        spool.finish().await.expect("finished");
+        spool.finish(true).await.expect("finished");
         assert!(spool.is_cut());
         assert_eq!(spool.bytes(), None, "how much is missing is not known");
         let kept = std::fs::read_to_string(&path).expect("read");
@@ -254,7 +255,7 @@ mod tests {
         std::fs::write(&path, &long).expect("written");
         let mut spool = Spool::resume(&path, MOST).await.expect("opened");
         spool.take(&long.as_bytes()[..500]).await.expect("taken");
-        spool.finish().await.expect("finished");
+        spool.finish(true).await.expect("finished");
         assert_eq!((std::fs::read_to_string(&path).expect("read"), spool.bytes()), (long, None));
     }
 
@@ -268,12 +269,12 @@ mod tests {
         // The daemon dies here, or when all is written.
         for is_finished in [false, true] {
             if is_finished {
-                first.finish().await.expect("finished");
+                first.finish(true).await.expect("finished");
             }
             let mut again = Spool::resume(&path, MOST).await.expect("opened");
             again.take(&long[..700]).await.expect("taken");
             again.take(&long[700..]).await.expect("taken");
-            again.finish().await.expect("finished");
+            again.finish(true).await.expect("finished");
             let kept = std::fs::read(&path).expect("read");
             assert!(kept.starts_with(&long[..500]) && kept.ends_with(&long[4500..]));
             let marks = String::from_utf8(kept[500..kept.len() - 500].to_vec()).expect("text");

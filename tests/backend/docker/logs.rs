@@ -137,6 +137,7 @@ async fn a_log_that_the_engine_rotates_while_it_is_followed_is_whole_or_marked()
     let begin = if first.is_empty() { 1 } else { rest[0] };
     assert!(rest.iter().copied().eq(begin..=200_000), "{begin}, and {} lines from there", rest.len());
     assert_eq!((ending.log_error, ending.log_gap.is_some()), (None, !first.is_empty()));
+    assert!(!JobDirs::rest_of(&spec.dirs.log(&spec.run).join("stdout")).exists(), "nothing is kept aside any more");
     assert_eq!(ending.logs, first.is_empty().then(|| [whole(200_000 * 61), whole(0)]));
     clean(&*bed.backend(), &spec).await;
 }
