@@ -228,7 +228,7 @@ mod tests {
         let path = dir.path().join("stdout");
         std::fs::write(&path, "a".repeat(600)).expect("written");
         let mut spool = Spool::resume(&path, MOST).await.expect("opened");
-        assert!(!spool.is_cut());
+        assert!(!spool.is_cut() && spool.bytes().is_none(), "its end may be what is behind, or not");
         spool.take("b".repeat(3000).as_bytes()).await.expect("taken");
         spool.finish(true).await.expect("finished");
         assert!(spool.is_cut());
